@@ -1,0 +1,133 @@
+"""A command line, taken apart and merged with its files. Mistakes are answered here without importing torch."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from project.cli.settings import GROUPS, Layer, Path_, Settings, Tree, from_assignments, from_yaml, shorten
+from project.errors import UserError, clip, suggest
+
+OPTIONS = {"--config", "--run", "--ckpt_path", "--weights", "--output"}
+SWITCHES = {"--print_config"}
+# What may differ from the checkpoint's config at a resume: where the data lies and how it is read, not what it is.
+MAY_CHANGE = {("data", "root"), ("data", "num_workers"), ("data", "pin_memory"), ("data", "download")}
+DECIDES_THE_RESULT = ("data", "model", "seed_everything")
+
+
+@dataclass
+class Request:
+    """A command line, taken apart."""
+
+    command: str
+    configs: list[Path] = field(default_factory=list)
+    options: dict[str, str] = field(default_factory=dict)
+    assignments: list[tuple[str, str]] = field(default_factory=list)
+    print_config: bool = False
+    debug: bool = False
+
+    def path(self, option: str) -> Path | None:
+        return Path(self.options[option]) if option in self.options else None
+
+
+def read_arguments(command: str, arguments: Sequence[str], options: Sequence[str], debug: bool = False) -> Request:
+    """Split `--key value`, `--key=value` and the command's own options.
+
+    Raises:
+        UserError: a word without a key, a key without a value, an option of another command.
+    """
+    request = Request(command, debug=debug)
+    rest = list(arguments)
+    while rest:
+        word = rest.pop(0)
+        word = "--config" if word == "-c" else word
+        if not word.startswith("--") or word == "--":
+            raise UserError(f"{word!r}: expected --KEY VALUE; a config file is given as --config FILE")
+        if word in SWITCHES:
+            request.print_config = True
+            continue
+        key, equals, value = word.partition("=")
+        if not equals:
+            if not rest or (rest[0].startswith("--") and not re.match(r"--?[\d.]", rest[0])):
+                raise UserError(f"{key} needs a value; write {key} VALUE")
+            value = rest.pop(0)
+        if key == "--config":
+            request.configs.append(Path(value))
+        elif key in OPTIONS:
+            if key not in options:
+                raise UserError(f"{key} does not belong to {command}; it takes {', '.join(options)}")
+            if request.options.setdefault(key, value) != value:
+                raise UserError(f"{key} is given twice: {request.options[key]!r} and {value!r}")
+        else:
+            top = key[2:].partition(".")[0]
+            if top not in GROUPS:
+                known = [*options, "--print_config", *(f"--{group}" for group in GROUPS)]
+                raise UserError(f"{key}: unknown option; {suggest(key, known, 'options')}")
+            request.assignments.append((key[2:], value))
+    return request
+
+
+def merge(request: Request, base: Layer | None = None) -> Settings:
+    """The settings of a command line: the command line over the files, the later file over the earlier, all over `base`."""
+    settings = Settings()
+    if base is not None:
+        settings.add(base)
+    for path in request.configs:
+        try:
+            settings.add(from_yaml(path.read_text(encoding="utf-8"), str(path)))
+        except (OSError, UnicodeDecodeError) as error:
+            near = suggest(path.name, [entry.name for entry in path.parent.glob("*.yaml")], "there are") if path.parent.is_dir() else ""
+            reason = error.strerror if isinstance(error, OSError) else "not a text file"
+            raise UserError(f"--config {path}: {reason}; {near}") from None
+    settings.add(from_assignments(request.assignments))
+    if request.configs:
+        settings.tree.setdefault("name", request.configs[0].stem)
+    return settings
+
+
+# ---------------------------------------------------------------------- comparing configs
+
+
+def config_text(tree: Tree) -> str:
+    """A config as YAML, with short names."""
+    return yaml.safe_dump(shorten(tree), sort_keys=False, allow_unicode=True, width=120)
+
+
+def differences(new: Tree, old: Tree) -> dict[Path_, tuple[Any, Any]]:
+    """The keys whose values differ between two configs, with both values."""
+    after, before = dict(leaves_with_class(new)), dict(leaves_with_class(old))
+    keys = [key for key in [*after, *(k for k in before if k not in after)] if key[0] != "name"]
+    return {key: (after.get(key), before.get(key)) for key in keys if after.get(key) != before.get(key)}
+
+
+def leaves_with_class(tree: Tree, path: Path_ = ()) -> Iterator[tuple[Path_, Any]]:
+    """Like `leaves`, with a class's name standing at the path of its slot."""
+    for key, value in tree.items():
+        here = path if key in ("init_args", "class_path") else (*path, key)
+        if isinstance(value, dict) and value:
+            yield from leaves_with_class(value, here)
+        else:
+            yield here, value
+
+
+def refuse_changes(new: Tree, old: Tree, run: object) -> list[str]:
+    """The differences that take effect when a run continues, one line each.
+
+    Raises:
+        UserError: something differs that decides the result.
+    """
+    lines = []
+    for path, (now, before) in differences(new, old).items():
+        key = ".".join(path)
+        if path[0] in DECIDES_THE_RESULT and path not in MAY_CHANGE:
+            raise UserError(
+                f"--{key}: the run {run} has {clip(before)!r}, now it is {clip(now)!r}; a run continues as it began: "
+                f"leave it out, or start a new run from its weights with --weights {run}"
+            )
+        lines.append(f"--{key}: {clip(now)} (was {clip(before)})")
+    return lines

@@ -1,0 +1,402 @@
+"""Settings as plain trees: what was written on the command line and in files, merged before anything is parsed.
+
+Only what somebody wrote is merged, so that no default of one class leaks into another; each value remembers where it
+was written. A *slot* is a key that names a class, by a short name of the project's tables or by its import path.
+"""
+
+from __future__ import annotations
+
+import copy
+import functools
+import importlib
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from project.data import AUGMENTS, DATA
+from project.errors import UserError, clip, suggest
+from project.networks import NETWORKS
+from project.tasks import TASKS
+from project.training import LOSSES, OPTIMIZERS, SCHEDULES
+
+PACKAGE = __name__.split(".")[0]
+TRUSTED = (PACKAGE, "torch", "torchvision", "torchmetrics", "lightning", "builtins")
+IMPORTABLE = (PACKAGE, "torch.nn", "torch.optim", "torchvision", "torchmetrics", "lightning")
+GROUPS = ("name", "seed_everything", "data", "model", "trainer", "run")
+MAX_FILE_BYTES, MAX_ALIASES, MAX_DEPTH = 1_000_000, 100, 40
+
+Tree = dict[str, Any]
+Path_ = tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Slot:
+    """A key whose value is a class: the table of its short names, and the modules where further ones are looked up."""
+
+    kind: str
+    table: dict[str, tuple[str, str]]
+    modules: tuple[str, ...] = ()
+    skip: int = 0  # leading arguments that the caller fills in, not the config
+
+
+SLOTS: tuple[tuple[str, Slot], ...] = (
+    (r"data", Slot("dataset", DATA)),
+    (r"data\.augment", Slot("augmentation", AUGMENTS, ("torchvision.transforms.v2",))),
+    (r"model", Slot("task", TASKS)),
+    (r"model\.net", Slot("network", NETWORKS, skip=1)),
+    (r"model\.loss", Slot("loss", LOSSES, ("torch.nn",))),
+    (r"model\.optimizer", Slot("optimizer", OPTIMIZERS, ("torch.optim",), skip=1)),
+    (r"model\.schedule", Slot("schedule", SCHEDULES, ("torch.optim.lr_scheduler",), skip=1)),
+    (r"trainer\.callbacks", Slot("callback", {}, ("lightning.pytorch.callbacks",))),
+    (r"trainer\.logger", Slot("logger", {}, ("lightning.pytorch.loggers",))),
+    (r"trainer\.(strategy|plugins|profiler)", Slot("class", {}, ("lightning.pytorch.strategies", "lightning.pytorch.profilers"))),
+)
+CLASS_OR_WORD = re.compile(r"trainer\.(strategy|plugins|profiler|logger)")  # a bare word there may be Lightning's own
+
+
+def slot_at(path: Path_) -> Slot | None:
+    """The slot a path stands for, if it is one."""
+    dotted = ".".join(path).removesuffix("+")
+    return next((slot for pattern, slot in SLOTS if re.fullmatch(pattern, dotted)), None)
+
+
+# ---------------------------------------------------------------------- classes by name
+
+
+def load_class(path: str, where: str) -> Any:
+    """The class at an import path, if it belongs to a package a config may name.
+
+    Raises:
+        UserError: it may not be named, or is not there.
+    """
+    if not any(path.startswith(f"{package}.") for package in IMPORTABLE):
+        raise UserError(f"{where}: {clip(path)!r} may not be imported; a config can name classes of {', '.join(IMPORTABLE)}")
+    module, found = path, None
+    while found is None and "." in module:
+        module = module.rpartition(".")[0]
+        try:
+            found = importlib.import_module(module)
+        except ModuleNotFoundError as error:
+            if error.name is None or not (module == error.name or module.startswith(f"{error.name}.")):
+                raise
+    for name in path[len(module) + 1 :].split("."):
+        if found is None or not hasattr(found, name):
+            names = [] if found is None else [n for n in dir(found) if isinstance(getattr(found, n, None), type)]
+            raise UserError(f"{where}: there is no {name!r} in {module}; {suggest(name, names)}")
+        found = getattr(found, name)
+    if not isinstance(found, type) or found.__module__.split(".")[0] not in TRUSTED:
+        raise UserError(f"{where}: {clip(path)!r} is not a class that a config may name")
+    return found
+
+
+def resolve(name: str, slot: Slot | None, where: str) -> str:
+    """The import path of a class given by its short name or by its path.
+
+    Raises:
+        UserError: nothing of that kind has this name.
+    """
+    if slot is not None and name in slot.table:
+        if Path(name).is_file():
+            raise UserError(f"{where}: {name!r} is a class and also a file here; move the file, or write {slot.table[name][0]}")
+        return slot.table[name][0]
+    if "." in name:
+        load_class(name, where)
+        return name
+    for module in slot.modules if slot else ():
+        if isinstance(getattr(importlib.import_module(module), name, None), type):
+            return f"{module}.{name}"
+    kind = slot.kind if slot else "class"
+    known = list(slot.table) if slot else []
+    for module in slot.modules if slot else ():
+        known += [n for n in dir(importlib.import_module(module)) if n[0].isupper() and "_" not in n]
+    raise UserError(f"{where}: unknown {kind} {clip(name)!r}; {suggest(name, set(known), f'{kind}s')}")
+
+
+def shorten(tree: Any, path: Path_ = ()) -> Any:
+    """A tree with import paths replaced by the short names they have: (for people, and for forks that are renamed)."""
+    if isinstance(tree, list):
+        return [shorten(item, path) for item in tree]
+    if not isinstance(tree, dict):
+        return tree
+    if "class_path" not in tree:
+        return {key: shorten(value, (*path, key)) for key, value in tree.items()}
+    slot = slot_at(path)
+    short = {full: name for name, (full, _) in slot.table.items()} if slot else {}
+    result: Tree = {"class_path": short.get(tree["class_path"], tree["class_path"])}
+    if tree.get("init_args"):
+        result["init_args"] = {key: shorten(value, (*path, key)) for key, value in tree["init_args"].items()}
+    return result
+
+
+# ---------------------------------------------------------------------- one layer of settings
+
+
+@dataclass
+class Layer:
+    """What one place wrote: a tree whose class nodes are {class_path, init_args}, and how to name a key of it."""
+
+    tree: Tree
+    say: Callable[[Path_], str]
+
+
+def from_yaml(text: str, source: str) -> Layer:
+    """The settings of a YAML text.
+
+    Raises:
+        UserError: it is not YAML, a key stands twice, or it is built to be expensive.
+    """
+
+    def say(path: Path_) -> str:
+        return f"{source}: {'.'.join(path)}" if path else source
+
+    if len(text) > MAX_FILE_BYTES:
+        raise UserError(f"{source}: {len(text):,} bytes are more than a config has")
+    try:
+        aliases = sum(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, Loader=ConfigLoader))
+        if aliases > MAX_ALIASES:
+            raise UserError(f"{source}: {aliases} aliases (*name) are more than a config has")
+        tree = yaml.load(text, Loader=ConfigLoader)  # noqa: S506 - a SafeLoader
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f":{mark.line + 1}" if mark else ""
+        raise UserError(f"{source}{line}: not YAML: {clip(getattr(error, 'problem', None) or error, 120)}") from None
+    except RecursionError:
+        raise UserError(f"{source}: nested too deeply") from None
+    if tree is None:
+        tree = {}
+    if not isinstance(tree, dict):
+        raise UserError(f"{source}: expected keys ({', '.join(GROUPS)}), got {clip(tree)!r}")
+    return Layer(_normal(tree, (), say), say)
+
+
+def from_assignments(assignments: list[tuple[str, str]]) -> Layer:
+    """The settings of `--key value` pairs; their order does not matter.
+
+    Raises:
+        UserError: one key is given twice with different values.
+    """
+
+    def say(path: Path_) -> str:
+        return f"--{'.'.join(path)}"
+
+    tree: Tree = {}
+    given: dict[Path_, str] = {}
+    for key, text in assignments:
+        path = tuple(part for part in key.split(".") if part not in ("init_args", "class_path"))
+        if not all(path):
+            raise UserError(f"--{key}: not a key; keys look like --model.optimizer.lr")
+        if given.setdefault(path, text) != text:
+            raise UserError(f"--{key} is given twice: {clip(given[path])!r} and {clip(text)!r}")
+        _merge_into(tree, _nested(path, text, say))
+    return Layer(tree, say)
+
+
+def _nested(path: Path_, text: str, say: Callable[[Path_], str]) -> Tree:
+    """One assignment as a tree."""
+    value: Any = text
+    if slot_at(path) is not None:
+        value = _from_text(text, say(path)) if text[:1] in "[{" or text in ("null", "true", "false") else text
+        value = _normal(value, path, say)
+    for depth in range(len(path) - 1, -1, -1):
+        value = {path[depth]: value}
+        if depth and slot_at(path[:depth]) is not None:
+            value = {"init_args": value}
+    return value
+
+
+def _from_text(text: str, where: str) -> Any:
+    try:
+        return yaml.load(text, Loader=ConfigLoader)  # noqa: S506 - a SafeLoader
+    except yaml.YAMLError:
+        raise UserError(f"{where}: not YAML: {clip(text)!r}") from None
+
+
+def _normal(value: Any, path: Path_, say: Callable[[Path_], str]) -> Any:
+    """A value with every class in it as {class_path, init_args} and full import paths."""
+    if len(path) > MAX_DEPTH:
+        raise UserError(f"{say(path[:3])}: nested too deeply")
+    slot = slot_at(path)
+    if isinstance(value, list):
+        return [_normal(item, path, say) for item in value]
+    if isinstance(value, str) and slot is not None:
+        if CLASS_OR_WORD.fullmatch(".".join(path)):
+            return value
+        return {"class_path": resolve(value, slot, say(path))}
+    if not isinstance(value, dict):
+        if slot is not None and isinstance(value, (int, float)) and not isinstance(value, bool):
+            raise UserError(f"{say(path)}: expected the name of a {slot.kind}, got {value!r}")
+        return value
+    if not all(isinstance(key, str) for key in value):
+        wrong = next(key for key in value if not isinstance(key, str))
+        raise UserError(f"{say(path)}: the key {wrong!r} is not a word")
+    if slot is None and "class_path" not in value:
+        return {key: _normal(item, (*path, key), say) for key, item in value.items()}
+    node: Tree = {}
+    arguments = dict(value)
+    if "class_path" in value:
+        name = arguments.pop("class_path")
+        if not isinstance(name, str):
+            raise UserError(f"{say(path)}.class_path: expected a name, got {clip(name)!r}")
+        node["class_path"] = resolve(name, slot, say(path))
+        beside = sorted(set(arguments) - {"init_args"})
+        if beside:
+            raise UserError(f"{say((*path, beside[0]))}: stands beside class_path; the arguments of a class go under init_args")
+    if "init_args" in arguments:
+        arguments = arguments["init_args"] or {}
+        if not isinstance(arguments, dict):
+            raise UserError(f"{say(path)}.init_args: expected keys, got {clip(arguments)!r}")
+    node["init_args"] = {key: _normal(item, (*path, key), say) for key, item in arguments.items()}
+    return node
+
+
+# ---------------------------------------------------------------------- merging
+
+
+@dataclass
+class Settings:
+    """All layers merged, the later over the earlier."""
+
+    tree: Tree = field(default_factory=dict)
+    origins: dict[Path_, str] = field(default_factory=dict)
+
+    def add(self, layer: Layer) -> None:
+        """Lay what another place wrote over it."""
+        _merge_into(self.tree, layer.tree)
+        for path, _ in leaves(layer.tree):
+            self.origins[path] = layer.say(path)
+
+    def say(self, path: Path_) -> str:
+        """A key as its writer knows it: `--model.net` or `configs/lenet.yaml: model.net`."""
+        for end in range(len(path), 0, -1):
+            if path[:end] in self.origins:
+                return self.origins[path[:end]] + "".join(f".{part}" for part in path[end:])
+        return f"--{'.'.join(path)}"
+
+    def check_keys(self, groups: dict[str, set[str]], default_classes: dict[str, str]) -> None:
+        """Refuse keys that nothing takes.
+
+        Raises:
+            UserError: names the key, where it was written, and the nearest ones.
+        """
+        for key in self.tree:
+            if key not in GROUPS:
+                raise UserError(f"{self.say((key,))}: unknown key; {suggest(key, GROUPS, 'keys')}")
+        for group, known in groups.items():
+            below = self.tree.get(group, {})
+            if not isinstance(below, dict):
+                raise UserError(f"{self.say((group,))}: expected keys below it, such as {group}.{sorted(known)[0]}")
+            for key in below:
+                if key.removesuffix("+") not in known:
+                    raise UserError(f"{self.say((group, key))}: unknown key; {suggest(key, known)}")
+        for path, node in class_nodes(self.tree):
+            if path[0] in GROUPS and node.get("init_args"):
+                class_path = node.get("class_path") or default_classes.get(".".join(path))
+                if class_path is None:
+                    continue
+                known = accepted(class_path, slot_at(path))
+                for key in node["init_args"]:
+                    if key.removesuffix("+") not in known:
+                        name = class_path.rpartition(".")[2]
+                        raise UserError(f"{self.say((*path, key))}: {name} has no such argument; {suggest(key, known, 'it has')}")
+
+
+def _merge_into(low: Tree, high: Tree) -> None:
+    for key, value in high.items():
+        if key.endswith("+") and isinstance(low.get(key[:-1]), list):
+            low[key[:-1]] = [*low[key[:-1]], *(value if isinstance(value, list) else [value])]
+        elif isinstance(value, dict) and isinstance(low.get(key), dict):
+            below = low[key]
+            if "class_path" in value and value["class_path"] != below.get("class_path"):
+                kept = accepted(value["class_path"], None)
+                low[key] = {"init_args": {k: v for k, v in below.get("init_args", {}).items() if k in kept}}
+            _merge_into(low[key], value)
+        elif isinstance(value, dict):
+            low[key] = {}
+            _merge_into(low[key], value)
+        else:
+            low[key] = value
+
+
+def leaves(tree: Tree, path: Path_ = ()) -> Iterator[tuple[Path_, Any]]:
+    """Every value that is no tree, with its path as a person writes it (without init_args)."""
+    for key, value in tree.items():
+        here = path if key in ("init_args", "class_path") else (*path, key)
+        if isinstance(value, dict) and value:
+            yield from leaves(value, here)
+        else:
+            yield here, value
+
+
+def class_nodes(tree: Any, path: Path_ = ()) -> Iterator[tuple[Path_, Tree]]:
+    """Every {class_path, init_args} in a tree."""
+    if isinstance(tree, list):
+        for item in tree:
+            yield from class_nodes(item, path)
+    elif isinstance(tree, dict):
+        if "class_path" in tree or "init_args" in tree:
+            yield path, tree
+            tree = tree.get("init_args") or {}
+        for key, value in tree.items():
+            yield from class_nodes(value, (*path, key))
+
+
+def accepted(class_path: str, slot: Slot | None) -> set[str]:
+    """The names of a class's arguments, inherited ones too, without those that the caller fills in."""
+    return set(_arguments(class_path, slot.skip if slot else 0)[0])
+
+
+def with_defaults(tree: Any, path: Path_ = ()) -> Any:
+    """The tree with the defaults of every class it names filled in, so that those of another class cannot remain."""
+    if isinstance(tree, list):
+        return [with_defaults(item, path) for item in tree]
+    if not isinstance(tree, dict):
+        return tree
+    if "class_path" not in tree:
+        return {key: with_defaults(value, path if key == "init_args" else (*path, key)) for key, value in tree.items()}
+    slot = slot_at(path)
+    arguments: Tree = copy.deepcopy(_arguments(tree["class_path"], slot.skip if slot else 0)[1])
+    for key, value in tree.get("init_args", {}).items():
+        default = arguments.get(key)
+        if isinstance(value, dict) and "init_args" in value and "class_path" not in value and isinstance(default, dict):
+            value = {"class_path": default.get("class_path"), **value} if "class_path" in default else value
+        arguments[key] = with_defaults(value, (*path, key))
+    return {"class_path": tree["class_path"], "init_args": arguments}
+
+
+@functools.cache
+def _arguments(class_path: str, skip: int) -> tuple[tuple[str, ...], Tree]:
+    """The names of a class's arguments, and those with a default as a tree."""
+    from jsonargparse import ArgumentParser
+
+    parser = ArgumentParser(exit_on_error=False)
+    added = parser.add_class_arguments(load_class(class_path, class_path), skip={skip} if skip else None)
+    names = tuple(dict.fromkeys(name.partition(".")[0] for name in added))
+    defaults = yaml.safe_load(parser.dump(parser.get_defaults(skip_validation=True), skip_unset=True, skip_validation=True)) or {}
+    return names, defaults
+
+
+# ---------------------------------------------------------------------- YAML
+
+
+class ConfigLoader(yaml.SafeLoader):
+    """Safe YAML that refuses a key given twice and reads 1e-3 as a number."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: set[Any] = set()
+        for key_node, _ in node.value:
+            key = self.construct_object(key_node, deep=True)
+            if isinstance(key, (list, dict)) or key in seen:
+                raise yaml.constructor.ConstructorError(None, None, f"the key {key!r} is given twice", key_node.start_mark)
+            seen.add(key)
+        return super().construct_mapping(node, deep)
+
+
+ConfigLoader.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"^[-+]?(\d[\d_]*\.?\d*|\.\d+)[eE][-+]?\d+$"),
+    list("-+0123456789."),
+)

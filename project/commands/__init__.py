@@ -1,0 +1,9 @@
+"""The commands: name -> (module, one line of help). Nothing heavy is imported until one is called."""
+
+COMMANDS = {
+    "fit": ("project.commands.fit", "train a network: a new run, or the continuation of one"),
+    "validate": ("project.commands.evaluate", "figures of a checkpoint on the validation split"),
+    "test": ("project.commands.evaluate", "figures of a checkpoint on the test split"),
+    "predict": ("project.commands.evaluate", "predictions of a checkpoint as a CSV"),
+    "list": ("project.commands.list", "the names that can be used: networks, data, losses, ..."),
+}

@@ -1,0 +1,54 @@
+"""`list`: what can be named, one line each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from project.data import AUGMENTS, DATA
+from project.errors import UserError, suggest
+from project.networks import NETWORKS
+from project.tasks import TASKS
+from project.training import LOSSES, OPTIMIZERS, SCHEDULES
+
+TABLES = {
+    "networks": ("--model.net", NETWORKS),
+    "data": ("--data", DATA),
+    "tasks": ("--model", TASKS),
+    "losses": ("--model.loss", LOSSES),
+    "optimizers": ("--model.optimizer", OPTIMIZERS),
+    "schedules": ("--model.schedule", SCHEDULES),
+    "augmentations": ("data.augment", AUGMENTS),
+}
+
+
+def main(command: str, arguments: Sequence[str], debug: bool) -> int:
+    """Print a table of names, or, with a name behind it, the arguments of that class."""
+    if arguments and arguments[0] in ("-h", "--help"):
+        print(f"usage: python -m project list [{'|'.join(TABLES)}] [NAME]")
+        return 0
+    if arguments and arguments[0] not in TABLES:
+        raise UserError(f"list: unknown kind {arguments[0]!r}; {suggest(arguments[0], TABLES, 'kinds')}")
+    if len(arguments) > 1:
+        return _explain(arguments[0], arguments[1])
+    for kind in arguments or TABLES:
+        key, table = TABLES[kind]
+        width = max(map(len, table), default=0)
+        print(f"{kind} ({key})")
+        for name, (_, line) in table.items():
+            print(f"  {name:<{width}}  {line}")
+    return 0
+
+
+def _explain(kind: str, name: str) -> int:
+    from jsonargparse import ArgumentParser
+
+    from project.cli.settings import SLOTS, load_class
+
+    key, table = TABLES[kind]
+    if name not in table:
+        raise UserError(f"list {kind}: unknown name {name!r}; {suggest(name, table, kind)}")
+    slot = next(slot for _, slot in SLOTS if slot.table is table)
+    parser = ArgumentParser(prog=f"{key} {name}", usage="", add_help=False)
+    parser.add_class_arguments(load_class(table[name][0], name), skip={slot.skip} if slot.skip else None)
+    print(parser.format_help().strip())
+    return 0

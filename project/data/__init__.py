@@ -1,0 +1,20 @@
+"""LightningDataModules. A new dataset is a file here and a line in this table."""
+
+DATA = {
+    "Digits": ("project.data.digits.Digits", "1,797 handwritten digits of 8x8, shipped with the package"),
+    "MNIST": ("project.data.vision.MNIST", "70,000 handwritten digits, 28x28"),
+    "FashionMNIST": ("project.data.vision.FashionMNIST", "70,000 pieces of clothing, 28x28, 10 classes"),
+    "CIFAR10": ("project.data.vision.CIFAR10", "60,000 photos of 32x32, 10 classes"),
+    "ImageFolder": ("project.data.folders.ImageFolder", "a folder of images for each class"),
+    "CSVImages": ("project.data.folders.CSVImages", "a folder of images and a CSV of file name and label"),
+    "CSVTable": ("project.data.table.CSVTable", "a table: classification or regression of one column"),
+}
+
+AUGMENTS = {
+    "Crop": ("project.data.augment.Crop", "shift by a random crop of the padded image"),
+    "Flip": ("project.data.augment.Flip", "mirror left and right, half the images"),
+    "Affine": ("project.data.augment.Affine", "rotate, shift, scale and shear a little"),
+    "Cutout": ("project.data.augment.Cutout", "blank a square"),
+    "Mixup": ("project.data.augment.Mixup", "blend pairs of images and their classes"),
+    "CutMix": ("project.data.augment.CutMix", "paste a box of another image, and share the classes"),
+}

@@ -1,0 +1,293 @@
+"""The DataModule every dataset derives from: a dataset writes `load`, the rest is here."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any
+
+import lightning.pytorch as L
+import torch
+from jsonargparse.typing import ClosedUnitInterval, NonNegativeInt, PositiveInt
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, IterableDataset
+
+from project.data.arrays import Arrays, Items
+from project.data.order import Order
+from project.errors import UserError, clip
+from project.randomness import generator, run_seed
+from project.spec import Batch, DataSpec
+
+NEEDS = {"fit": ("train", "val"), "validate": ("val",), "test": ("test",), "predict": ("test",)}
+
+
+class BatchLoader(DataLoader[Batch]):
+    """The two methods tell Lightning that the loader can resume; the position travels with the DataModule."""
+
+    def state_dict(self) -> dict[str, Any]:
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        pass
+
+
+class DataModule(L.LightningDataModule, ABC):
+    """Data in splits, loaded in batches, described by a DataSpec.
+
+    A dataset of your own writes `load(split)` and names its `splits`; where there is no "val" or "test" split, a
+    fixed share of "train" is held out (stratified for classes).
+
+    Args:
+        root: The folder of the files.
+        batch_size: Samples in a batch, on each device.
+        num_workers: Processes that read ahead; 0 is fastest for data in memory.
+        shuffle: Visit the training samples in a new order each epoch.
+        drop_last: Leave out the last training batch of an epoch when it is not full.
+        pin_memory: Page-locked batches for faster copies to a GPU; null means when there is a GPU.
+        validation: Share of the training split held out, where the data has no validation split.
+        test: Share of the training split held out, where the data has no test split.
+        split_seed: Which samples are held out; apart from the run's seed, so that runs are comparable.
+        balance: Draw training samples so that every class is seen equally often.
+    """
+
+    splits: Sequence[str] = ("train", "test")
+    names: Sequence[str] | None = None
+
+    def __init__(
+        self,
+        root: str = "data",
+        batch_size: PositiveInt = 64,
+        num_workers: NonNegativeInt = 0,
+        shuffle: bool = True,
+        drop_last: bool = False,
+        pin_memory: bool | None = None,
+        validation: ClosedUnitInterval = 0.1,
+        test: ClosedUnitInterval = 0.2,
+        split_seed: int = 0,
+        balance: bool = False,
+    ) -> None:
+        super().__init__()
+        self.root, self.batch_size, self.num_workers = root, batch_size, num_workers
+        self.shuffle, self.drop_last, self.pin_memory = shuffle, drop_last, pin_memory
+        self.shares = {"val": validation, "test": test}
+        self.split_seed, self.balance = split_seed, balance
+        self.fitted: dict[str, Any] = {}
+        self.start = (0, 0)
+        self._parts: dict[str, Arrays | Items] = {}
+        self._whole: dict[str, Arrays | Items] = {}
+
+    # ------------------------------------------------------------------ what a dataset writes
+
+    @abstractmethod
+    def load(self, split: str) -> Arrays | Dataset[Any]:
+        """One split: `Arrays` in memory, or any map-style torch Dataset of (input, target) pairs."""
+
+    def fit(self, train: Arrays | Items) -> dict[str, Any]:
+        """What is learnt from the training split alone: plain values, `spec` among them; kept in every checkpoint."""
+        return {"spec": self.describe(train).to_dict()}
+
+    def encode(self, part: Arrays | Items) -> Arrays | Items:
+        """A raw part turned into tensors by what was fitted; by default class names become numbers."""
+        if isinstance(part, Arrays) and not isinstance(part.targets, Tensor):
+            part.targets = self.class_numbers(part.targets)
+        return part
+
+    # ------------------------------------------------------------------ description
+
+    @property
+    def spec(self) -> DataSpec:
+        """What network and task must know of the data; there after `setup`."""
+        return DataSpec.from_dict(self.fitted["spec"])
+
+    def restore(self, fitted: dict[str, Any]) -> None:
+        """Take what a checkpoint says was fitted, so that the training split need not be read."""
+        self.fitted = fitted
+
+    def describe(self, train: Arrays | Items) -> DataSpec:
+        """The DataSpec of the training samples."""
+        targets = _targets(train)
+        shape = train.shape if isinstance(train, Arrays) else tuple(train.dataset[0][0].shape)
+        if not isinstance(targets, Tensor):
+            names = tuple(sorted(set(targets[row] for row in train.rows.tolist())))
+            counts = torch.bincount(_numbers(targets, names)[train.rows], minlength=len(names))
+            return DataSpec((shape,), len(names), "class", names, counts=tuple(counts.tolist()))
+        if targets.is_floating_point():
+            columns = targets.reshape(len(targets), -1)[train.rows]
+            names = tuple(self.names or (f"target{i}" for i in range(columns.shape[1])))
+            if bool(((columns == 0) | (columns == 1)).all()) and columns.shape[1] > 1:
+                return DataSpec((shape,), len(names), "labels", names, counts=tuple(columns.sum(0).int().tolist()))
+            scale = zip(columns.mean(0).tolist(), columns.std(0).clamp_min(1e-8).tolist(), strict=True)
+            return DataSpec((shape,), len(names), "number", names, scale=tuple(scale))
+        names = tuple(self.names or map(str, range(int(targets.max()) + 1)))
+        counts = torch.bincount(targets[train.rows], minlength=len(names))
+        return DataSpec((shape,), len(names), "class", names, counts=tuple(counts.tolist()))
+
+    def class_numbers(self, names: Sequence[str]) -> Tensor:
+        """Class names as the numbers of the fitted classes: (N,) int64.
+
+        Raises:
+            UserError: a name that the training split does not have.
+        """
+        known = self.spec.names
+        if unseen := sorted(set(names) - set(known)):
+            raise UserError(f"class {clip(unseen[0])!r} is not among the {len(known)} classes of the training split")
+        return _numbers(names, known)
+
+    # ------------------------------------------------------------------ splits
+
+    def setup(self, stage: str) -> None:
+        """Load what the stage needs; calling it again changes nothing."""
+        for split in NEEDS[stage]:
+            if split not in self._parts:
+                self._parts[split] = self.part(split)
+        self._whole.clear()
+
+    def part(self, split: str) -> Arrays | Items:
+        """One split, encoded; the training split is read as well when nothing has been fitted yet."""
+        if not self.fitted:
+            self.fitted = self.fit(self._raw("train"))
+        raw = self._raw(split)
+        if not len(raw):
+            raise UserError(f"the {split} split of {type(self).__name__} is empty; --data.root is {self.root}")
+        part = self.encode(raw)
+        if isinstance(part, Arrays) and part.shape != self.spec.inputs[0]:
+            have = "x".join(map(str, part.shape))
+            raise UserError(f"the model was made for inputs of {self.spec.shape()}, the {split} split has {have}")
+        return part
+
+    def _raw(self, split: str) -> Arrays | Items:
+        """The split as `load` gives it, or its held-out share of "train"."""
+        missing = [name for name in ("val", "test") if name not in self.splits]
+        source = split if split in self.splits else "train"
+        if source not in self._whole:
+            loaded = self.load(source)
+            if isinstance(loaded, IterableDataset):
+                raise UserError(
+                    f"{type(self).__name__} is iterable data, which has no order to resume; give it __getitem__ and __len__"
+                )
+            self._whole[source] = loaded if isinstance(loaded, Arrays) else Items(loaded, run_seed())
+        whole = self._whole[source]
+        if source != "train" or not missing:
+            return whole
+        return whole.take(held_out(whole, {name: self.shares[name] for name in missing}, self.split_seed)[split])
+
+    # ------------------------------------------------------------------ loaders
+
+    def train_dataloader(self) -> BatchLoader:
+        trainer = self.trainer
+        overfit = trainer is not None and trainer.overfit_batches > 0
+        part = self._parts["train"]
+        self.order = Order(
+            len(part),
+            self.batch_size,
+            seed=run_seed(),
+            shuffle=self.shuffle and not overfit,
+            drop_last=self.drop_last,
+            even=True,
+            weights=self._weights(part) if self.balance and not overfit else None,
+            rank=trainer.global_rank if trainer else 0,
+            world_size=trainer.world_size if trainer else 1,
+            start=self.start,
+        )
+        if not len(self.order):
+            raise UserError(f"no training batch: {len(part)} samples, --data.batch_size {self.batch_size}, drop_last")
+        return self._loader(part, self.order)
+
+    def val_dataloader(self) -> BatchLoader:
+        return self._evaluation_loader("val")
+
+    def test_dataloader(self) -> BatchLoader:
+        return self._evaluation_loader("test")
+
+    def predict_dataloader(self) -> BatchLoader:
+        return self._evaluation_loader("test")
+
+    def _evaluation_loader(self, split: str) -> BatchLoader:
+        part, trainer = self._parts[split], self.trainer
+        order = Order(
+            len(part),
+            4 * self.batch_size,  # no gradients are kept, so larger batches fit
+            rank=trainer.global_rank if trainer else 0,
+            world_size=trainer.world_size if trainer else 1,
+        )
+        return self._loader(part, order)
+
+    def _loader(self, part: Arrays | Items, order: Order) -> BatchLoader:
+        pin = torch.cuda.is_available() if self.pin_memory is None else self.pin_memory
+        return BatchLoader(
+            part,
+            sampler=order,
+            batch_size=None,
+            collate_fn=_as_it_is,
+            num_workers=self.num_workers,
+            persistent_workers=self.num_workers > 0,
+            pin_memory=pin and torch.cuda.is_available(),
+        )
+
+    def _weights(self, part: Arrays | Items) -> Tensor:
+        """The chance of each sample, such that every class is drawn equally often."""
+        targets = _targets(part)
+        if self.spec.target != "class" or not isinstance(targets, Tensor):
+            raise UserError(f"--data.balance needs classes, the target is of kind {self.spec.target!r}")
+        counts = torch.tensor(self.spec.counts, dtype=torch.float64)
+        return counts.clamp_min(1).reciprocal()[targets[part.rows]]
+
+    # ------------------------------------------------------------------ device and position
+
+    def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
+        if device.type == "cpu":
+            return batch
+        moved = (part.to(device, non_blocking=True) for part in batch[:3])
+        return Batch(*moved, batch.place)
+
+    def state_dict(self) -> dict[str, Any]:
+        """The position in training; restored before any loader exists."""
+        if self.trainer is None:
+            return {}
+        loop = self.trainer.fit_loop
+        return {"epoch": loop.epoch_progress.current.processed, "batch": loop.epoch_loop.batch_progress.current.completed}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.start = (state["epoch"], state["batch"])
+
+
+def held_out(whole: Arrays | Items, shares: dict[str, float], seed: int) -> dict[str, Tensor]:
+    """Positions of "train" and of each share, drawn by the seed alone and evenly from every class."""
+    size = len(whole)
+    targets = _targets(whole)
+    if targets is None or (isinstance(targets, Tensor) and (targets.is_floating_point() or targets.ndim > 1)):
+        strata = torch.zeros(size, dtype=torch.int64)
+    elif isinstance(targets, Tensor):
+        strata = targets[whole.rows]
+    else:
+        strata = _numbers(targets, sorted(set(targets)))[whole.rows]
+    shuffled = torch.randperm(size, generator=generator(seed, "held out"))
+    by_class = shuffled[torch.argsort(strata[shuffled], stable=True)]
+    counts = torch.bincount(strata)
+    place = torch.arange(size) - (torch.cumsum(counts, 0) - counts).repeat_interleave(counts)
+    fraction = (place + 0.5) / counts.repeat_interleave(counts)
+    parts, low = {}, 0.0
+    for name, share in shares.items():
+        parts[name] = by_class[(fraction >= low) & (fraction < low + share)].sort().values
+        low += share
+    if low >= 1:
+        raise UserError(f"the held-out shares add up to {low:g}, nothing is left to train on: lower --data.validation or --data.test")
+    parts["train"] = by_class[fraction >= low].sort().values
+    return parts
+
+
+def _targets(part: Arrays | Items) -> Tensor | Sequence[str] | None:
+    """All targets of the source, by row; None where a dataset does not tell."""
+    if isinstance(part, Arrays):
+        return part.targets
+    targets = getattr(part.dataset, "targets", None)
+    return torch.as_tensor(targets) if targets is not None and not isinstance(targets[0], str) else targets
+
+
+def _numbers(names: Sequence[str], known: Sequence[str]) -> Tensor:
+    number = {name: i for i, name in enumerate(known)}
+    return torch.tensor([number.get(name, -1) for name in names], dtype=torch.int64)
+
+
+def _as_it_is(batch: Batch) -> Batch:
+    return batch

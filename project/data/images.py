@@ -1,0 +1,99 @@
+"""Image data: sizes and channels, normalisation and augmentation on the device, batched."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from jsonargparse.typing import PositiveInt
+from torch import Tensor, nn
+
+from project.data.arrays import Arrays, Items
+from project.data.base import DataModule
+from project.spec import Batch
+
+CHUNK = 4096  # images converted at a time, which bounds the memory
+
+
+class Normalise(nn.Module):
+    """Images as floats with mean 0 and deviation 1 per channel: (B, C, H, W) uint8 or 0..255 floats to float32."""
+
+    def __init__(self, mean: Sequence[float], std: Sequence[float]) -> None:
+        super().__init__()
+        shape = (1, -1, 1, 1)
+        self.register_buffer("shift", torch.tensor(mean).mul(255).reshape(shape), persistent=False)
+        self.register_buffer("factor", torch.tensor(std).mul(255).reciprocal().reshape(shape), persistent=False)
+
+    def forward(self, images: Tensor) -> Tensor:
+        floats = images.to(torch.float32) if images.dtype != torch.float32 else images.clone()
+        return floats.sub_(self.shift).mul_(self.factor)
+
+
+class ImageData(DataModule):
+    """Images as data; a dataset of your own writes `load(split)`, which returns uint8 images as (N, C, H, W).
+
+    Args:
+        size: Height and width the images are resized to; null keeps them as they are.
+        channels: 1 for grey, 3 for colour; null keeps them as they are.
+        augment: What is done to the training images, in order: Crop, Flip, Affine, Cutout, Mixup, CutMix (batched), or
+            any transform of torchvision.transforms.v2 (image by image).
+    """
+
+    def __init__(
+        self,
+        size: PositiveInt | None = None,
+        channels: int | None = None,
+        augment: list[Any] | None = None,
+        **options: Any,
+    ) -> None:
+        super().__init__(**options)
+        self.size, self.channels = size, channels
+        self.augment = list(augment or ())
+        self.normalise: Normalise | None = None
+
+    def fit(self, train: Arrays | Items) -> dict[str, Any]:
+        mean, std = statistics(train)
+        return {**super().fit(train), "mean": mean, "std": std}
+
+    def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
+        if self.normalise is None:
+            self.normalise = Normalise(self.fitted["mean"], self.fitted["std"]).to(batch.inputs.device)
+        return batch._replace(inputs=self.normalise(batch.inputs))
+
+    def fitting(self, images: Tensor) -> Tensor:
+        """Images of the asked size and channels: (N, C, H, W) uint8."""
+        if self.channels not in (None, images.shape[1]):
+            images = grey(images) if self.channels == 1 else images.expand(-1, 3, -1, -1)
+        return resize(images, self.size) if self.size else images
+
+
+def resize(images: Tensor, size: int) -> Tensor:
+    """Square uint8 images by bilinear interpolation with antialiasing, as torchvision's Resize does it."""
+    if images.shape[-2:] == (size, size):
+        return images
+    options: dict[str, Any] = {"mode": "bilinear", "antialias": True, "align_corners": False}
+    parts = (F.interpolate(part.float(), (size, size), **options) for part in images.split(CHUNK))
+    return torch.cat([part.round_().clamp_(0, 255).to(torch.uint8) for part in parts])
+
+
+def grey(images: Tensor) -> Tensor:
+    """Colour images as grey ones by the luma weights of ITU-R BT.601: (N, 3, H, W) to (N, 1, H, W)."""
+    weights = torch.tensor([0.299, 0.587, 0.114]).reshape(1, 3, 1, 1)
+    return torch.cat([(part * weights).sum(1, keepdim=True).round_().to(torch.uint8) for part in images.split(CHUNK)])
+
+
+def statistics(part: Arrays | Items) -> tuple[list[float], list[float]]:
+    """Mean and standard deviation of each channel, of pixels scaled to 0..1, over a split."""
+    if isinstance(part, Items):
+        return [0.0], [1 / 255]  # a dataset of its own transforms: left as it comes
+    count, total, squares = 0, torch.zeros(part.shape[0]).double(), torch.zeros(part.shape[0]).double()
+    for rows in part.rows.split(CHUNK):
+        pixels = part.inputs(rows).double()
+        count += pixels.numel() // pixels.shape[1]
+        total += pixels.sum((0, 2, 3))
+        squares += pixels.square().sum((0, 2, 3))
+    mean = total / count
+    std = (squares / count - mean.square()).clamp_min(1e-8).sqrt()
+    return (mean / 255).tolist(), (std / 255).tolist()

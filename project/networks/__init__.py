@@ -1,0 +1,10 @@
+"""Plain torch networks. A new network is a file here and a line in this table."""
+
+NETWORKS = {
+    "LeNet": ("project.networks.lenet.LeNet", "LeNet-5: two convolutions, three linear layers, 61,706 parameters"),
+    "MLP": ("project.networks.mlp.MLP", "linear layers; embeds the categorical columns of tables"),
+    "CNN": ("project.networks.cnn.CNN", "convolution blocks with pooling, with or without batch norm"),
+    "AlexNet": ("project.networks.alexnet.AlexNet", "AlexNet for images of 224, and a form for small images"),
+    "ResNet": ("project.networks.resnet.ResNet", "a compact residual network for images of about 32x32"),
+    "TorchVision": ("project.networks.torchvision.TorchVision", "any torchvision classification model, by its name"),
+}

@@ -1,0 +1,79 @@
+"""Files that are never seen half written, and the few calls that differ between systems."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import IO, Any
+
+from project.errors import UserError
+
+try:
+    import fcntl
+except ImportError:  # Windows has no fcntl: a run folder is then not locked
+    fcntl = None  # type: ignore[assignment]
+
+
+def write_atomic(path: Path, write: Callable[[IO[bytes]], object]) -> None:
+    """Write a file beside its final name, sync it and rename it; a reader sees the old file or the whole new one.
+
+    Raises:
+        UserError: the system's reason, in one line; the old file is untouched.
+    """
+    part = path.with_name(path.name + ".part")
+    try:
+        with open(part, "wb") as file:
+            write(file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(part, path)
+        sync_folder(path.parent)
+    except BaseException as error:
+        part.unlink(missing_ok=True)
+        if reason := _system_reason(error):
+            raise UserError(f"{path}: {reason}") from error
+        raise
+
+
+def write_text(path: Path, text: str) -> None:
+    write_atomic(path, lambda file: file.write(text.encode()))
+
+
+def write_json(path: Path, value: Any) -> None:
+    write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+
+
+def sync_folder(folder: Path) -> None:
+    """Make renames in a folder durable, where the system can."""
+    if not hasattr(os, "O_DIRECTORY"):
+        return
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def lock(path: Path) -> IO[bytes] | None:
+    """Hold a lock file for as long as this process lives, or until it is closed.
+
+    Raises:
+        BlockingIOError: another process holds it.
+    """
+    file = open(path, "ab")  # noqa: SIM115 - the open file is the lock
+    if fcntl is not None:
+        # lockf and not flock: it is gone with the process and loader workers do not inherit it.
+        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    return file
+
+
+def _system_reason(error: BaseException) -> str | None:
+    """What the system says; torch turns a full disk into a RuntimeError with the OSError behind it."""
+    seen: BaseException | None = error
+    while seen is not None:
+        if isinstance(seen, OSError) and seen.strerror:
+            return seen.strerror
+        seen = seen.__context__
+    return None

@@ -1,0 +1,66 @@
+"""What data, network and task know of each other: one small value, and nothing else."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple
+
+from torch import Tensor
+
+Target = Literal["class", "labels", "number"]
+
+
+@dataclass(frozen=True)
+class DataSpec:
+    """A description of the data in plain values: it is JSON, and it fits a weights-only checkpoint.
+
+    inputs: the shape of one sample as the network sees it, one shape for each input; (C, H, W) for images.
+    outputs: width of the network's answer. The data proposes it, a task may change it before the network is built.
+    target: "class" (an integer), "labels" (a row of zeros and ones) or "number" (one float or several).
+    names: the classes, the labels or the target columns, for people.
+    columns: of tables, the input columns in order; the categorical ones come last.
+    cardinalities: of tables, how many codes each of those last, categorical columns has (0 stands for unseen).
+    counts: training samples of each class.
+    scale: mean and standard deviation of each target column over the training split.
+    """
+
+    inputs: tuple[tuple[int, ...], ...]
+    outputs: int
+    target: Target
+    names: tuple[str, ...] = ()
+    columns: tuple[str, ...] = ()
+    cardinalities: tuple[int, ...] = ()
+    counts: tuple[int, ...] = ()
+    scale: tuple[tuple[float, float], ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> DataSpec:
+        """The spec again, also from JSON, where tuples have become lists."""
+        return cls(**{key: _tuples(value) for key, value in values.items()})
+
+    def shape(self) -> str:
+        """The inputs as a person writes them: `1x28x28`, or `3x64x64 + 5`."""
+        return " + ".join("x".join(map(str, shape)) for shape in self.inputs)
+
+
+def _tuples(value: Any) -> Any:
+    return tuple(map(_tuples, value)) if isinstance(value, (list, tuple)) else value
+
+
+class Batch(NamedTuple):
+    """What a loader yields and a task reads.
+
+    inputs: (B, ...) the samples; uint8 images until the data's preparation has turned them to floats on the device.
+    targets: (B,) class numbers (int64), or (B, K) labels, numbers or class probabilities (float32).
+    ids: (B,) row numbers within the split's source, so that a sample can be named.
+    place: (epoch, batch), from which every random choice about this batch is drawn.
+    """
+
+    inputs: Tensor
+    targets: Tensor
+    ids: Tensor
+    place: tuple[int, int]

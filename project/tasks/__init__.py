@@ -1,0 +1,6 @@
+"""LightningModules: what a batch means. A new task is a file here and a line in this table."""
+
+TASKS = {
+    "Classification": ("project.tasks.classification.Classification", "one class of several, yes or no, or several labels"),
+    "Regression": ("project.tasks.regression.Regression", "one number or several, standardised while training"),
+}

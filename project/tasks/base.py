@@ -1,0 +1,266 @@
+"""The task every other derives from: it turns batches into losses and metrics, and knows nothing of where they come from."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Literal
+
+import lightning.pytorch as L
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
+from torchmetrics import Metric
+
+from project.errors import UserError, clip
+from project.networks.base import Network
+from project.randomness import reseed, run_seed
+from project.spec import Batch, DataSpec
+from project.tasks.tally import Tally
+from project.training.optimizers import build_optimizer
+from project.training.schedules import build_schedule, steps_every
+
+NetworkFactory = Callable[[DataSpec], Network]
+OptimizerFactory = Callable[[Iterable], Optimizer]
+ScheduleFactory = Callable[[Optimizer], LRScheduler]
+
+STAGES = ("train", "val", "test")
+
+
+class Task(L.LightningModule, ABC):
+    """A network, a loss and how they are trained.
+
+    A task of your own writes `step` and `metrics`, and says what it monitors.
+
+    Args:
+        net: The network, built when the data is known.
+        loss: Compares predictions with targets.
+        optimizer: Changes the weights.
+        schedule: Changes the learning rate; null keeps it constant.
+        interval: Step the schedule after every "step" or "epoch"; null means what suits the schedule.
+        monitor: The metric that the best checkpoint, Plateau and early stopping look at; null means the task's own.
+        monitor_mode: Whether it should become as small ("min") or as large ("max") as possible.
+    """
+
+    default_monitor = ("val/loss", "min")
+
+    def __init__(
+        self,
+        net: NetworkFactory,
+        loss: nn.Module,
+        optimizer: OptimizerFactory = torch.optim.AdamW,
+        schedule: ScheduleFactory | None = None,
+        interval: Literal["step", "epoch"] | None = None,
+        monitor: str | None = None,
+        monitor_mode: Literal["min", "max"] | None = None,
+    ) -> None:
+        super().__init__()
+        self.make_net, self.loss, self.make_optimizer = net, loss, optimizer
+        self.make_schedule, self.interval = schedule, interval
+        self.monitor = monitor or self.default_monitor[0]
+        self.mode = monitor_mode or self.default_monitor[1]
+        self.spec: DataSpec | None = None
+        self.fitted: dict[str, Any] = {}
+        self.config = ""
+        self.latest: dict[str, float] = {}
+        self._rows_at = -1
+        self._train_figures: dict[str, Tensor] = {}
+        self.starting_weights: dict[str, Any] | None = None
+        self.compile_network = False
+
+    # ------------------------------------------------------------------ what a task writes
+
+    @abstractmethod
+    def step(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
+        """The mean loss of a batch, its predictions and its targets as the metrics want them: (), (B, ...), (B, ...)."""
+
+    @abstractmethod
+    def metrics(self, spec: DataSpec) -> Mapping[str, Metric]:
+        """A fresh metric of torchmetrics for each name."""
+
+    def adapt(self, spec: DataSpec) -> DataSpec:
+        """The description the network is built from; the place to refuse data this task has no use for."""
+        return spec
+
+    def readable(self, predictions: Tensor) -> dict[str, list[Any]]:
+        """Predictions as columns for people: (B, ...) to name -> B values."""
+        return {"prediction": predictions.tolist()}
+
+    def readable_targets(self, targets: Tensor) -> list[Any]:
+        """Targets as people write them."""
+        return targets.squeeze(-1).tolist() if targets.ndim > 1 else targets.tolist()
+
+    # ------------------------------------------------------------------ building
+
+    def configure_model(self) -> None:
+        """Build the network when Lightning has set up the data, before any weights are restored."""
+        if self.spec is not None:
+            return
+        data = getattr(self.trainer, "datamodule", None)
+        if data is None:
+            raise UserError("a task needs a datamodule to know what to build: trainer.fit(task, datamodule=...)")
+        self.build(data.spec, data.fitted)
+        if self.starting_weights is not None:
+            self.load_weights(self.starting_weights["state_dict"])
+            self.starting_weights = None
+
+    def build(self, spec: DataSpec, fitted: dict[str, Any] | None = None) -> None:
+        """Build the network and the metrics for data of this description; the weights depend on the seed alone."""
+        self.spec, self.fitted = self.adapt(spec), fitted or {}
+        reseed(run_seed(), "weights")
+        self.net = self.make_net(self.spec)
+        self._check_shapes(self.spec)
+        if self.compile_network:
+            self.net.compile()
+        if any(parameter.ndim == 4 for parameter in self.net.parameters()):
+            self.net.to(memory_format=torch.channels_last)
+        # A module may not be called "train": that is a method of Module.
+        self.tallies = nn.ModuleDict({f"{stage}_": Tally(self.metrics(self.spec)) for stage in STAGES})
+
+    def _check_shapes(self, spec: DataSpec) -> None:
+        """Send two samples of zeros through the network, so that a misfit is one line and not a traceback later."""
+        name = type(self.net).__name__
+        training = self.net.training
+        try:
+            with torch.no_grad():
+                answer = self.net.eval()(*(torch.zeros(2, *shape) for shape in spec.inputs))
+        except RuntimeError as error:
+            raise UserError(f"{name} does not fit inputs of {spec.shape()}: {clip(error, 160)}") from error
+        finally:
+            self.net.train(training)
+        if answer.shape[:2] != (2, spec.outputs):
+            raise UserError(f"{name} answers with {tuple(answer.shape[1:])}, the data asks for {spec.outputs} outputs")
+
+    def load_weights(self, state: Mapping[str, Tensor]) -> None:
+        """Take the weights of another run.
+
+        Raises:
+            UserError: they do not fit this network.
+        """
+        try:
+            self.net.load_state_dict({name.removeprefix("net."): value for name, value in state.items() if name.startswith("net.")})
+        except RuntimeError as error:
+            raise UserError(f"--weights: they do not fit {type(self.net).__name__}: {clip(error, 160)}") from None
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        return self.net(inputs)
+
+    def tally(self, stage: str) -> Tally:
+        tally = self.tallies[f"{stage}_"]
+        assert isinstance(tally, Tally)
+        return tally
+
+    # ------------------------------------------------------------------ training
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        loss, predictions, targets = self.step(batch)
+        self.tally("train").add(loss, predictions, targets)
+        return loss
+
+    def on_train_start(self) -> None:
+        self._rows_at = self.trainer.global_step
+
+    def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
+        """Every n optimizer steps, one row for the loggers: the only time that values leave the device."""
+        step, tally = self.trainer.global_step, self.tally("train")
+        if step != self._rows_at and step % self.trainer.log_every_n_steps == 0:
+            self._rows_at = step
+            self._write_row({f"train/{name}": value for name, value in tally.flush().items()} | self.rates())
+        elif tally.is_full:
+            tally.flush()
+
+    def train_figures(self) -> dict[str, Tensor]:
+        """The figures of the epoch that has just ended, reduced over all processes when they are first asked for."""
+        if not self._train_figures:
+            self._train_figures = {f"train/{name}": value for name, value in self.tally("train").compute().items()}
+        return self._train_figures
+
+    def on_train_epoch_end(self) -> None:
+        self.log_dict(self.train_figures(), logger=False)
+        self._train_figures = {}
+
+    def _write_row(self, values: Mapping[str, Any]) -> None:
+        """A row for every logger, past self.log: that would cost a quarter of a millisecond in every step."""
+        row = {name: float(value) for name, value in values.items()}
+        self.latest.update(row)
+        for logger in self.loggers:
+            logger.log_metrics({"epoch": self.current_epoch, **row}, self.global_step)
+
+    def rates(self) -> dict[str, float]:
+        """The learning rate of each parameter group."""
+        groups = [group for optimizer in self.trainer.optimizers for group in optimizer.param_groups]
+        if len(groups) == 1:
+            return {"lr": float(groups[0]["lr"])}
+        return {f"lr/{group.get('name', i)}": float(group["lr"]) for i, group in enumerate(groups)}
+
+    # ------------------------------------------------------------------ evaluation
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
+        return self._evaluate("val", batch)
+
+    def test_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
+        return self._evaluate("test", batch)
+
+    def predict_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
+        _, predictions, targets = self.step(batch)
+        return {"ids": batch.ids, "predictions": predictions, "targets": targets}
+
+    def _evaluate(self, stage: str, batch: Batch) -> dict[str, Tensor]:
+        loss, predictions, targets = self.step(batch)
+        tally = self.tally(stage)
+        tally.add(loss, predictions, targets)
+        if tally.is_full:
+            tally.flush()
+        return {"ids": batch.ids, "predictions": predictions, "targets": targets}
+
+    def on_validation_epoch_end(self) -> None:
+        self._log_evaluation("val")
+
+    def on_test_epoch_end(self) -> None:
+        self._log_evaluation("test")
+
+    def _log_evaluation(self, stage: str) -> None:
+        values = {f"{stage}/{name}": value for name, value in self.tally(stage).compute().items()}
+        self.log_dict(values, logger=False)
+        self._write_row(values)
+
+    # ------------------------------------------------------------------ optimizer and schedule
+
+    def configure_optimizers(self) -> dict[str, Any]:
+        trainer = self.trainer
+        # Lightning refuses to clip gradients inside a fused optimizer under mixed precision.
+        fused = not (trainer.gradient_clip_val and "mixed" in str(trainer.precision))
+        optimizer = build_optimizer(self.make_optimizer, self.net.parameters(), fused)
+        if self.make_schedule is None:
+            return {"optimizer": optimizer}
+        schedule = build_schedule(self.make_schedule, optimizer, self.length)
+        settings = {"scheduler": schedule, "interval": self.interval or steps_every(schedule), "name": "schedule"}
+        if isinstance(schedule, ReduceLROnPlateau):
+            settings |= {"monitor": self.monitor}
+        return {"optimizer": optimizer, "lr_scheduler": settings}
+
+    def length(self) -> int:
+        """Optimizer steps in the whole run.
+
+        Raises:
+            UserError: the run has no end.
+        """
+        steps = self.trainer.estimated_stepping_batches
+        if steps == float("inf"):
+            raise UserError("the schedule follows the length of the run, which has none: set --trainer.max_epochs or max_steps")
+        return int(steps)
+
+    # ------------------------------------------------------------------ checkpoints
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        assert self.spec is not None
+        checkpoint["spec"] = self.spec.to_dict()
+        checkpoint["fitted"] = self.fitted
+        checkpoint["config"] = self.config
+        checkpoint["pending"] = list(self.tally("train").pending)
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        tally = self.tally("train")
+        for loss, predictions, targets in checkpoint["pending"]:
+            tally.add(loss.to(self.device), predictions.to(self.device), targets.to(self.device))

@@ -1,0 +1,38 @@
+"""Losses, optimizers and schedules by their short names: torch's own wherever torch has one."""
+
+LOSSES = {
+    "CrossEntropy": ("torch.nn.CrossEntropyLoss", "classes from logits; weight, label_smoothing"),
+    "NLL": ("torch.nn.NLLLoss", "classes from log-probabilities; weight"),
+    "MultiMargin": ("torch.nn.MultiMarginLoss", "classes by a margin; p, margin, weight"),
+    "BCEWithLogits": ("torch.nn.BCEWithLogitsLoss", "yes or no (one logit), or several labels; pos_weight"),
+    "MultiLabelSoftMargin": ("torch.nn.MultiLabelSoftMarginLoss", "several labels at once; weight"),
+    "MSE": ("torch.nn.MSELoss", "mean squared error"),
+    "L1": ("torch.nn.L1Loss", "mean absolute error"),
+    "SmoothL1": ("torch.nn.SmoothL1Loss", "squared below beta, absolute above"),
+    "Huber": ("torch.nn.HuberLoss", "squared below delta, absolute above"),
+}
+
+OPTIMIZERS = {
+    "SGD": ("torch.optim.SGD", "stochastic gradient descent; momentum, nesterov"),
+    "Adam": ("torch.optim.Adam", "adaptive moments"),
+    "AdamW": ("torch.optim.AdamW", "Adam with decoupled weight decay"),
+    "NAdam": ("torch.optim.NAdam", "Adam with Nesterov momentum"),
+    "RAdam": ("torch.optim.RAdam", "rectified Adam"),
+    "Adamax": ("torch.optim.Adamax", "Adam with the infinity norm"),
+    "RMSprop": ("torch.optim.RMSprop", "gradients over a running root mean square"),
+    "Adagrad": ("torch.optim.Adagrad", "rates that shrink with the sum of squares"),
+    "Adadelta": ("torch.optim.Adadelta", "Adagrad over a window"),
+    "ASGD": ("torch.optim.ASGD", "averaged stochastic gradient descent"),
+    "Adafactor": ("torch.optim.Adafactor", "Adam's second moment, factored to save memory"),
+    "Rprop": ("torch.optim.Rprop", "resilient backpropagation, for whole batches"),
+}
+
+SCHEDULES = {
+    "Cosine": ("project.training.schedules.Cosine", "linear warm-up, then cosine down to min_lr over the run"),
+    "OneCycle": ("torch.optim.lr_scheduler.OneCycleLR", "up and down once over the run"),
+    "StepLR": ("torch.optim.lr_scheduler.StepLR", "times gamma every step_size epochs"),
+    "MultiStepLR": ("torch.optim.lr_scheduler.MultiStepLR", "times gamma at the epochs of a list"),
+    "ExponentialLR": ("torch.optim.lr_scheduler.ExponentialLR", "times gamma every epoch"),
+    "WarmRestarts": ("torch.optim.lr_scheduler.CosineAnnealingWarmRestarts", "cosine down again and again"),
+    "Plateau": ("torch.optim.lr_scheduler.ReduceLROnPlateau", "times factor when the monitored metric stops improving"),
+}
