@@ -81,7 +81,11 @@ def merge(request: Request, base: Layer | None = None) -> Settings:
         try:
             settings.add(from_yaml(path.read_text(encoding="utf-8"), str(path)))
         except (OSError, UnicodeDecodeError) as error:
-            near = suggest(path.name, [entry.name for entry in path.parent.glob("*.yaml")], "there are") if path.parent.is_dir() else ""
+            near = (
+                suggest(path.name, [entry.name for entry in path.parent.glob("*.yaml")], "there are")
+                if path.parent.is_dir()
+                else ""
+            )
             reason = error.strerror if isinstance(error, OSError) else "not a text file"
             raise UserError(f"--config {path}: {reason}; {near}") from None
     settings.add(from_assignments(request.assignments))

@@ -6,16 +6,15 @@ import re
 from dataclasses import dataclass, fields
 from typing import Any
 
-import lightning.pytorch as L
 import torch
 import yaml
 from jsonargparse import set_parsing_settings
-from jsonargparse.typing import NonNegativeInt, PositiveInt, register_type
+from jsonargparse.typing import PositiveInt, register_type
 from lightning.pytorch.cli import LightningCLI
 
+from project.cli.settings import IMPORTABLE, Path_, Settings, accepted, leaves, with_defaults
 from project.data.base import DataModule
 from project.errors import UserError, clip
-from project.cli.settings import IMPORTABLE, Path_, Settings, accepted, leaves, with_defaults
 from project.tasks.base import Task
 
 register_type(torch.Tensor, serializer=lambda t: t.tolist(), deserializer=lambda v: torch.tensor(v, dtype=torch.float32))

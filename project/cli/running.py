@@ -25,7 +25,6 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_only
 from project.cli.arguments import Request, config_text, merge, refuse_changes
 from project.cli.parser import ProjectCLI
 from project.cli.settings import Settings, from_yaml
-from project.data.base import DataModule
 from project.errors import UserError, clip
 from project.runs import records
 from project.runs.checkpoints import BestCheckpoint, SafeIO, locate, read, resumable
@@ -203,7 +202,9 @@ def make_trainer(cli: ProjectCLI, folder: RunFolder | None, tree: dict[str, Any]
     own = arguments.pop("callbacks", None) or []
     callbacks = list(own) if isinstance(own, (list, tuple)) else [own]
     wanted = arguments.pop("logger", None)
-    loggers: list[Logger] = [] if wanted in (None, True, False) else list(wanted) if isinstance(wanted, (list, tuple)) else [wanted]
+    loggers: list[Logger] = (
+        [] if wanted in (None, True, False) else list(wanted) if isinstance(wanted, (list, tuple)) else [wanted]
+    )
     first: list[Any] = [ExactResume(None, tree["run"]["save_every"], None)]
     if folder is not None:
         metrics = records.MetricsFile(folder)
@@ -294,7 +295,11 @@ def evaluate(request: Request) -> int:
     task, data = cli.model, cli.datamodule
     data.restore(state["fitted"])
     restore_task(task, state, path)
-    arguments = {key: value for key, value in cli.trainer_arguments.items() if key not in ("callbacks", "logger", "plugins", "profiler", "fast_dev_run")}
+    arguments = {
+        key: value
+        for key, value in cli.trainer_arguments.items()
+        if key not in ("callbacks", "logger", "plugins", "profiler", "fast_dev_run")
+    }
     folder = RunFolder(given) if given.is_dir() else RunFolder(path.parent.parent) if path.parent.name == "checkpoints" else None
     callbacks: list[Any] = []
     if request.command != "predict" and folder is not None:
@@ -416,7 +421,9 @@ def check_devices(trainer: dict[str, Any]) -> None:
     devices, accelerator = str(trainer.get("devices")), str(trainer.get("accelerator"))
     if devices.lstrip("-").isdecimal() and int(devices) < -1:
         raise UserError(f"--trainer.devices {devices}: expected a number of devices, auto, or -1 for all")
-    on_cpu = accelerator == "cpu" or (accelerator == "auto" and not (torch.cuda.is_available() or torch.backends.mps.is_available()))
+    on_cpu = accelerator == "cpu" or (
+        accelerator == "auto" and not (torch.cuda.is_available() or torch.backends.mps.is_available())
+    )
     there = (os.cpu_count() or 1) if on_cpu else torch.cuda.device_count() or 1
     if devices.isdecimal() and int(devices) > max(there, 2 if on_cpu else 1):
         raise UserError(f"--trainer.devices {devices}: this machine has {there} {'CPU cores' if on_cpu else 'devices'}")

@@ -159,7 +159,7 @@ def from_yaml(text: str, source: str) -> Layer:
         aliases = sum(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, Loader=ConfigLoader))
         if aliases > MAX_ALIASES:
             raise UserError(f"{source}: {aliases} aliases (*name) are more than a config has")
-        tree = yaml.load(text, Loader=ConfigLoader)  # noqa: S506 - a SafeLoader
+        tree = yaml.load(text, Loader=ConfigLoader)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f":{mark.line + 1}" if mark else ""
@@ -210,7 +210,7 @@ def _nested(path: Path_, text: str, say: Callable[[Path_], str]) -> Tree:
 
 def _from_text(text: str, where: str) -> Any:
     try:
-        return yaml.load(text, Loader=ConfigLoader)  # noqa: S506 - a SafeLoader
+        return yaml.load(text, Loader=ConfigLoader)
     except yaml.YAMLError:
         raise UserError(f"{where}: not YAML: {clip(text)!r}") from None
 

@@ -50,7 +50,7 @@ class Arrays(Dataset[Batch]):
         return picked.permute(0, 3, 1, 2) if self.is_image else picked
 
     def __getitem__(self, place: Place) -> Batch:
-        rows = self.rows.index_select(0, place.index)
+        rows = self.rows.index_select(0, place.positions)
         assert isinstance(self.targets, Tensor)
         return Batch(self.inputs(rows), self.targets.index_select(0, rows), rows, (place.epoch, place.batch))
 
@@ -69,7 +69,7 @@ class Items(Dataset[Batch]):
         return Items(self.dataset, self.seed, self.rows[positions])
 
     def __getitem__(self, place: Place) -> Batch:
-        rows = self.rows[place.index]
+        rows = self.rows[place.positions]
         samples = []
         for row in rows.tolist():
             reseed(self.seed, "sample", place.epoch, row)

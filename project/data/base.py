@@ -108,7 +108,8 @@ class DataModule(L.LightningDataModule, ABC):
         targets = _targets(train)
         shape = train.shape if isinstance(train, Arrays) else tuple(train.dataset[0][0].shape)
         if not isinstance(targets, Tensor):
-            names = tuple(sorted(set(targets[row] for row in train.rows.tolist())))
+            assert targets is not None
+            names = tuple(sorted({targets[row] for row in train.rows.tolist()}))
             counts = torch.bincount(_numbers(targets, names)[train.rows], minlength=len(names))
             return DataSpec((shape,), len(names), "class", names, counts=tuple(counts.tolist()))
         if targets.is_floating_point():
@@ -237,8 +238,8 @@ class DataModule(L.LightningDataModule, ABC):
     def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
         if device.type == "cpu":
             return batch
-        moved = (part.to(device, non_blocking=True) for part in batch[:3])
-        return Batch(*moved, batch.place)
+        inputs, targets, ids = (part.to(device, non_blocking=True) for part in batch[:3])
+        return Batch(inputs, targets, ids, batch.place)
 
     def state_dict(self) -> dict[str, Any]:
         """The position in training; restored before any loader exists."""
@@ -271,7 +272,9 @@ def held_out(whole: Arrays | Items, shares: dict[str, float], seed: int) -> dict
         parts[name] = by_class[(fraction >= low) & (fraction < low + share)].sort().values
         low += share
     if low >= 1:
-        raise UserError(f"the held-out shares add up to {low:g}, nothing is left to train on: lower --data.validation or --data.test")
+        raise UserError(
+            f"the held-out shares add up to {low:g}, nothing is left to train on: lower --data.validation or --data.test"
+        )
     parts["train"] = by_class[fraction >= low].sort().values
     return parts
 

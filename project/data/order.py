@@ -18,7 +18,7 @@ class Place(NamedTuple):
 
     epoch: int
     batch: int
-    index: Tensor
+    positions: Tensor
 
 
 class Order(SequentialSampler):

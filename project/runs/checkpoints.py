@@ -40,7 +40,13 @@ class BestCheckpoint(ModelCheckpoint):
 
     def __init__(self, folder: Path, monitor: str, mode: str) -> None:
         super().__init__(
-            folder, "best", monitor=monitor, mode=mode, save_weights_only=True, enable_version_counter=False, save_on_train_epoch_end=False
+            folder,
+            "best",
+            monitor=monitor,
+            mode=mode,
+            save_weights_only=True,
+            enable_version_counter=False,
+            save_on_train_epoch_end=False,
         )
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:

@@ -139,7 +139,9 @@ class Task(L.LightningModule, ABC):
             UserError: they do not fit this network.
         """
         try:
-            self.net.load_state_dict({name.removeprefix("net."): value for name, value in state.items() if name.startswith("net.")})
+            self.net.load_state_dict(
+                {name.removeprefix("net."): value for name, value in state.items() if name.startswith("net.")}
+            )
         except RuntimeError as error:
             raise UserError(f"--weights: they do not fit {type(self.net).__name__}: {clip(error, 160)}") from None
 

@@ -53,7 +53,9 @@ class Classification(Task):
         if isinstance(self.loss, OF_NUMBERS):
             raise UserError(f"--model.loss {name} compares numbers, the target is of kind {spec.target!r}: use CrossEntropy")
         if alone and spec.target == "class" and spec.outputs != 2:
-            raise UserError(f"--model.loss {name} is for two classes or labels, the data has {spec.outputs} classes: use CrossEntropy")
+            raise UserError(
+                f"--model.loss {name} is for two classes or labels, the data has {spec.outputs} classes: use CrossEntropy"
+            )
         if not alone and spec.target == "labels":
             raise UserError(f"--model.loss {name} chooses one class, the data has several labels a sample: use BCEWithLogits")
         if alone and spec.target == "class":

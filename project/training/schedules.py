@@ -24,9 +24,7 @@ class Cosine(LambdaLR):
         min_lr: The last rate as a share of the peak.
     """
 
-    def __init__(
-        self, optimizer: Optimizer, total_steps: int | None = None, warmup: float = 0.0, min_lr: float = 0.0
-    ) -> None:
+    def __init__(self, optimizer: Optimizer, total_steps: int | None = None, warmup: float = 0.0, min_lr: float = 0.0) -> None:
         if total_steps is None:
             raise ValueError("Cosine needs total_steps when no run fills it in")
         self.total_steps = total_steps
