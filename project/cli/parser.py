@@ -144,8 +144,7 @@ def _expectation(text: str) -> str:
     for name in re.findall(r"Expected a <class '([\w.]+)'>|Expected an? (\w+)\b(?! <)", text):
         word = name[0] or name[1]
         found.append(words.get(word.rpartition(".")[2], word.rpartition(".")[2]))
-    for literal in re.findall(r"Literal\[([^\]]+)\]", text):
-        found.append("one of " + literal.replace("'", ""))
+    found += ["one of " + literal.replace("'", "") for literal in re.findall(r"Literal\[([^\]]+)\]", text)]
     for kind, rule in re.findall(r"Not of type (\w+): \S+ does not conform to restriction (.+?)(?:\n|$|\.)", text):
         found.append(f"{words.get('int') if 'Int' in kind else 'a number'} with {rule.strip()}")
     if "Dataset" in found and len(found) > 1:

@@ -261,7 +261,7 @@ def announce(folder: RunFolder, tree: dict[str, Any], start: Start, changes: lis
 
 def report(folder: RunFolder, trainer: L.Trainer, task: Task, seconds: float) -> None:
     """Write results.json; print how it ended and what to do next."""
-    best = trainer.checkpoint_callback
+    best: Any = trainer.checkpoint_callback
     figures = {name: float(value) for name, value in sorted(trainer.callback_metrics.items())}
     result: dict[str, Any] = {"last": figures, "parameters": sum(p.numel() for p in task.net.parameters())}
     result |= {"steps": trainer.global_step, "epochs": trainer.current_epoch, "seconds": round(seconds, 2)}

@@ -175,7 +175,7 @@ class DataModule(L.LightningDataModule, ABC):
     # ------------------------------------------------------------------ loaders
 
     def train_dataloader(self) -> BatchLoader:
-        trainer = self.trainer
+        trainer: Any = self.trainer
         overfit = trainer is not None and trainer.overfit_batches > 0
         part = self._parts["train"]
         self.order = Order(
@@ -245,7 +245,7 @@ class DataModule(L.LightningDataModule, ABC):
         """The position in training; restored before any loader exists."""
         if self.trainer is None:
             return {}
-        loop = self.trainer.fit_loop
+        loop: Any = self.trainer.fit_loop
         return {"epoch": loop.epoch_progress.current.processed, "batch": loop.epoch_loop.batch_progress.current.completed}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -292,5 +292,5 @@ def _numbers(names: Sequence[str], known: Sequence[str]) -> Tensor:
     return torch.tensor([number.get(name, -1) for name in names], dtype=torch.int64)
 
 
-def _as_it_is(batch: Batch) -> Batch:
+def _as_it_is(batch: Any) -> Any:
     return batch

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -36,7 +35,7 @@ class SafeIO(CheckpointIO):
 
 
 class BestCheckpoint(ModelCheckpoint):
-    """best.ckpt: weights of the best validation under one fixed name. It is written inside the validation, so it cannot be resumed."""
+    """best.ckpt: the weights of the best validation. It is written inside a validation, where no run can continue."""
 
     def __init__(self, folder: Path, monitor: str, mode: str) -> None:
         super().__init__(
@@ -73,7 +72,7 @@ def step_files(folder: RunFolder) -> list[Path]:
 def forget_old(folder: RunFolder) -> None:
     """Keep the newest resumable checkpoints."""
     for path in step_files(folder)[KEEP:]:
-        os.unlink(path)
+        path.unlink()
 
 
 def fault(path: Path) -> str | None:

@@ -74,13 +74,14 @@ class ExactResume(Callback):
         for name, parameter in module.named_parameters():
             if not bool(torch.isfinite(parameter).all()):
                 raise NotFinite(
-                    f"the weight {name} is not finite at step {trainer.global_step}; the checkpoint before is kept in {self.folder}; "
+                    f"the weight {name} is not finite at step {trainer.global_step}; "
+                    f"the checkpoint before is kept in {self.folder}; "
                     "a lower --model.optimizer.lr or --trainer.gradient_clip_val 1 may help"
                 )
         trainer.save_checkpoint(step_file(self.folder, trainer.global_step))
         forget_old(self.folder)
 
-    def on_save_checkpoint(self, trainer: L.Trainer, module: L.LightningModule, checkpoint: dict[str, Any]) -> None:
+    def on_save_checkpoint(self, trainer: Any, module: L.LightningModule, checkpoint: dict[str, Any]) -> None:
         internals.rewind_fetched_batch(checkpoint["loops"])
         if self.finished and not self._ended_mid_epoch(trainer):
             internals.open_next_epoch(checkpoint["loops"])
@@ -136,7 +137,7 @@ class ExactResume(Callback):
 
     # ------------------------------------------------------------------ a loss that is not finite
 
-    def on_before_backward(self, trainer: L.Trainer, module: L.LightningModule, loss: torch.Tensor) -> None:
+    def on_before_backward(self, trainer: Any, module: L.LightningModule, loss: torch.Tensor) -> None:
         """Stop before a bad loss reaches the weights. On a GPU the look costs a wait, so it is taken every n steps."""
         if loss.device.type != "cpu" and trainer.global_step % trainer.log_every_n_steps:
             return

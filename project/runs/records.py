@@ -103,9 +103,9 @@ class MetricsFile(Logger):
         self.rows = CSVRows(folder.metrics, ["step", "epoch"])
         self.begin, self.mark = self.rows.begin, self.rows.mark
 
-    name = property(lambda self: "")  # type: ignore[assignment]
-    version = property(lambda self: "")  # type: ignore[assignment]
-    save_dir = property(lambda self: str(self.folder))  # type: ignore[assignment]
+    name = property(lambda self: "")
+    version = property(lambda self: "")
+    save_dir = property(lambda self: str(self.folder))
 
     def log_hyperparams(self, *args: Any, **kwargs: Any) -> None:
         """The config is in config.yaml."""
@@ -139,9 +139,10 @@ class Epochs(Callback):
     def on_train_epoch_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         self.epoch_start, self.first_step = time.monotonic(), trainer.global_step
 
-    on_train_start = on_train_epoch_start  # an epoch that is resumed in its middle has no start of its own
+    def on_train_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+        self.on_train_epoch_start(trainer, module)  # an epoch that is resumed in its middle has no start of its own
 
-    def on_train_epoch_end(self, trainer: L.Trainer, module: Any) -> None:
+    def on_train_epoch_end(self, trainer: Any, module: Any) -> None:
         values = {name: float(value) for name, value in (trainer.callback_metrics | module.train_figures()).items()}
         if not trainer.is_global_zero:
             return
@@ -177,24 +178,29 @@ class Predictions(Callback):
         self.kept: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
         self.count = 0
 
-    def _start(self, *_: Any) -> None:
+    def on_validation_epoch_start(self, trainer: L.Trainer, module: Any) -> None:
         self.kept, self.count = [], 0
 
-    def _keep(self, trainer: L.Trainer, module: Any, outputs: Any, batch: Any, *_: Any) -> None:
-        if isinstance(outputs, dict) and "predictions" in outputs and self.count < PREDICTIONS and not trainer.sanity_checking:
+    def on_validation_batch_end(self, trainer: L.Trainer, module: Any, outputs: Any, *_: Any) -> None:
+        if isinstance(outputs, dict) and "predictions" in outputs and self.count < PREDICTIONS:
             ids, targets, predictions = (outputs[key].detach().cpu() for key in ("ids", "targets", "predictions"))
             self.kept.append((ids.numpy(), targets.numpy(), predictions.float().numpy()))
             self.count += len(ids)
+
+    def on_test_epoch_start(self, trainer: L.Trainer, module: Any) -> None:
+        self.on_validation_epoch_start(trainer, module)
+
+    def on_test_batch_end(self, trainer: L.Trainer, module: Any, outputs: Any, *_: Any) -> None:
+        self.on_validation_batch_end(trainer, module, outputs)
 
     def write(self, split: str) -> None:
         if self.kept:
             ids, targets, predictions = (np.concatenate(part) for part in zip(*self.kept, strict=True))
             order = np.argsort(ids, kind="stable")
-            columns = {"id": ids[order], "target": targets[order], "prediction": predictions[order]}
-            write_atomic(self.folder.predictions(split), lambda file: np.savez_compressed(file, **columns))
-
-    on_validation_epoch_start = on_test_epoch_start = _start
-    on_validation_batch_end = on_test_batch_end = _keep
+            write_atomic(
+                self.folder.predictions(split),
+                lambda file: np.savez_compressed(file, id=ids[order], target=targets[order], prediction=predictions[order]),
+            )
 
     def on_train_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         if trainer.is_global_zero:

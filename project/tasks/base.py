@@ -6,7 +6,6 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Literal
 
-import lightning.pytorch as L
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
@@ -16,6 +15,7 @@ from torchmetrics import Metric
 from project.errors import UserError, clip
 from project.networks.base import Network
 from project.randomness import reseed, run_seed
+from project.runs.internals import FastHooks
 from project.spec import Batch, DataSpec
 from project.tasks.tally import Tally
 from project.training.optimizers import build_optimizer
@@ -28,7 +28,7 @@ ScheduleFactory = Callable[[Optimizer], LRScheduler]
 STAGES = ("train", "val", "test")
 
 
-class Task(L.LightningModule, ABC):
+class Task(FastHooks, ABC):
     """A network, a loss and how they are trained.
 
     A task of your own writes `step` and `metrics`, and says what it monitors.
@@ -165,8 +165,9 @@ class Task(L.LightningModule, ABC):
 
     def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
         """Every n optimizer steps, one row for the loggers: the only time that values leave the device."""
-        step, tally = self.trainer.global_step, self.tally("train")
-        if step != self._rows_at and step % self.trainer.log_every_n_steps == 0:
+        trainer: Any = self.trainer
+        step, tally = trainer.global_step, self.tally("train")
+        if step != self._rows_at and step % trainer.log_every_n_steps == 0:
             self._rows_at = step
             self._write_row({f"train/{name}": value for name, value in tally.flush().items()} | self.rates())
         elif tally.is_full:

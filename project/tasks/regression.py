@@ -27,6 +27,8 @@ class Regression(Task):
     """
 
     default_monitor = ("val/rmse", "min")
+    target_mean: Tensor
+    target_std: Tensor
 
     def __init__(self, net: NetworkFactory = MLP, loss: nn.Module = nn.MSELoss(), **training: Any) -> None:  # noqa: B008
         super().__init__(net, loss, **training)
