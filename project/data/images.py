@@ -11,7 +11,9 @@ from jsonargparse.typing import PositiveInt
 from torch import Tensor, nn
 
 from project.data.arrays import Arrays, Items
+from project.data.augment import augmented
 from project.data.base import DataModule
+from project.randomness import generator, run_seed
 from project.spec import Batch
 
 CHUNK = 4096  # images converted at a time, which bounds the memory
@@ -45,7 +47,7 @@ class ImageData(DataModule):
         self,
         size: PositiveInt | None = None,
         channels: int | None = None,
-        augment: list[Any] | None = None,
+        augment: list[nn.Module] | None = None,
         **options: Any,
     ) -> None:
         super().__init__(**options)
@@ -60,7 +62,12 @@ class ImageData(DataModule):
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
         if self.normalise is None:
             self.normalise = Normalise(self.fitted["mean"], self.fitted["std"]).to(batch.inputs.device)
-        return batch._replace(inputs=self.normalise(batch.inputs))
+        images, targets = batch.inputs, batch.targets
+        trainer = self.trainer
+        if self.augment and trainer is not None and trainer.training:
+            draw = generator(run_seed(), "augment", *batch.place, trainer.global_rank)
+            images, targets = augmented(images, targets, self.augment, self.spec.outputs, draw)
+        return batch._replace(inputs=self.normalise(images), targets=targets)
 
     def fitting(self, images: Tensor) -> Tensor:
         """Images of the asked size and channels: (N, C, H, W) uint8."""

@@ -1,0 +1,268 @@
+"""Augmentation of whole batches on their device, each image by parameters of its own.
+
+Images are (B, C, H, W) with values 0..255, uint8 or float32. All parameters are drawn from a CPU generator that the
+caller makes from the batch's place, so the same place gives the same images on every device, whatever came before.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from jsonargparse.typing import ClosedUnitInterval, NonNegativeFloat, PositiveFloat, PositiveInt
+from torch import Generator, Tensor, nn
+
+from project.errors import UserError, clip
+from project.randomness import reseed
+
+
+class Augment(nn.Module, ABC):
+    """A change of the images; what they show stays the same."""
+
+    @abstractmethod
+    def forward(self, images: Tensor, draw: Generator) -> Tensor:
+        """Changed images: (B, C, H, W) to (B, C, H, W)."""
+
+
+class Mixing(nn.Module, ABC):
+    """A blend of each image with a partner from the same batch; targets are blended in the same shares."""
+
+    @abstractmethod
+    def forward(self, images: Tensor, targets: Tensor, draw: Generator) -> tuple[Tensor, Tensor]:
+        """Blended images and targets: (B, C, H, W) and (B, K) float32 to the same."""
+
+
+def augmented(
+    images: Tensor, targets: Tensor, steps: Iterable[nn.Module], classes: int, draw: Generator
+) -> tuple[Tensor, Tensor]:
+    """The images and targets of a batch after all steps, in order.
+
+    Targets that are class numbers become (B, classes) float32 probabilities when a step mixes them. A step that is
+    none of ours is a transform of single images, as torchvision.transforms.v2 has them.
+    """
+    for step in steps:
+        if isinstance(step, Mixing):
+            if not targets.is_floating_point():
+                targets = F.one_hot(targets, classes).to(torch.float32)
+            images, targets = step(images, targets, draw)
+        elif isinstance(step, Augment):
+            images = step(images, draw)
+        else:
+            images = one_by_one(step, images, draw)
+    return images, targets
+
+
+def one_by_one(transform: nn.Module, images: Tensor, draw: Generator) -> Tensor:
+    """A transform of single images over a batch; it draws from the global generators, which are seeded for each image.
+
+    Raises:
+        UserError: the transform does not work on one image, or changes its shape.
+    """
+    name = type(transform).__name__
+    shape = "x".join(map(str, images.shape[1:]))
+    seeds = torch.randint(2**62, (len(images),), generator=draw).tolist()
+    changed = []
+    for image, seed in zip(images, seeds, strict=True):
+        reseed(seed)
+        try:
+            result = transform(image if image.dtype == torch.uint8 else image / 255)
+        except (ValueError, TypeError, RuntimeError) as error:
+            raise UserError(f"--data.augment: {name} does not work on an image of {shape}: {clip(error, 120)}") from error
+        if not isinstance(result, Tensor) or result.shape != image.shape:
+            made = "x".join(map(str, result.shape)) if isinstance(result, Tensor) else type(result).__name__
+            raise UserError(f"--data.augment: {name} makes {made} of {shape}; an augmentation keeps the shape")
+        changed.append(result * 255 if result.is_floating_point() else result)
+    return torch.stack(changed)
+
+
+# ---------------------------------------------------------------------- the image alone
+
+
+class Crop(Augment):
+    """A random crop of the image's own size, after black pixels were added on all sides: a shift.
+
+    Args:
+        padding: Pixels added on each side, which is the largest shift.
+    """
+
+    def __init__(self, padding: PositiveInt = 4) -> None:
+        super().__init__()
+        self.padding = padding
+
+    def forward(self, images: Tensor, draw: Generator) -> Tensor:
+        pad, (height, width) = self.padding, images.shape[2:]
+        corners = torch.randint(2 * pad + 1, (2, len(images)), generator=draw)
+        pixels = images.permute(0, 2, 3, 1)  # channels last, as batches lie in memory
+        framed = F.pad(pixels, (0, 0, pad, pad, pad, pad))
+        if images.device.type == "cpu":  # numpy's slices are 2 to 5 times faster than indexing
+            source, cropped = framed.numpy(), torch.empty_like(pixels)
+            target = cropped.numpy()
+            for i, (top, left) in enumerate(corners.T.tolist()):
+                target[i] = source[i, top : top + height, left : left + width]
+            return cropped.permute(0, 3, 1, 2)
+        windows = framed.unfold(1, height, 1).unfold(2, width, 1).permute(0, 1, 2, 4, 5, 3)  # a view of every crop
+        top, left = corners.to(images.device)
+        return windows[torch.arange(len(images), device=images.device), top, left].permute(0, 3, 1, 2)
+
+
+class Flip(Augment):
+    """Left and right exchanged.
+
+    Args:
+        probability: Share of the images.
+    """
+
+    def __init__(self, probability: ClosedUnitInterval = 0.5) -> None:
+        super().__init__()
+        self.probability = probability
+
+    def forward(self, images: Tensor, draw: Generator) -> Tensor:
+        chosen = (torch.rand(len(images), generator=draw) < self.probability).nonzero().squeeze(1).to(images.device)
+        flipped = images.clone()
+        flipped[chosen] = images[chosen].flip(3)
+        return flipped
+
+
+class Affine(Augment):
+    """Rotation, shear, scale and shift about the centre, by bilinear interpolation; black where nothing was.
+
+    Args:
+        degrees: Largest rotation either way.
+        translate: Largest shift either way, as a share of height and width.
+        scale: Smallest and largest factor.
+        shear: Largest angle of the horizontal shear either way, in degrees.
+    """
+
+    def __init__(
+        self,
+        degrees: NonNegativeFloat = 10.0,
+        translate: ClosedUnitInterval = 0.1,
+        scale: tuple[PositiveFloat, PositiveFloat] = (0.9, 1.1),
+        shear: NonNegativeFloat = 0.0,
+    ) -> None:
+        super().__init__()
+        self.degrees, self.translate, self.scale, self.shear = degrees, translate, scale, shear
+
+    def forward(self, images: Tensor, draw: Generator) -> Tensor:
+        angle, shift_x, shift_y, factor, slant = torch.rand(5, len(images), generator=draw).to(images.device)
+        height, width = images.shape[2:]
+        shift = torch.stack([_within(shift_x, self.translate * width), _within(shift_y, self.translate * height)], dim=1)
+        low, high = self.scale
+        return affine(images, _within(angle, self.degrees), shift, low + (high - low) * factor, _within(slant, self.shear))
+
+
+def affine(images: Tensor, angle: Tensor, shift: Tensor, scale: Tensor, shear: Tensor) -> Tensor:
+    """Each image rotated, sheared, scaled and shifted as torchvision's `affine` does it, bilinear with black around.
+
+    Args:
+        images: (B, C, H, W) uint8 or float32.
+        angle: (B,) degrees, clockwise.
+        shift: (B, 2) pixels to the right and down.
+        scale: (B,) factors.
+        shear: (B,) degrees, along x.
+    """
+    height, width = images.shape[2:]
+    turn, slant = angle.deg2rad(), shear.deg2rad().tan()
+    cos, sin = turn.cos(), turn.sin()
+    # From output to input: the inverse of rotation times shear, over the scale.
+    inverse = torch.stack([cos - slant * sin, sin + slant * cos, -sin, cos], dim=1).reshape(-1, 2, 2)
+    inverse = inverse / scale.reshape(-1, 1, 1)
+    moved = -inverse @ shift.to(inverse.dtype).unsqueeze(2)
+    # affine_grid counts in halves of the image, height and width apart.
+    halves = torch.tensor([width / 2, height / 2], device=images.device)
+    theta = torch.cat([inverse * halves / halves.reshape(2, 1), moved / halves.reshape(2, 1)], dim=2)
+    grid = F.affine_grid(theta, list(images.shape), align_corners=False)
+    sampled = F.grid_sample(images.to(torch.float32), grid, mode="bilinear", padding_mode="zeros", align_corners=False)
+    return sampled.round_().to(torch.uint8, memory_format=torch.channels_last) if images.dtype == torch.uint8 else sampled
+
+
+def _within(draws: Tensor, limit: float) -> Tensor:
+    """Draws of 0..1 spread over -limit..limit."""
+    return (2 * draws - 1) * limit
+
+
+class Cutout(Augment):
+    """A square somewhere filled with the image's mean colour; it may reach over the edge (DeVries, Taylor, 2017).
+
+    Args:
+        size: Side of the square in pixels.
+    """
+
+    def __init__(self, size: PositiveInt = 8) -> None:
+        super().__init__()
+        self.size = size
+
+    def forward(self, images: Tensor, draw: Generator) -> Tensor:
+        sides = torch.full((len(images),), float(self.size))
+        inside = boxes(images.shape, sides, sides, draw).to(images.device)
+        mean = images.mean((2, 3), dtype=torch.float32, keepdim=True).to(images.dtype)
+        return torch.where(inside, mean, images)
+
+
+# ---------------------------------------------------------------------- pairs of images
+
+
+class Mixup(Mixing):
+    """A weighted mean of two images and of their targets (Zhang, Cisse, Dauphin, Lopez-Paz: mixup, 2018).
+
+    Args:
+        alpha: The weight is drawn from Beta(alpha, alpha): small values leave most images nearly as they are.
+    """
+
+    def __init__(self, alpha: PositiveFloat = 0.2) -> None:
+        super().__init__()
+        self.alpha = alpha
+
+    def forward(self, images: Tensor, targets: Tensor, draw: Generator) -> tuple[Tensor, Tensor]:
+        partner = torch.randperm(len(images), generator=draw).to(images.device)
+        share = beta(self.alpha, len(images), draw).to(images.device)
+        floats = images.to(torch.float32)
+        mixed = torch.lerp(floats[partner], floats, share.reshape(-1, 1, 1, 1))
+        return mixed, torch.lerp(targets[partner], targets, share.unsqueeze(1))
+
+
+class CutMix(Mixing):
+    """A box of another image pasted in; the targets are shared by area (Yun et al.: CutMix, 2019).
+
+    Args:
+        alpha: The share of the image that stays is drawn from Beta(alpha, alpha); 1 is uniform.
+        probability: Share of the images that get a box.
+    """
+
+    def __init__(self, alpha: PositiveFloat = 1.0, probability: ClosedUnitInterval = 0.5) -> None:
+        super().__init__()
+        self.alpha, self.probability = alpha, probability
+
+    def forward(self, images: Tensor, targets: Tensor, draw: Generator) -> tuple[Tensor, Tensor]:
+        size, (height, width) = len(images), images.shape[2:]
+        partner = torch.randperm(size, generator=draw).to(images.device)
+        chosen = torch.rand(size, generator=draw) < self.probability
+        side = (1 - beta(self.alpha, size, draw)).sqrt() * chosen
+        inside = boxes(images.shape, side * height, side * width, draw).to(images.device)
+        share = 1 - inside.mean((1, 2, 3), dtype=torch.float32)
+        return torch.where(inside, images[partner], images), torch.lerp(targets[partner], targets, share.unsqueeze(1))
+
+
+def boxes(shape: torch.Size, heights: Tensor, widths: Tensor, draw: Generator) -> Tensor:
+    """Boxes of the given sides in pixels, their centres anywhere in the image: (B, 1, H, W) of booleans."""
+    size, _, height, width = shape
+    centre_y, centre_x = torch.rand(2, size, generator=draw)
+    rows = _interval(centre_y * height, heights, height)
+    columns = _interval(centre_x * width, widths, width)
+    return rows.reshape(size, 1, height, 1) & columns.reshape(size, 1, 1, width)
+
+
+def _interval(centre: Tensor, length: Tensor, size: int) -> Tensor:
+    """Which of `size` pixels lie in an interval about each centre: (B, size) of booleans."""
+    start = (centre - length / 2).round().unsqueeze(1)
+    pixels = torch.arange(size)
+    return (pixels >= start) & (pixels < start + length.round().unsqueeze(1))
+
+
+def beta(alpha: float, size: int, draw: Generator) -> Tensor:
+    """Draws from Beta(alpha, alpha) as (size,) float32; numpy has them, so its generator is seeded from ours."""
+    seed = int(torch.randint(2**62, (), generator=draw))
+    return torch.from_numpy(np.random.default_rng(seed).beta(alpha, alpha, size)).to(torch.float32)
