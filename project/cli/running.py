@@ -41,6 +41,7 @@ SETTLED = (
     ".*smaller than the logging interval.*",
     ".*LeafSpec.*",  # a deprecation between Lightning and torch
     ".*exists and is not empty.*",  # the run folder is claimed before the Trainer exists
+    ".*WeightAveraging callback with a model that overrides.*",  # no sharding here
     ".*Found keys that are not in the model state dict.*",
 )
 CHILD = "PROJECT_RUN_FOLDER"  # tells the other processes of a run where it is; set only while a run goes on
@@ -64,9 +65,19 @@ class Start:
 
 def fit(request: Request) -> int:
     """Train as the request says; returns the exit code."""
-    start = find_start(request)
-    if request.path("--run") and not start.state and not request.configs and not request.assignments:
-        raise UserError(f"--run {request.options['--run']}: no checkpoint to continue from, and no --config for a new run")
+    start = Start()
+    try:
+        find_start(request, start)
+        return train(request, start)
+    finally:
+        if start.folder is not None:
+            start.folder.close()
+
+
+def train(request: Request, start: Start) -> int:
+    """Build everything, train, and say how it ended."""
+    if start.folder and not start.state and not request.configs and not request.assignments:
+        raise UserError(f"--run {start.folder}: no checkpoint to continue from, and no --config for a new run")
     base = from_yaml(start.state["config"], f"the config in {start.checkpoint}") if start.state else None
     cli = ProjectCLI(merge(request, base))
     tree = cli.config_tree
@@ -76,12 +87,10 @@ def fit(request: Request) -> int:
         return 0
     check_devices(tree["trainer"])
     changes = refuse_changes(tree, full_tree(start.config), start.folder or start.checkpoint) if start.state else []
-    if start.state and start.folder and is_finished(start, tree["trainer"]):
+    if start.state and is_finished(start, tree["trainer"]):
         print(f"{start.folder} is finished at step {start.state['global_step']}; --trainer.max_epochs prolongs it")
         return 0
-    trial = bool(tree["trainer"].get("fast_dev_run"))
     cli.build()
-    folder = None if trial else start.folder or claim(tree)
     task, data = cli.model, cli.datamodule
     task.config = config_text(tree)
     task.compile_network = tree["run"]["compile"]
@@ -89,81 +98,73 @@ def fit(request: Request) -> int:
         data.restore(start.state["fitted"])
     if weights := request.path("--weights"):
         task.starting_weights = read(locate(weights))
-    trainer = make_trainer(cli, folder, tree, start)
+    if tree["trainer"].get("fast_dev_run"):
+        start.folder = None
+    elif start.folder is None:
+        start.folder = claim(tree)
+    folder = start.folder
+    trainer = make_trainer(cli, start, tree)
     if folder is not None and trainer.is_global_zero:
         announce(folder, tree, start, changes)
-    began = time.monotonic()
-    state = "failed"
+    began, state = time.monotonic(), "failed"
     try:
         if folder is not None:
             os.environ[CHILD] = str(folder)
-        # weights_only: tensors and plain values; our own SafeIO loads nothing else anyway
         trainer.fit(task, datamodule=data, ckpt_path=str(start.checkpoint) if start.checkpoint else None, weights_only=True)
         state = "finished"
-    except SystemExit as stop:
+    except SystemExit:
         state = "interrupted"
-        if trainer.is_global_zero and folder is not None:
+        if folder is not None and trainer.is_global_zero:
             print(f"stopped at step {trainer.global_step}; continue: python -m project fit --run {folder}", flush=True)
-        raise stop
+        raise
     finally:
         os.environ.pop(CHILD, None)
-        if folder is not None:
-            if trainer.is_global_zero:
-                update_json(folder.description, {"state": state})
-            folder.close()
+        if folder is not None and trainer.is_global_zero:
+            update_json(folder.description, {"state": state})
     if folder is not None and trainer.is_global_zero:
         report(folder, trainer, task, time.monotonic() - began)
     return 0
 
 
-def find_start(request: Request) -> Start:
-    """The folder and checkpoint that --run or --ckpt_path mean; both empty for a new run.
+def find_start(request: Request, start: Start) -> None:
+    """Fill in the folder and the checkpoint that --run or --ckpt_path mean; a new run has neither.
 
     Raises:
         UserError: the checkpoint cannot be continued.
     """
-    given = request.path("--ckpt_path")
-    run = request.path("--run")
+    run, given = request.path("--run"), request.path("--ckpt_path")
     if given is not None and given.is_dir():
         if run is not None:
             raise UserError("--ckpt_path with a folder means --run; give one of them")
         if not (given / "checkpoints").is_dir():
             raise UserError(f"--ckpt_path {given}: not a run folder")
         run, given = given, None
-    if run is not None and given is None:
+    if run is not None:
         if "://" in str(run):
             raise UserError(f"--run {run}: only local folders")
-        folder = RunFolder(run)
-        if not is_child():
-            folder.open()
-        for path, state in resumable(folder):
-            if not _wants_more(state, request) or not _exact(state)["mid_epoch_end"]:
-                return Start(folder, path, state)
-        return Start(folder)
-    if given is not None:
-        path = locate(given)
-        state = read(path)
-        if "optimizer_states" not in state:
+        start.folder = RunFolder(run) if is_child() else RunFolder(run).open()
+        for path, state in resumable(start.folder):
+            start.checkpoint, start.state = path, state
+            if not (_prolongs(request) and state["callbacks"]["ExactResume"]["mid_epoch_end"]):
+                return
+    elif given is not None:
+        start.checkpoint = locate(given)
+        start.state = read(start.checkpoint)
+        if "optimizer_states" not in start.state:
             raise UserError(
-                f"--ckpt_path {path}: it holds weights only and cannot be continued; --weights {path} starts a new run from them"
+                f"--ckpt_path {given}: it holds weights only and cannot be continued; --weights {given} starts a new run from them"
             )
-        return Start(RunFolder(run).open() if run else None, path, state)
-    return Start()
 
 
-def _exact(state: dict[str, Any]) -> dict[str, Any]:
-    return state["callbacks"]["ExactResume"]
-
-
-def _wants_more(state: dict[str, Any], request: Request) -> bool:
-    """Whether the command line prolongs a run that max_steps ended inside an epoch: its end is no place to go on from."""
+def _prolongs(request: Request) -> bool:
+    """Whether a limit is written: the end of a run that max_steps stopped inside an epoch is no place to go on from."""
     return any(key in ("trainer.max_steps", "trainer.max_epochs") for key, _ in request.assignments)
 
 
 def is_finished(start: Start, trainer: dict[str, Any]) -> bool:
     """Whether the limits that now hold leave nothing to do."""
     assert start.state is not None
-    saved = _exact(start.state)
+    saved = start.state["callbacks"]["ExactResume"]
     if not saved["finished"]:
         return False
     if saved["should_stop"]:
@@ -192,13 +193,13 @@ def claim(tree: dict[str, Any]) -> RunFolder:
     return RunFolder.claim(Path(tree["run"]["root"]), name)
 
 
-def make_trainer(cli: ProjectCLI, folder: RunFolder | None, tree: dict[str, Any], start: Start) -> L.Trainer:
+def make_trainer(cli: ProjectCLI, start: Start, tree: dict[str, Any]) -> L.Trainer:
     """The Trainer with the machinery around a user's own callbacks and loggers.
 
     Raises:
         UserError: Lightning refuses the arguments.
     """
-    arguments = dict(cli.trainer_arguments)
+    folder, arguments = start.folder, dict(cli.trainer_arguments)
     own = arguments.pop("callbacks", None) or []
     callbacks = list(own) if isinstance(own, (list, tuple)) else [own]
     wanted = arguments.pop("logger", None)

@@ -82,13 +82,17 @@ class CSVRows:
         os.fsync(self.file.fileno())
         return {"rows": self.rows, "bytes": os.path.getsize(self.path), "columns": list(self.columns)}
 
+    def close(self) -> None:
+        if self.file is not None:
+            self.file.close()
+            self.file = None
+
     def _read(self) -> list[dict[str, str]]:
         with open(self.path, newline="") as file:
             return list(csv.DictReader(file))
 
     def _rewrite(self, rows: list[dict[str, str]]) -> None:
-        if self.file is not None:
-            self.file.close()
+        self.close()
         lines = [csv_line(self.columns)] + [csv_line([row.get(name) or "" for name in self.columns]) for row in rows]
         write_atomic(self.path, lambda file: file.write(b"".join(lines)))
         self.file = open(self.path, "ab", buffering=0)  # noqa: SIM115
@@ -109,6 +113,9 @@ class MetricsFile(Logger):
 
     def log_hyperparams(self, *args: Any, **kwargs: Any) -> None:
         """The config is in config.yaml."""
+
+    def finalize(self, status: str) -> None:
+        self.rows.close()
 
     @rank_zero_only
     def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
@@ -135,6 +142,13 @@ class Epochs(Callback):
         if trainer.is_global_zero and self.rows is not None:
             self.rows.begin(self.restored)
         self.run_start = time.monotonic() - self.seconds_before
+
+    def teardown(self, trainer: L.Trainer, module: L.LightningModule, stage: str) -> None:
+        if self.rows is not None:
+            self.rows.close()
+
+    def on_exception(self, trainer: L.Trainer, module: L.LightningModule, exception: BaseException) -> None:
+        self.teardown(trainer, module, "fit")
 
     def on_train_epoch_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         self.epoch_start, self.first_step = time.monotonic(), trainer.global_step

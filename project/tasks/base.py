@@ -231,7 +231,7 @@ class Task(FastHooks, ABC):
     # ------------------------------------------------------------------ optimizer and schedule
 
     def configure_optimizers(self) -> dict[str, Any]:
-        trainer = self.trainer
+        trainer: Any = self.trainer
         # Lightning refuses to clip gradients inside a fused optimizer under mixed precision.
         fused = not (trainer.gradient_clip_val and "mixed" in str(trainer.precision))
         optimizer = build_optimizer(self.make_optimizer, self.net.parameters(), fused)
@@ -240,7 +240,8 @@ class Task(FastHooks, ABC):
         schedule = build_schedule(self.make_schedule, optimizer, self.length)
         settings = {"scheduler": schedule, "interval": self.interval or steps_every(schedule), "name": "schedule"}
         if isinstance(schedule, ReduceLROnPlateau):
-            settings |= {"monitor": self.monitor}
+            every = trainer.check_val_every_n_epoch  # None: validations are counted in steps, not in epochs
+            settings |= {"monitor": self.monitor, "frequency": every or 1, "strict": every is not None}
         return {"optimizer": optimizer, "lr_scheduler": settings}
 
     def length(self) -> int:

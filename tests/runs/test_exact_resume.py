@@ -1,0 +1,142 @@
+"""A run that is continued from any of its checkpoints equals the run that was never stopped."""
+
+from __future__ import annotations
+
+import csv
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from project.runs import checkpoints
+from tests.runs.equal import differing
+
+TINY = (
+    "--data Digits --data.batch_size 256 --run.save_every 1 --run.tensorboard false --run.threads 1 --trainer.log_every_n_steps 2"
+)
+MLP = "--model.net MLP --model.net.hidden [16] --model.net.dropout 0.2"
+EMA = '--trainer.callbacks [{"class_path":"EMAWeightAveraging","init_args":{"decay":0.9}}]'
+STOPPING = '--trainer.callbacks [{"class_path":"EarlyStopping","init_args":{"monitor":"val/loss","patience":9}}]'
+SETTINGS = {
+    "epoch end": "",
+    "cosine by step": "--model.schedule Cosine --model.schedule.warmup 2",
+    "one cycle": "--model.schedule OneCycle --model.schedule.max_lr 0.01",
+    "validation in mid epoch": "--trainer.val_check_interval 2",
+    "validation across epochs": "--trainer.val_check_interval 3 --trainer.check_val_every_n_epoch null",
+    "every second epoch": "--trainer.check_val_every_n_epoch 2 --trainer.max_epochs 3 --model.schedule Plateau --model.schedule.patience 0",
+    "accumulation": "--trainer.accumulate_grad_batches 2",
+    "plateau by epoch": "--model.schedule Plateau --model.schedule.patience 0 --trainer.max_epochs 3",
+    "schedule by epoch": "--model.schedule StepLR --model.schedule.step_size 1",
+    "augmentation": "--data.size 12 --data.augment [Crop,Affine,Cutout] --model.net LeNet",
+    "averaged weights": EMA,
+    "early stopping": STOPPING,
+    "max_steps": "--trainer.max_steps 7 --trainer.max_epochs 5",
+    "limited batches": "--trainer.limit_train_batches 3 --trainer.limit_val_batches 1",
+    "balanced sampling": "--data.balance true",
+    "drop last": "--data.drop_last true",
+}
+
+
+@pytest.mark.parametrize("setting", SETTINGS)
+def test_a_run_continued_from_any_checkpoint_equals_the_undisturbed_run(
+    setting: str, project: Callable[..., tuple[int, str, str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(checkpoints, "KEEP", 1000)
+    whole = tmp_path / "whole"
+    words = SETTINGS[setting]
+    net = "" if "--model.net" in words else MLP
+    epochs = "" if "max_epochs" in words else "--trainer.max_epochs 2"
+    code, _, err = project("fit", TINY, net, epochs, words, "--run", whole)
+    assert code == 0, err
+    saved = sorted(path.name for path in (whole / "checkpoints").glob("step-*.ckpt"))
+    assert len(saved) > 4
+    for name in saved[:-1]:
+        killed = tmp_path / "killed"
+        shutil.copytree(whole, killed)
+        for later in saved[saved.index(name) + 1 :]:
+            (killed / "checkpoints" / later).unlink()
+        code, out, err = project("fit", "--run", killed)
+        assert code == 0, err
+        assert f"from step {int(name[5:14])}" in out
+        assert differing(whole, killed) == [], f"continued from {name}"
+        shutil.rmtree(killed)
+
+
+@pytest.mark.parametrize("limit", ["epochs", "steps in mid epoch"])
+def test_a_prolonged_run_equals_one_that_was_as_long_from_the_start(
+    limit: str, project: Callable[..., tuple[int, str, str]], tmp_path: Path
+) -> None:
+    short, long = {"epochs": ("--trainer.max_epochs 2", "--trainer.max_epochs 4")}.get(
+        limit, ("--trainer.max_steps 7", "--trainer.max_steps 12")
+    )
+    project("fit", TINY, MLP, short, "--run", tmp_path / "run")
+    code, out, err = project("fit", "--run", tmp_path / "run", long)
+    assert code == 0, err
+    assert "continuing" in out
+    project("fit", TINY, MLP, long, "--run", tmp_path / "long")
+    parts = differing(tmp_path / "long", tmp_path / "run")
+    assert [part for part in parts if part not in ("loops",)] == []
+
+
+def test_a_prolonged_run_follows_its_schedule_anew(project: Callable[..., tuple[int, str, str]], tmp_path: Path) -> None:
+    cosine = "--model.schedule Cosine --trainer.log_every_n_steps 1"
+    tiny = TINY.replace("--trainer.log_every_n_steps 2", "")
+    project("fit", tiny, MLP, cosine, "--trainer.max_epochs 2", "--run", tmp_path / "run")
+    project("fit", "--run", tmp_path / "run", "--trainer.max_epochs 4")
+    project("fit", tiny, MLP, cosine, "--trainer.max_epochs 4", "--run", tmp_path / "long")
+    assert rates(tmp_path / "run")[10:] == rates(tmp_path / "long")[10:]
+    assert rates(tmp_path / "run")[8] < rates(tmp_path / "long")[8]
+
+
+def test_the_same_command_again_says_that_the_run_is_finished(
+    project: Callable[..., tuple[int, str, str]], tmp_path: Path
+) -> None:
+    words = ("fit", TINY, MLP, "--trainer.max_epochs 1", "--run", tmp_path / "run")
+    project(*words)
+    before = (tmp_path / "run" / "metrics.csv").read_bytes()
+    code, out, _ = project(*words)
+    assert (code, "is finished at step 5" in out) == (0, True)
+    assert (tmp_path / "run" / "metrics.csv").read_bytes() == before
+
+
+def test_a_damaged_newest_checkpoint_is_named_and_the_one_before_is_taken(
+    project: Callable[..., tuple[int, str, str]], tmp_path: Path
+) -> None:
+    project("fit", TINY, MLP, "--trainer.max_epochs 2", "--run", tmp_path / "whole")
+    shutil.copytree(tmp_path / "whole", tmp_path / "run")
+    newest = sorted((tmp_path / "run" / "checkpoints").glob("step-*.ckpt"))[-1]
+    data = bytearray(newest.read_bytes())
+    data[len(data) // 2] ^= 1
+    newest.write_bytes(data)
+    code, out, err = project("fit", "--run", tmp_path / "run")
+    assert code == 0, err
+    assert f"{newest.name}: its record" in out
+    assert differing(tmp_path / "whole", tmp_path / "run") == []
+
+
+def test_a_run_without_a_readable_checkpoint_is_never_started_anew(
+    project: Callable[..., tuple[int, str, str]], tmp_path: Path
+) -> None:
+    project("fit", TINY, MLP, "--trainer.max_epochs 1", "--run", tmp_path / "run")
+    for path in (tmp_path / "run" / "checkpoints").glob("step-*.ckpt"):
+        path.write_bytes(path.read_bytes()[:1000])
+    code, _, err = project("fit", "--run", tmp_path / "run")
+    assert (code, len(err.splitlines())) == (2, 1)
+    assert "none of its" in err
+
+
+def test_an_older_checkpoint_starts_a_new_run_that_ends_alike(
+    project: Callable[..., tuple[int, str, str]], tmp_path: Path
+) -> None:
+    project("fit", TINY, MLP, "--trainer.max_epochs 2", "--run", tmp_path / "run")
+    older = sorted((tmp_path / "run" / "checkpoints").glob("step-*.ckpt"))[0]
+    code, out, err = project("fit", "--ckpt_path", older, "--run.root", tmp_path / "runs")
+    assert code == 0, err
+    assert differing(tmp_path / "run", tmp_path / "runs" / "run" / "000") == []
+
+
+def rates(run: Path) -> list[float]:
+    """The logged learning rates."""
+    with open(run / "metrics.csv", newline="") as file:
+        return [float(row["lr"]) for row in csv.DictReader(file) if row["lr"]]
