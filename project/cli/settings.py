@@ -45,7 +45,7 @@ class Slot:
 
 SLOTS: tuple[tuple[str, Slot], ...] = (
     (r"data", Slot("dataset", DATA)),
-    (r"data\.augment", Slot("augmentation", AUGMENTS, ("torchvision.transforms.v2",))),
+    (r"data\.augment(\.transforms)*", Slot("augmentation", AUGMENTS, ("torchvision.transforms.v2",))),
     (r"model", Slot("task", TASKS)),
     (r"model\.net", Slot("network", NETWORKS, skip=1)),
     (r"model\.loss", Slot("loss", LOSSES, ("torch.nn",))),

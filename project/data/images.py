@@ -47,12 +47,12 @@ class ImageData(DataModule):
         self,
         size: PositiveInt | None = None,
         channels: int | None = None,
-        augment: list[nn.Module] | None = None,
+        augment: list[nn.Module] | nn.Module | None = None,
         **options: Any,
     ) -> None:
         super().__init__(**options)
         self.size, self.channels = size, channels
-        self.augment = list(augment or ())
+        self.augment = [augment] if isinstance(augment, nn.Module) else list(augment or ())
         self.normalise: Normalise | None = None
 
     def fit(self, train: Arrays | Items) -> dict[str, Any]:
