@@ -66,8 +66,8 @@ def read_arguments(command: str, arguments: Sequence[str], options: Sequence[str
         else:
             top = key[2:].partition(".")[0]
             if top not in GROUPS:
-                known = [*options, "--print_config", *(f"--{group}" for group in GROUPS)]
-                raise UserError(f"{key}: unknown option; {suggest(key, known, 'options')}")
+                known = {*options, "--config", "--print_config", *(f"--{group}" for group in GROUPS)}
+                raise UserError(f"{key}: unknown option; {suggest(key, known, 'options')} (as in --trainer.max_epochs 3)")
             request.assignments.append((key[2:], value))
     return request
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -12,7 +13,7 @@ from jsonargparse import set_parsing_settings
 from jsonargparse.typing import PositiveInt, register_type
 from lightning.pytorch.cli import LightningCLI
 
-from project.cli.settings import IMPORTABLE, Path_, Settings, accepted, leaves, with_defaults
+from project.cli.settings import IMPORTABLE, Path_, Settings, Tree, accepted, class_parser, slot_at
 from project.data.base import DataModule
 from project.errors import UserError, clip
 from project.tasks.base import Task
@@ -79,14 +80,14 @@ class ProjectCLI(LightningCLI):
         parser.set_defaults({"model": {"class_path": DEFAULT_MODEL}, "data": {"class_path": DEFAULT_DATA}})
 
     def parse_arguments(self, parser: Any, args: Any) -> None:
-        self.settings.check_keys(
-            {"trainer": accepted("lightning.pytorch.Trainer", None), "run": {f.name for f in fields(RunOptions)}},
-            {"model": DEFAULT_MODEL, "data": DEFAULT_DATA},
+        self.settings.check_groups(
+            {"trainer": accepted("lightning.pytorch.Trainer"), "run": {option.name for option in fields(RunOptions)}}
         )
+        tree = self.settings.complete({"model": DEFAULT_MODEL, "data": DEFAULT_DATA})
         try:
-            self.config = parser.parse_object(with_defaults(self.settings.tree))
+            self.config = parser.parse_object(tree)
         except Exception as error:
-            raise UserError(self._explain(parser, error)) from error
+            raise UserError(self._explain(parser, tree, error)) from error
         if isinstance(self.config.seed_everything, bool):
             raise UserError(f"{self.settings.say(('seed_everything',))}: expected a number, so that the run can be repeated")
         self.config_tree: dict[str, Any] = yaml.safe_load(parser.dump(self.config, skip_unset=False, skip_validation=True))
@@ -111,46 +112,78 @@ class ProjectCLI(LightningCLI):
 
     # ------------------------------------------------------------------ errors
 
-    def _explain(self, parser: Any, error: Exception) -> str:
+    def _explain(self, parser: Any, tree: Tree, error: Exception) -> str:
         """The one written value that does not parse, and what was expected there."""
-        tree = self.settings.tree
-        for path, value in leaves(tree):
+        for path, class_path, arguments in _classes(tree):
+            slot = slot_at(path)
+            skip = slot.skip if slot else 0
+            whole, names = class_parser(class_path, skip)
+            for key, value in arguments.items():
+                alone, _ = class_parser(class_path, skip, without=set(names) - {key})
+                try:
+                    alone.parse_object({key: value})
+                except Exception as reason:
+                    return f"{self.settings.say((*path, key))}: {_expectation(str(reason))}, got {clip(value)!r}"
             try:
-                parser.parse_object(_only(tree, path))
+                whole.parse_object(arguments)
             except Exception as reason:
-                return f"{self.settings.say(path)}: {_expectation(str(reason))}, got {clip(value)!r}"
+                if missing := re.search(r"arguments? (?:is|are) required: ([\w., ]+)|Key \"([\w.]+)\" is required", str(reason)):
+                    name = class_path.rpartition(".")[2]
+                    needed = (missing[1] or missing[2]).strip()
+                    return f"{self.settings.say(path)}: {name} needs {needed}; --{'.'.join(path)}.{needed} VALUE"
+        for group, value in tree.items():
+            for key, item in _written(group, value):
+                try:
+                    parser.parse_object({group: {key: item} if key else item})
+                except Exception as reason:
+                    where = (group, key) if key else (group,)
+                    return f"{self.settings.say(where)}: {_expectation(str(reason))}, got {clip(item)!r}"
         return clip(str(error).splitlines()[-1] if str(error) else error, 200)
 
 
-def _only(tree: Any, path: Path_) -> Any:
-    """The tree with nothing in it but its classes and the value at one path."""
-    result: dict[str, Any] = {}
-    for key, value in tree.items():
-        if key == "class_path":
-            result[key] = value
-        elif key == "init_args":
-            result[key] = _only(value, path)
-        elif isinstance(value, dict) and value:
-            result[key] = _only(value, path[1:] if path[:1] == (key,) else ())
-        elif path == (key,):
-            result[key] = value
-    return {key: value for key, value in result.items() if value != {}}
+def _written(group: str, value: Any) -> list[tuple[str, Any]]:
+    """The keys of a group; of anything else the whole value, without a key."""
+    return list(value.items()) if group in ("trainer", "run") else [("", value)]
+
+
+def _classes(tree: Any, path: Path_ = ()) -> Iterator[tuple[Path_, str, Tree]]:
+    """Every class of a tree with its arguments, the innermost first: the cause of an error is deepest."""
+    if isinstance(tree, list):
+        for item in tree:
+            yield from _classes(item, path)
+    elif isinstance(tree, dict):
+        arguments = tree.get("init_args", {}) if "class_path" in tree else tree
+        for key, value in arguments.items():
+            yield from _classes(value, (*path, key))
+        if "class_path" in tree:
+            yield path, tree["class_path"], arguments
+
+
+TYPES = {
+    "int": "a whole number",
+    "float": "a number",
+    "bool": "true or false",
+    "str": "text",
+    "PositiveInt": "a whole number above 0",
+    "NonNegativeInt": "a whole number, 0 or above",
+    "PositiveFloat": "a number above 0",
+    "NonNegativeFloat": "a number, 0 or above",
+    "ClosedUnitInterval": "a number from 0 to 1",
+    "Sequence": "a list, as in [1,2]",
+    "Iterable": "a list, as in [1,2]",
+    "list": "a list, as in [1,2]",
+    "NoneType": "null",
+}
 
 
 def _expectation(text: str) -> str:
     """What jsonargparse would have taken, from the depth of its message."""
-    words = {"int": "a whole number", "float": "a number", "bool": "true or false", "str": "text", "NoneType": "null"}
-    found: list[str] = []
-    for name in re.findall(r"Expected a <class '([\w.]+)'>|Expected an? (\w+)\b(?! <)", text):
-        word = name[0] or name[1]
-        found.append(words.get(word.rpartition(".")[2], word.rpartition(".")[2]))
-    found += ["one of " + literal.replace("'", "") for literal in re.findall(r"Literal\[([^\]]+)\]", text)]
-    for kind, rule in re.findall(r"Not of type (\w+): \S+ does not conform to restriction (.+?)(?:\n|$|\.)", text):
-        found.append(f"{words.get('int') if 'Int' in kind else 'a number'} with {rule.strip()}")
-    if "Dataset" in found and len(found) > 1:
-        found.remove("Dataset")
-    unique = [word for i, word in enumerate(found) if word not in found[:i] and not word[:1].isupper()]
-    if not unique:
-        lines = [line.strip(" -") for line in text.splitlines() if line.strip()]
-        return clip(lines[-1] if lines else text, 120)
-    return "expected " + " or ".join(unique[:4])
+    choices = [word.strip(" '") for words in re.findall(r"Literal\[([^\]]+)\]", text) for word in words.split(",")]
+    found = [f"one of {', '.join(dict.fromkeys(choices))}"] if choices else []
+    names = re.findall(r"Expected an? (?:<class ')?(?:[\w.]*\.)?(\w+)|Not of type (\w+):", text)
+    found += [TYPES[name] for name in map("".join, names) if name in TYPES]
+    unique = sorted(dict.fromkeys(found), key=lambda word: word == "null")
+    if unique and unique != ["null"]:
+        return "expected " + " or ".join(unique)
+    lines = [line.strip(" -") for line in text.splitlines() if line.strip() and "Given value" not in line]
+    return clip(lines[-1] if lines else "not accepted", 120)

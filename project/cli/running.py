@@ -10,6 +10,7 @@ import os
 import shutil
 import sys
 import time
+import traceback
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,6 +21,7 @@ import torch
 import yaml
 from lightning.pytorch.callbacks import ProgressBar
 from lightning.pytorch.loggers import Logger
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
 from project.cli.arguments import Request, config_text, merge, refuse_changes
@@ -34,7 +36,7 @@ from project.runs.folder import RunFolder
 from project.runs.internals import NullProfiler
 from project.runs.progress import bars
 from project.spec import DataSpec
-from project.tasks.base import Task
+from project.tasks.base import Task, misfit
 
 SETTLED = (
     ".*does not have many workers.*",  # batches come from memory: workers would slow them down
@@ -112,6 +114,10 @@ def train(request: Request, start: Start) -> int:
             os.environ[CHILD] = str(folder)
         trainer.fit(task, datamodule=data, ckpt_path=str(start.checkpoint) if start.checkpoint else None, weights_only=True)
         state = "finished"
+    except (MisconfigurationException, ValueError) as error:
+        if raised_by_lightning(error):
+            raise UserError(f"trainer: {clip(error, 300)}") from error
+        raise
     except SystemExit:
         state = "interrupted"
         if folder is not None and trainer.is_global_zero:
@@ -140,8 +146,8 @@ def find_start(request: Request, start: Start) -> None:
             raise UserError(f"--ckpt_path {given}: not a run folder")
         run, given = given, None
     if run is not None:
-        if "://" in str(run):
-            raise UserError(f"--run {run}: only local folders")
+        if ":" in request.options.get("--run", ""):
+            raise UserError(f"--run {request.options['--run']}: only local folders, without a colon")
         start.folder = RunFolder(run) if is_child() else RunFolder(run).open()
         for path, state in resumable(start.folder):
             start.checkpoint, start.state = path, state
@@ -151,9 +157,7 @@ def find_start(request: Request, start: Start) -> None:
         start.checkpoint = locate(given)
         start.state = read(start.checkpoint)
         if "optimizer_states" not in start.state:
-            raise UserError(
-                f"--ckpt_path {given}: it holds weights only and cannot be continued; --weights {given} starts a new run from them"
-            )
+            raise UserError(f"--ckpt_path {given}: it holds weights only; --weights {given} starts a new run with them")
 
 
 def _prolongs(request: Request) -> bool:
@@ -174,6 +178,12 @@ def is_finished(start: Start, trainer: dict[str, Any]) -> bool:
     more_epochs = epochs in (None, -1) or epochs > done_epochs
     more_steps = steps == -1 or steps > start.state["global_step"]
     return not (more_epochs and more_steps)
+
+
+def raised_by_lightning(error: BaseException) -> bool:
+    """Whether Lightning itself refused something, so that it is no bug of a network or a dataset."""
+    frames = list(traceback.walk_tb(error.__traceback__))
+    return bool(frames) and str(frames[-1][0].f_globals.get("__name__", "")).startswith("lightning.")
 
 
 def is_child() -> bool:
@@ -353,10 +363,9 @@ def restore_task(task: Task, state: dict[str, Any], path: Path) -> None:
         UserError: the weights do not fit what the settings build.
     """
     task.build(DataSpec.from_dict(state["fitted"]["spec"]), state["fitted"])
-    try:
-        task.load_state_dict(state["state_dict"])
-    except RuntimeError as error:
-        raise UserError(f"checkpoint {path}: its weights do not fit {type(task.net).__name__}: {clip(error, 160)}") from None
+    if reason := misfit(state["state_dict"], task.state_dict()):
+        raise UserError(f"checkpoint {path}: its weights do not fit {type(task.net).__name__}: {reason}")
+    task.load_state_dict(state["state_dict"])
 
 
 def load(path: str | Path) -> Task:

@@ -10,7 +10,7 @@ import copy
 import functools
 import importlib
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -41,18 +41,19 @@ class Slot:
     table: dict[str, tuple[str, str]]
     modules: tuple[str, ...] = ()
     skip: int = 0  # leading arguments that the caller fills in, not the config
+    base: str = "builtins.object"
 
 
 SLOTS: tuple[tuple[str, Slot], ...] = (
-    (r"data", Slot("dataset", DATA)),
+    (r"data", Slot("dataset", DATA, base=f"{PACKAGE}.data.base.DataModule")),
     (r"data\.augment(\.transforms)*", Slot("augmentation", AUGMENTS, ("torchvision.transforms.v2",))),
-    (r"model", Slot("task", TASKS)),
-    (r"model\.net", Slot("network", NETWORKS, skip=1)),
-    (r"model\.loss", Slot("loss", LOSSES, ("torch.nn",))),
-    (r"model\.optimizer", Slot("optimizer", OPTIMIZERS, ("torch.optim",), skip=1)),
-    (r"model\.schedule", Slot("schedule", SCHEDULES, ("torch.optim.lr_scheduler",), skip=1)),
-    (r"trainer\.callbacks", Slot("callback", {}, ("lightning.pytorch.callbacks",))),
-    (r"trainer\.logger", Slot("logger", {}, ("lightning.pytorch.loggers",))),
+    (r"model", Slot("task", TASKS, base=f"{PACKAGE}.tasks.base.Task")),
+    (r"model\.net", Slot("network", NETWORKS, skip=1, base=f"{PACKAGE}.networks.base.Network")),
+    (r"model\.loss", Slot("loss", LOSSES, ("torch.nn",), base="torch.nn.Module")),
+    (r"model\.optimizer", Slot("optimizer", OPTIMIZERS, ("torch.optim",), 1, "torch.optim.Optimizer")),
+    (r"model\.schedule", Slot("schedule", SCHEDULES, ("torch.optim.lr_scheduler",), 1, "torch.optim.lr_scheduler.LRScheduler")),
+    (r"trainer\.callbacks", Slot("callback", {}, ("lightning.pytorch.callbacks",), base="lightning.pytorch.Callback")),
+    (r"trainer\.logger", Slot("logger", {}, ("lightning.pytorch.loggers",), base="lightning.pytorch.loggers.Logger")),
     (r"trainer\.(strategy|plugins|profiler)", Slot("class", {}, ("lightning.pytorch.strategies", "lightning.pytorch.profilers"))),
 )
 CLASS_OR_WORD = re.compile(r"trainer\.(strategy|plugins|profiler|logger)")  # a bare word there may be Lightning's own
@@ -103,17 +104,23 @@ def resolve(name: str, slot: Slot | None, where: str) -> str:
         if Path(name).is_file():
             raise UserError(f"{where}: {name!r} is a class and also a file here; move the file, or write {slot.table[name][0]}")
         return slot.table[name][0]
-    if "." in name:
-        load_class(name, where)
-        return name
-    for module in slot.modules if slot else ():
-        if isinstance(getattr(importlib.import_module(module), name, None), type):
-            return f"{module}.{name}"
-    kind = slot.kind if slot else "class"
-    known = list(slot.table) if slot else []
-    for module in slot.modules if slot else ():
-        known += [n for n in dir(importlib.import_module(module)) if n[0].isupper() and "_" not in n]
-    raise UserError(f"{where}: unknown {kind} {clip(name)!r}; {suggest(name, set(known), f'{kind}s')}")
+    modules = [importlib.import_module(module) for module in slot.modules] if slot else []
+    path = (
+        name if "." in name else next((f"{m.__name__}.{name}" for m in modules if isinstance(getattr(m, name, None), type)), "")
+    )
+    if not path:
+        kind, known = (slot.kind, set(slot.table)) if slot else ("class", set())
+        near = known.union(*([n for n in vars(m) if n[0].isupper()] for m in modules))
+        raise UserError(f"{where}: unknown {kind} {clip(name)!r}; {suggest(name, near, f'{kind}s')}")
+    found = load_class(path, where)
+    if slot is not None and not issubclass(found, _load(slot.base)):
+        raise UserError(f"{where}: {clip(name)!r} is no {slot.kind}; {suggest(found.__name__, slot.table, f'{slot.kind}s')}")
+    return path
+
+
+def _load(path: str) -> Any:
+    module, _, name = path.rpartition(".")
+    return getattr(importlib.import_module(module), name)
 
 
 def shorten(tree: Any, path: Path_ = ()) -> Any:
@@ -276,8 +283,8 @@ class Settings:
                 return self.origins[path[:end]] + "".join(f".{part}" for part in path[end:])
         return f"--{'.'.join(path)}"
 
-    def check_keys(self, groups: dict[str, set[str]], default_classes: dict[str, str]) -> None:
-        """Refuse keys that nothing takes.
+    def check_groups(self, groups: dict[str, set[str]]) -> None:
+        """Refuse unknown keys at the top and in the groups that are no classes.
 
         Raises:
             UserError: names the key, where it was written, and the nearest ones.
@@ -292,16 +299,37 @@ class Settings:
             for key in below:
                 if key.removesuffix("+") not in known:
                     raise UserError(f"{self.say((group, key))}: unknown key; {suggest(key, known)}")
-        for path, node in class_nodes(self.tree):
-            if path[0] in GROUPS and node.get("init_args"):
-                class_path = node.get("class_path") or default_classes.get(".".join(path))
-                if class_path is None:
-                    continue
-                known = accepted(class_path, slot_at(path))
-                for key in node["init_args"]:
-                    if key.removesuffix("+") not in known:
-                        name = class_path.rpartition(".")[2]
-                        raise UserError(f"{self.say((*path, key))}: {name} has no such argument; {suggest(key, known, 'it has')}")
+
+    def complete(self, default_classes: dict[str, str]) -> Tree:
+        """The tree with the class of every node, and the defaults of that class, so that those of another cannot remain.
+
+        Raises:
+            UserError: an argument that its class does not have.
+        """
+        tree = {key: {"init_args": {}} | self.tree.get(key, {}) for key in default_classes}
+        for key, class_path in default_classes.items():
+            tree[key].setdefault("class_path", class_path)
+        return {key: self._complete(value, (key,)) for key, value in (self.tree | tree).items()}
+
+    def _complete(self, value: Any, path: Path_) -> Any:
+        if isinstance(value, list):
+            return [self._complete(item, path) for item in value]
+        if not isinstance(value, dict):
+            return value
+        if "class_path" not in value:
+            return {key: self._complete(item, (*path, key)) for key, item in value.items()}
+        slot, class_path = slot_at(path), value["class_path"]
+        names, defaults = arguments_of(class_path, slot.skip if slot else 0)
+        completed = copy.deepcopy(defaults)
+        for key, given in (value.get("init_args") or {}).items():
+            if key.removesuffix("+") not in names:
+                name = class_path.rpartition(".")[2]
+                raise UserError(f"{self.say((*path, key))}: {name} has no such argument; {suggest(key, names, 'it has')}")
+            default = defaults.get(key)
+            if isinstance(given, dict) and "init_args" in given and isinstance(default, dict) and "class_path" in default:
+                given = {"class_path": default["class_path"], **given}
+            completed[key] = self._complete(given, (*path, key))
+        return {"class_path": class_path, "init_args": completed}
 
 
 def _merge_into(low: Tree, high: Tree) -> None:
@@ -311,7 +339,7 @@ def _merge_into(low: Tree, high: Tree) -> None:
         elif isinstance(value, dict) and isinstance(low.get(key), dict):
             below = low[key]
             if "class_path" in value and value["class_path"] != below.get("class_path"):
-                kept = accepted(value["class_path"], None)
+                kept = accepted(value["class_path"])
                 low[key] = {"init_args": {k: v for k, v in below.get("init_args", {}).items() if k in kept}}
             _merge_into(low[key], value)
         elif isinstance(value, dict):
@@ -331,52 +359,27 @@ def leaves(tree: Tree, path: Path_ = ()) -> Iterator[tuple[Path_, Any]]:
             yield here, value
 
 
-def class_nodes(tree: Any, path: Path_ = ()) -> Iterator[tuple[Path_, Tree]]:
-    """Every {class_path, init_args} in a tree."""
-    if isinstance(tree, list):
-        for item in tree:
-            yield from class_nodes(item, path)
-    elif isinstance(tree, dict):
-        if "class_path" in tree or "init_args" in tree:
-            yield path, tree
-            tree = tree.get("init_args") or {}
-        for key, value in tree.items():
-            yield from class_nodes(value, (*path, key))
-
-
-def accepted(class_path: str, slot: Slot | None) -> set[str]:
-    """The names of a class's arguments, inherited ones too, without those that the caller fills in."""
-    return set(_arguments(class_path, slot.skip if slot else 0)[0])
-
-
-def with_defaults(tree: Any, path: Path_ = ()) -> Any:
-    """The tree with the defaults of every class it names filled in, so that those of another class cannot remain."""
-    if isinstance(tree, list):
-        return [with_defaults(item, path) for item in tree]
-    if not isinstance(tree, dict):
-        return tree
-    if "class_path" not in tree:
-        return {key: with_defaults(value, path if key == "init_args" else (*path, key)) for key, value in tree.items()}
-    slot = slot_at(path)
-    arguments: Tree = copy.deepcopy(_arguments(tree["class_path"], slot.skip if slot else 0)[1])
-    for key, value in tree.get("init_args", {}).items():
-        default = arguments.get(key)
-        if isinstance(value, dict) and "init_args" in value and "class_path" not in value and isinstance(default, dict):
-            value = {"class_path": default.get("class_path"), **value} if "class_path" in default else value
-        arguments[key] = with_defaults(value, (*path, key))
-    return {"class_path": tree["class_path"], "init_args": arguments}
+def accepted(class_path: str) -> set[str]:
+    """The names of a class's arguments, inherited ones too."""
+    return set(arguments_of(class_path, 0)[0])
 
 
 @functools.cache
-def _arguments(class_path: str, skip: int) -> tuple[tuple[str, ...], Tree]:
-    """The names of a class's arguments, and those with a default as a tree."""
+def arguments_of(class_path: str, skip: int) -> tuple[tuple[str, ...], Tree]:
+    """The names of a class's arguments after the first `skip`, and those with a default as a tree."""
+    parser, names = class_parser(class_path, skip)
+    defaults = yaml.safe_load(parser.dump(parser.get_defaults(skip_validation=True), skip_unset=True, skip_validation=True)) or {}
+    return names, defaults
+
+
+def class_parser(class_path: str, skip: int, without: Iterable[str] = ()) -> tuple[Any, tuple[str, ...]]:
+    """A parser of the arguments of one class after the first `skip`, and their names."""
     from jsonargparse import ArgumentParser
 
     parser = ArgumentParser(exit_on_error=False)
-    added = parser.add_class_arguments(load_class(class_path, class_path), skip={skip} if skip else None)
-    names = tuple(dict.fromkeys(name.partition(".")[0] for name in added))
-    defaults = yaml.safe_load(parser.dump(parser.get_defaults(skip_validation=True), skip_unset=True, skip_validation=True)) or {}
-    return names, defaults
+    left_out: set[str | int] = {*without, *([skip] if skip else [])}
+    added = parser.add_class_arguments(load_class(class_path, class_path), skip=left_out or None)
+    return parser, tuple(dict.fromkeys(name.partition(".")[0] for name in added))
 
 
 # ---------------------------------------------------------------------- YAML

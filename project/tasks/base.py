@@ -12,7 +12,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 from torchmetrics import Metric
 
-from project.errors import UserError, clip
+from project.errors import UserError, clip, suggest
 from project.networks.base import Network
 from project.randomness import reseed, run_seed
 from project.runs.internals import FastHooks
@@ -101,6 +101,7 @@ class Task(FastHooks, ABC):
         if data is None:
             raise UserError("a task needs a datamodule to know what to build: trainer.fit(task, datamodule=...)")
         self.build(data.spec, data.fitted)
+        self._check_monitors()
         if self.starting_weights is not None:
             self.load_weights(self.starting_weights["state_dict"])
             self.starting_weights = None
@@ -117,6 +118,19 @@ class Task(FastHooks, ABC):
             self.net.to(memory_format=torch.channels_last)
         # A module may not be called "train": that is a method of Module.
         self.tallies = nn.ModuleDict({f"{stage}_": Tally(self.metrics(self.spec)) for stage in STAGES})
+
+    def figures(self) -> set[str]:
+        """The names of everything this task reports; a task that logs more of its own adds their names."""
+        return {f"{stage}/{name}" for stage in STAGES for name in ("loss", *self.tally(stage).metrics)}
+
+    def _check_monitors(self) -> None:
+        """A misspelt metric is found before the first epoch and not after it."""
+        asked = {"--model.monitor": self.monitor}
+        for callback in getattr(self.trainer, "callbacks", []):
+            asked[f"{type(callback).__name__}.monitor"] = getattr(callback, "monitor", None) or self.monitor
+        for where, name in asked.items():
+            if name not in self.figures():
+                raise UserError(f"{where}: nothing reports {name!r}; {suggest(name, self.figures(), 'there are')}")
 
     def _check_shapes(self, spec: DataSpec) -> None:
         """Send two samples of zeros through the network, so that a misfit is one line and not a traceback later."""
@@ -138,12 +152,10 @@ class Task(FastHooks, ABC):
         Raises:
             UserError: they do not fit this network.
         """
-        try:
-            self.net.load_state_dict(
-                {name.removeprefix("net."): value for name, value in state.items() if name.startswith("net.")}
-            )
-        except RuntimeError as error:
-            raise UserError(f"--weights: they do not fit {type(self.net).__name__}: {clip(error, 160)}") from None
+        weights = {name.removeprefix("net."): value for name, value in state.items() if name.startswith("net.")}
+        if reason := misfit(weights, self.net.state_dict()):
+            raise UserError(f"--weights: they do not fit {type(self.net).__name__}: {reason}")
+        self.net.load_state_dict(weights)
 
     def forward(self, inputs: Tensor) -> Tensor:
         return self.net(inputs)
@@ -238,7 +250,7 @@ class Task(FastHooks, ABC):
         if self.make_schedule is None:
             return {"optimizer": optimizer}
         schedule = build_schedule(self.make_schedule, optimizer, self.length)
-        settings = {"scheduler": schedule, "interval": self.interval or steps_every(schedule), "name": "schedule"}
+        settings: dict[str, Any] = {"scheduler": schedule, "interval": self.interval or steps_every(schedule), "name": "schedule"}
         if isinstance(schedule, ReduceLROnPlateau):
             every = trainer.check_val_every_n_epoch  # None: validations are counted in steps, not in epochs
             settings |= {"monitor": self.monitor, "frequency": every or 1, "strict": every is not None}
@@ -268,3 +280,14 @@ class Task(FastHooks, ABC):
         tally = self.tally("train")
         for loss, predictions, targets in checkpoint["pending"]:
             tally.add(loss.to(self.device), predictions.to(self.device), targets.to(self.device))
+
+
+def misfit(weights: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> str | None:
+    """How saved weights differ from what a module has, in a few words; None when they fit."""
+    for name, tensor in wanted.items():
+        if name not in weights:
+            return f"it has {name} {tuple(tensor.shape)}, they do not"
+        if weights[name].shape != tensor.shape:
+            return f"{name} is {tuple(tensor.shape)} in it and {tuple(weights[name].shape)} in them"
+    surplus = next((name for name in weights if name not in wanted), None)
+    return f"they have {surplus} {tuple(weights[surplus].shape)}, it does not" if surplus else None
