@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -17,10 +18,14 @@ from project.randomness import generator, run_seed
 from project.spec import Batch
 
 CHUNK = 4096  # images converted at a time, which bounds the memory
+SAMPLED = 512  # images from which a dataset's mean and deviation are estimated, where each has to be decoded
 
 
 class Normalise(nn.Module):
     """Images as floats with mean 0 and deviation 1 per channel: (B, C, H, W) uint8 or 0..255 floats to float32."""
+
+    shift: Tensor
+    factor: Tensor
 
     def __init__(self, mean: Sequence[float], std: Sequence[float]) -> None:
         super().__init__()
@@ -92,11 +97,14 @@ def grey(images: Tensor) -> Tensor:
 
 
 def statistics(part: Arrays | Items) -> tuple[list[float], list[float]]:
-    """Mean and standard deviation of each channel, of pixels scaled to 0..1, over a split."""
+    """Mean and standard deviation of each channel, of pixels scaled to 0..1, over a split; of Items, over a sample of it."""
     if isinstance(part, Items):
-        return [0.0], [1 / 255]  # a dataset of its own transforms: left as it comes
+        if torch.as_tensor(part.dataset[int(part.rows[0])][0]).dtype != torch.uint8:
+            return [0.0], [1 / 255]  # a dataset of its own transforms: left as it comes
+        some = part.rows[torch.linspace(0, len(part) - 1, min(len(part), SAMPLED)).long()]
+        part = Arrays(torch.stack([part.dataset[row][0] for row in some.tolist()]), torch.zeros(len(some)))
     count, total, squares = 0, torch.zeros(part.shape[0]).double(), torch.zeros(part.shape[0]).double()
-    for rows in part.rows.split(CHUNK):
+    for rows in part.rows.split(max(1, CHUNK * 1024 // math.prod(part.shape))):
         pixels = part.inputs(rows).double()
         count += pixels.numel() // pixels.shape[1]
         total += pixels.sum((0, 2, 3))

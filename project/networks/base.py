@@ -15,6 +15,9 @@ class Network(nn.Module):
         super().__init__()
         self.spec = spec
 
+    def begin(self) -> None:
+        """Take weights made elsewhere, where a network offers that; called when a new run begins, not when one continues."""
+
 
 def image_shape(spec: DataSpec, name: str, at_least: int = 1) -> tuple[int, int, int]:
     """Channels, height and width of the data.

@@ -21,7 +21,7 @@ class LeNet(Network):
     def __init__(self, spec: DataSpec, dropout: float = 0.0) -> None:
         super().__init__(spec)
         channels, height, width = image_shape(spec, "LeNet", at_least=8)
-        frame = tuple(max(0, 32 - side) // 2 for side in (height, width))
+        frame = (max(0, 32 - height) // 2, max(0, 32 - width) // 2)
         self.features = nn.Sequential(
             nn.Conv2d(channels, 6, 5, padding=frame),
             nn.ReLU(inplace=True),
