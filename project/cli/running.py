@@ -59,6 +59,7 @@ class Start:
     folder: RunFolder | None = None
     checkpoint: Path | None = None
     state: dict[str, Any] | None = None
+    is_new: bool = False  # the folder was made by this command
 
     @property
     def config(self) -> dict[str, Any]:
@@ -71,6 +72,10 @@ def fit(request: Request) -> int:
     try:
         find_start(request, start)
         return train(request, start)
+    except UserError:
+        if start.folder is not None and start.is_new:
+            start.folder.discard_if_unused()
+        raise
     finally:
         if start.folder is not None:
             start.folder.close()
@@ -95,15 +100,21 @@ def train(request: Request, start: Start) -> int:
     cli.build()
     task, data = cli.model, cli.datamodule
     task.config = config_text(tree)
-    task.compile_network = tree["run"]["compile"]
     if start.state:
         data.restore(start.state["fitted"])
+    # What can be wrong with data and network is known before the run has a folder.
+    if not is_child():
+        data.prepare_data()
+    data.setup("fit")
+    task.build(data.spec, data.fitted)
     if weights := request.path("--weights"):
-        task.starting_weights = read(locate(weights))
+        task.load_weights(read(locate(weights))["state_dict"])
+    if tree["run"]["compile"]:
+        task.net.compile()
     if tree["trainer"].get("fast_dev_run"):
         start.folder = None
     elif start.folder is None:
-        start.folder = claim(tree)
+        start.folder, start.is_new = claim(tree), True
     folder = start.folder
     trainer = make_trainer(cli, start, tree)
     if folder is not None and trainer.is_global_zero:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 import functools
 import importlib
+import json
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -56,6 +57,7 @@ SLOTS: tuple[tuple[str, Slot], ...] = (
     (r"trainer\.logger", Slot("logger", {}, ("lightning.pytorch.loggers",), base="lightning.pytorch.loggers.Logger")),
     (r"trainer\.(strategy|plugins|profiler)", Slot("class", {}, ("lightning.pytorch.strategies", "lightning.pytorch.profilers"))),
 )
+NEEDED = ("data", "model", "net", "loss", "optimizer")  # slots that cannot be null
 CLASS_OR_WORD = re.compile(r"trainer\.(strategy|plugins|profiler|logger)")  # a bare word there may be Lightning's own
 
 
@@ -234,8 +236,8 @@ def _normal(value: Any, path: Path_, say: Callable[[Path_], str]) -> Any:
             return value
         return {"class_path": resolve(value, slot, say(path))}
     if not isinstance(value, dict):
-        if slot is not None and isinstance(value, (int, float)) and not isinstance(value, bool):
-            raise UserError(f"{say(path)}: expected the name of a {slot.kind}, got {value!r}")
+        if slot is not None and not _may_be(value, path):
+            raise UserError(f"{say(path)}: expected the name of a {slot.kind}, got {json.dumps(value)}")
         return value
     if not all(isinstance(key, str) for key in value):
         wrong = next(key for key in value if not isinstance(key, str))
@@ -260,6 +262,11 @@ def _normal(value: Any, path: Path_, say: Callable[[Path_], str]) -> Any:
     return node
 
 
+def _may_be(value: Any, path: Path_) -> bool:
+    """Whether a slot can hold a value that names no class."""
+    return value is None and path[-1] not in NEEDED if not isinstance(value, bool) else path[0] == "trainer"
+
+
 # ---------------------------------------------------------------------- merging
 
 
@@ -274,7 +281,8 @@ class Settings:
         """Lay what another place wrote over it."""
         _merge_into(self.tree, layer.tree)
         for path, _ in leaves(layer.tree):
-            self.origins[path] = layer.say(path)
+            for end in range(1, len(path) + 1):
+                self.origins[path[:end]] = layer.say(path[:end])
 
     def say(self, path: Path_) -> str:
         """A key as its writer knows it: `--model.net` or `configs/lenet.yaml: model.net`."""

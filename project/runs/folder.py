@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import IO
 
@@ -66,6 +67,11 @@ class RunFolder:
             for part in folder.glob("*.part"):
                 part.unlink()
         return self
+
+    def discard_if_unused(self) -> None:
+        """Remove the folder of a run that was refused before its first step."""
+        if not any(self.checkpoints.iterdir()):
+            shutil.rmtree(self.path)
 
     def close(self) -> None:
         """Let another process write here."""

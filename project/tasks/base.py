@@ -66,8 +66,6 @@ class Task(FastHooks, ABC):
         self.latest: dict[str, float] = {}
         self._rows_at = -1
         self._train_figures: dict[str, Tensor] = {}
-        self.starting_weights: dict[str, Any] | None = None
-        self.compile_network = False
 
     # ------------------------------------------------------------------ what a task writes
 
@@ -94,17 +92,13 @@ class Task(FastHooks, ABC):
     # ------------------------------------------------------------------ building
 
     def configure_model(self) -> None:
-        """Build the network when Lightning has set up the data, before any weights are restored."""
-        if self.spec is not None:
-            return
-        data = getattr(self.trainer, "datamodule", None)
-        if data is None:
-            raise UserError("a task needs a datamodule to know what to build: trainer.fit(task, datamodule=...)")
-        self.build(data.spec, data.fitted)
+        """Called by Lightning when the data is set up, before any weights are restored."""
+        if self.spec is None:
+            data = getattr(self.trainer, "datamodule", None)
+            if data is None:
+                raise UserError("a task needs a datamodule to know what to build: trainer.fit(task, datamodule=...)")
+            self.build(data.spec, data.fitted)
         self._check_monitors()
-        if self.starting_weights is not None:
-            self.load_weights(self.starting_weights["state_dict"])
-            self.starting_weights = None
 
     def build(self, spec: DataSpec, fitted: dict[str, Any] | None = None) -> None:
         """Build the network and the metrics for data of this description; the weights depend on the seed alone."""
@@ -112,8 +106,6 @@ class Task(FastHooks, ABC):
         reseed(run_seed(), "weights")
         self.net = self.make_net(self.spec)
         self._check_shapes(self.spec)
-        if self.compile_network:
-            self.net.compile()
         if any(parameter.ndim == 4 for parameter in self.net.parameters()):
             self.net.to(memory_format=torch.channels_last)
         # A module may not be called "train": that is a method of Module.
