@@ -1,0 +1,367 @@
+"""Images as files: a folder for each class, or a CSV that names file and label."""
+
+from __future__ import annotations
+
+import itertools
+import ntpath
+import posixpath
+import warnings
+from abc import abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from jsonargparse.typing import PositiveFloat
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from project.data.arrays import Arrays, Items
+from project.data.cache import Shape, cached_images, common_shape, decode, user_folder
+from project.data.csvfile import Format, find, header, records
+from project.data.images import ImageData
+from project.errors import UserError, clip, suggest
+
+SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".pbm")
+SPLITS = ("train", "val", "test")
+SPLIT_NAMES = {"train": "train", "training": "train", "test": "test", "testing": "test"}
+SPLIT_NAMES |= dict.fromkeys(("val", "valid", "validation"), "val")
+
+
+class Sample(NamedTuple):
+    """An image file, its path relative to the folder of the images, and its class."""
+
+    file: str
+    label: str
+
+
+Samples = dict[str, list[Sample]]  # of each split
+
+
+class ReadOnDemand(Dataset[tuple[Tensor, Any]]):
+    """Images decoded when they are asked for: (C, H, W) uint8 and the target."""
+
+    def __init__(self, paths: Sequence[Path], targets: Sequence[str] | Tensor, shape: Shape) -> None:
+        self.paths, self.targets, self.shape = paths, targets, shape
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, row: int) -> tuple[Tensor, Any]:
+        return torch.tensor(decode(self.paths[row], self.shape)).permute(2, 0, 1), self.targets[row]
+
+
+class FileImages(ImageData):
+    """Images in files; a dataset of your own says in `list_files` which ones belong to which split.
+
+    Args:
+        images: The folder of the images, below root.
+        cache: true decodes and resizes each image once and keeps the pixels in the user's cache folder, text names
+            another folder, false decodes each image anew whenever it is needed.
+        cache_gigabytes: What the cache folder may hold; what was not used for longest is deleted.
+        separator: The character between the fields of the CSV, or tab.
+        header: Whether the first line of the CSV names the columns.
+        encoding: Of the CSV.
+    """
+
+    def __init__(
+        self,
+        images: str = ".",
+        cache: bool | str = True,
+        cache_gigabytes: PositiveFloat = 10.0,
+        separator: str = ",",
+        header: bool = True,
+        encoding: str = "utf-8",
+        **options: Any,
+    ) -> None:
+        super().__init__(**options)
+        if self.channels not in (None, 1, 3):
+            raise UserError(f"--data.channels {self.channels}: expected 1 for grey or 3 for colour")
+        self.folder = Path(self.root) / images
+        self.cache, self.cache_gigabytes = cache, cache_gigabytes
+        self.format = Format({"tab": "\t"}.get(separator, separator), header, None, encoding)
+
+    @abstractmethod
+    def list_files(self) -> Samples:
+        """The files of each split, in their order; nothing is decoded."""
+
+    @cached_property
+    def listed(self) -> Samples:
+        """What `list_files` found, asked once."""
+        if not Path(self.root).is_dir():
+            raise UserError(f"--data.root {self.root}: there is no such folder")
+        if not self.folder.is_dir():
+            raise UserError(f"--data.images: there is no folder {self.folder}")
+        try:
+            return self.list_files()
+        except OSError as error:
+            raise UserError(f"{error.filename or self.folder}: {error.strerror}") from error
+
+    @property
+    def splits(self) -> Sequence[str]:
+        return tuple(self.listed)
+
+    def load(self, split: str) -> Arrays | ReadOnDemand:
+        if split not in self.listed:
+            raise UserError(f"{self.folder}: no image belongs to the {split} split; there is {' and '.join(self.listed)}")
+        files, labels = zip(*self.listed[split], strict=True)
+        # Validation and test images get the channels of the training split, even if all of them happen to be grey.
+        channels = self.spec.inputs[0][0] if self.fitted and split != "train" else self.channels
+        threads = torch.get_num_threads()
+        if self.cache is False:
+            paths = [self.folder / file for file in files]
+            return ReadOnDemand(paths, labels, common_shape(paths, self.size, channels, threads))
+        folder = user_folder() if self.cache is True else Path(self.cache)
+        pixels = cached_images(self.folder, files, self.size, channels, folder, self.cache_gigabytes, threads)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # torch knows no read-only tensors; this one is only ever read
+            return Arrays(torch.from_numpy(pixels).permute(0, 3, 1, 2), labels)
+
+    def encode(self, part: Arrays | Items) -> Arrays | Items:
+        if isinstance(part, Items) and not isinstance(part.dataset.targets, Tensor):
+            images = part.dataset
+            numbered = ReadOnDemand(images.paths, self.class_numbers(images.targets), images.shape)
+            return Items(numbered, part.seed, part.rows)
+        return super().encode(part)
+
+
+# ---------------------------------------------------------------------- a folder for each class
+
+
+class ImageFolder(FileImages):
+    """A folder of images for each class: root/cat/a.jpg.
+
+    The splits are folders above the classes (root/train/cat/a.jpg, root/val, root/test) or are listed in a CSV;
+    where there is neither, shares are held out.
+
+    Args:
+        split_file: A CSV below root with the columns file and split (train, val, test); files are relative to `images`.
+    """
+
+    def __init__(self, split_file: str | None = None, **options: Any) -> None:
+        super().__init__(**options)
+        self.split_file = split_file
+
+    def list_files(self) -> Samples:
+        if self.split_file is not None:
+            return self._listed_in(Path(self.root) / self.split_file)
+        folders = _folders_in(self.folder)
+        above_classes = [folder for folder in folders if _folders_in(folder)]
+        if not any(folder.name.lower() in SPLIT_NAMES for folder in above_classes):
+            if len(folders) == 1:
+                raise UserError(f"{folders[0]} is the only class folder; is --data.root the folder of the class folders?")
+            return {"train": self._classes(folders)}
+        samples: Samples = {}
+        for folder in above_classes:
+            split = SPLIT_NAMES.get(folder.name.lower())
+            if split is None:
+                raise UserError(f"{folder}: unknown split {clip(folder.name)!r}; {suggest(folder.name, SPLITS, 'splits are')}")
+            if split in samples:
+                raise UserError(f"{folder}: there is another folder for the {split} split")
+            samples[split] = self._classes(_folders_in(folder))
+        for one, other in itertools.combinations(above_classes, 2):
+            if one.samefile(other):
+                raise UserError(f"{one} and {other} are the same folder: the model would be tested on what it was trained on")
+        return {split: samples[split] for split in SPLITS if split in samples}
+
+    def _classes(self, folders: Sequence[Path]) -> list[Sample]:
+        """The images of class folders."""
+        samples: list[Sample] = []
+        seen = {_identity(self.folder)}
+        for folder in folders:
+            files = [str(path.relative_to(self.folder)) for path in _images_below(folder, seen)]
+            if not files:
+                raise UserError(f"{folder}: a class folder without images ({', '.join(SUFFIXES[:3])}, ...); fill or remove it")
+            samples += [Sample(file, folder.name) for file in files]
+        if not samples:
+            expected = f"{self.folder}/CLASS/*.jpg or {self.folder}/train/CLASS/*.jpg"
+            raise UserError(f"{self.folder}: no class folders; expected images as {expected}")
+        return samples
+
+    def _listed_in(self, path: Path) -> Samples:
+        listing = Listing(self.folder)
+        for where, (file, split) in _rows(path, ["file", "split"], ["--data.split_file", "--data.split_file"], self.format):
+            name = _normal(file)
+            label = name.partition("/")[0] if "/" in name else ""
+            listing.add(where, name, label, split, no_label="it lies in no class folder")
+        return listing.finished(path)
+
+
+def _visible(folder: Path) -> list[Path]:
+    """The entries of a folder in order, without hidden ones and what macOS puts into archives."""
+    found = sorted(path for path in folder.iterdir() if not path.name.startswith(".") and path.name != "__MACOSX")
+    if broken := next((path for path in found if path.is_symlink() and not path.exists()), None):
+        raise UserError(f"{broken}: a link to nothing; repair or remove it")
+    return found
+
+
+def _folders_in(folder: Path) -> list[Path]:
+    return [path for path in _visible(folder) if path.is_dir()]
+
+
+def _images_below(folder: Path, seen: set[tuple[int, int]]) -> Iterator[Path]:
+    """The image files at any depth; links are followed, but into no folder twice."""
+    here = _identity(folder)
+    if here in seen:
+        raise UserError(f"{folder}: a link to a folder that is read already; remove it")
+    seen.add(here)
+    for path in _visible(folder):
+        if path.is_dir():
+            yield from _images_below(path, seen)
+        elif path.name.lower().endswith(SUFFIXES):
+            if not path.is_file():
+                raise UserError(f"{path}: not a file")
+            yield path
+
+
+def _identity(folder: Path) -> tuple[int, int]:
+    state = folder.stat()
+    return state.st_dev, state.st_ino
+
+
+# ---------------------------------------------------------------------- a CSV of file and label
+
+
+class CSVImages(FileImages):
+    """A folder of images and a CSV with the file name and the label of each.
+
+    The splits are a column of the CSV or text files with a file name in each line; where there is neither, shares are
+    held out.
+
+    Args:
+        images: The folder of the images, below root; file names are relative to it.
+        labels: The CSV, below root.
+        file_column: Its column of file names, by name or number; null means the first.
+        label_column: Its column of labels; null means the second.
+        split_column: Its column of splits (train, val, test).
+        train_list: A text file below root with the training images; without it they are those of no other list.
+        val_list: A text file with the validation images.
+        test_list: A text file with the test images.
+    """
+
+    def __init__(
+        self,
+        images: str = "images",
+        labels: str = "labels.csv",
+        file_column: int | str | None = None,
+        label_column: int | str | None = None,
+        split_column: int | str | None = None,
+        train_list: str | None = None,
+        val_list: str | None = None,
+        test_list: str | None = None,
+        **options: Any,
+    ) -> None:
+        super().__init__(images=images, **options)
+        self.labels = Path(self.root) / labels
+        self.columns = [0 if file_column is None else file_column, 1 if label_column is None else label_column]
+        self.columns += [] if split_column is None else [split_column]
+        lists = {"train": train_list, "val": val_list, "test": test_list}
+        self.lists = {split: Path(self.root) / path for split, path in lists.items() if path is not None}
+        if split_column is not None and self.lists:
+            raise UserError(
+                f"--data.split_column and --data.{next(iter(self.lists))}_list both name the splits; give one of them"
+            )
+
+    def list_files(self) -> Samples:
+        listing = Listing(self.folder)
+        places = self._read_lists(listing)
+        rest = "" if "train" in self.lists else "train"
+        options = ["--data.file_column", "--data.label_column", "--data.split_column"]
+        named = set()
+        for where, (file, label, *written) in _rows(self.labels, self.columns, options[: len(self.columns)], self.format):
+            name = _normal(file)
+            named.add(name)
+            split = written[0] if written else places.get(name, ("", rest))[1]
+            if split or written:
+                listing.add(where, name, label, split)
+        listing.wrong += [f"{where}: {name} is not in {self.labels}" for name, (where, _) in places.items() if name not in named]
+        return listing.finished(self.labels)
+
+    def _read_lists(self, listing: Listing) -> dict[str, tuple[str, str]]:
+        """Where each listed file stands, and its split."""
+        places: dict[str, tuple[str, str]] = {}
+        for split, path in self.lists.items():
+            try:
+                lines = path.read_text(encoding="utf-8-sig").splitlines()
+            except (OSError, UnicodeDecodeError) as error:
+                reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
+                raise UserError(f"--data.{split}_list {path}: {reason}") from None
+            for number, line in enumerate(lines, start=1):
+                name = _normal(line)
+                where = f"{path}:{number}"
+                if name and places.setdefault(name, (where, split))[1] != split:
+                    listing.wrong.append(f"{where}: {name} is in the {places[name][1]} list too")
+        return places
+
+
+class Listing:
+    """Samples gathered line by line; the lines that are wrong are reported together at the end.
+
+    known: label and split of each file.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.known: dict[str, tuple[str, str]] = {}
+        self.wrong: list[str] = []
+
+    def add(self, where: str, file: str, label: str, split: str, no_label: str = "the label is missing") -> None:
+        """Take the sample of a line, `where` being file:line."""
+        part = SPLIT_NAMES.get(split.lower(), "")
+        leads_out = posixpath.isabs(file) or ntpath.splitdrive(file)[0] or file.split("/")[0] == ".."
+        if not file:
+            fault = "the file name is missing"
+        elif leads_out:
+            fault = f"{clip(file)!r} leads out of the folder of the images, {self.folder}"
+        elif not label:
+            fault = f"{clip(file)}: {no_label}"
+        elif not part:
+            fault = f"unknown split {clip(split)!r}; {suggest(split, SPLITS, 'splits are')}"
+        elif (before := self.known.setdefault(file, (label, part))) != (label, part):
+            fault = f"{clip(file)} is listed before with label {clip(before[0])!r}, split {before[1]}"
+        elif not (self.folder / file).is_file():
+            fault = f"there is no file {self.folder / file}"
+        else:
+            return
+        self.wrong.append(f"{where}: {fault}")
+
+    def finished(self, path: Path) -> Samples:
+        """The samples of each split.
+
+        Raises:
+            UserError: lines are wrong, or there are none.
+        """
+        if self.wrong:
+            more = f" ({len(self.wrong):,} lines are wrong)" if len(self.wrong) > 1 else ""
+            raise UserError(self.wrong[0] + more)
+        if not self.known:
+            raise UserError(f"{path}: no images are listed")
+        samples: Mapping[str, list[Sample]] = {split: [] for split in SPLITS}
+        for file, (label, split) in self.known.items():
+            samples[split].append(Sample(file, label))
+        return {split: part for split, part in samples.items() if part}
+
+
+def _normal(file: str) -> str:
+    """A file name as it is compared: ./a.jpg and a.jpg are one file, and Windows writes folders with backslashes."""
+    written = file.strip().replace("\\", "/")
+    return posixpath.normpath(written) if written else ""
+
+
+def _rows(
+    path: Path, columns: Sequence[int | str], options: Sequence[str], format: Format
+) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """The values of some columns, each row with its place as file:line.
+
+    Raises:
+        UserError: a column is not there, a row has too few or too many fields.
+    """
+    names = header(path, format)
+    found = [find(column, names, option, path, format) for column, option in zip(columns, options, strict=True)]
+    places = [names.index(name) for name in found]
+    for line, fields in itertools.islice(records(path, format), format.header, None):
+        where = f"{path}:{line}"
+        if len(fields) != len(names):
+            raise UserError(f"{where}: {len(fields)} fields, the header has {len(names)}")
+        yield where, tuple(fields[place].strip() for place in places)
