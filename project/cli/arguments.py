@@ -16,7 +16,7 @@ from project.errors import UserError, clip, suggest
 OPTIONS = {"--config", "--run", "--ckpt_path", "--weights", "--output"}
 SWITCHES = {"--print_config"}
 # What may differ from the checkpoint's config at a resume: where the data lies and how it is read, not what it is.
-MAY_CHANGE = {("data", "root"), ("data", "num_workers"), ("data", "pin_memory"), ("data", "download")}
+MAY_CHANGE = {("data", key) for key in ("root", "num_workers", "pin_memory", "download", "cache", "cache_gigabytes")}
 DECIDES_THE_RESULT = ("data", "model", "seed_everything")
 
 
