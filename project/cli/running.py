@@ -44,6 +44,7 @@ SETTLED = (
     ".*LeafSpec.*",  # a deprecation between Lightning and torch
     ".*exists and is not empty.*",  # the run folder is claimed before the Trainer exists
     ".*WeightAveraging callback with a model that overrides.*",  # no sharding here
+    ".*recommended to use .self.log.*sync_dist=True.*",  # what is logged has been reduced over the processes
     ".*Found keys that are not in the model state dict.*",
 )
 CHILD = "PROJECT_RUN_FOLDER"  # tells the other processes of a run where it is; set only while a run goes on
@@ -93,7 +94,9 @@ def train(request: Request, start: Start) -> int:
         print(config_text(tree), end="")
         return 0
     check_devices(tree["trainer"])
-    changes = refuse_changes(tree, full_tree(start.config), start.folder or start.checkpoint) if start.state else []
+    changes = []
+    if start.state and start.state["config"] != config_text(tree):
+        changes = refuse_changes(tree, full_tree(start.config), start.folder or start.checkpoint)
     if start.state and is_finished(start, tree["trainer"]):
         print(f"{start.folder} is finished at step {start.state['global_step']}; --trainer.max_epochs prolongs it")
         return 0
@@ -323,26 +326,23 @@ def evaluate(request: Request) -> int:
         if key not in ("callbacks", "logger", "plugins", "profiler", "fast_dev_run")
     }
     folder = RunFolder(given) if given.is_dir() else RunFolder(path.parent.parent) if path.parent.name == "checkpoints" else None
-    callbacks: list[Any] = []
-    if request.command != "predict" and folder is not None:
-        callbacks.append(records.Predictions(folder))
-    collected = records.Collected() if request.command == "predict" else None
-    if collected:
-        callbacks.append(collected)
+    predicts = request.command == "predict"
+    kept = records.Predictions(None if predicts else folder)
     bar = bars()
     try:
         trainer = L.Trainer(
             **arguments | {"enable_progress_bar": bool(bar), "enable_checkpointing": False},
-            callbacks=[*callbacks, *bar],
+            callbacks=[*([kept] if predicts or folder else []), *bar],
             logger=False,
             plugins=[SafeIO()],
         )
     except Exception as error:
         raise UserError(f"trainer: {clip(error, 200)}") from error
-    if collected:
+    if predicts:
         trainer.predict(task, datamodule=data, return_predictions=False)
+        columns = kept.columns()
         if trainer.is_global_zero:
-            write_predictions(task, collected, Path(request.options.get("--output", "predictions.csv")))
+            write_predictions(task, columns, Path(request.options.get("--output", "predictions.csv")))
         return 0
     run = trainer.validate if request.command == "validate" else trainer.test
     run(task, datamodule=data, verbose=False)
@@ -356,9 +356,9 @@ def evaluate(request: Request) -> int:
     return 0
 
 
-def write_predictions(task: Task, collected: Any, path: Path) -> None:
+def write_predictions(task: Task, kept: tuple[torch.Tensor, torch.Tensor, torch.Tensor], path: Path) -> None:
     """predictions.csv: id, what is predicted, and the target."""
-    ids, targets, predictions = collected.columns()
+    ids, targets, predictions = kept
     columns: dict[str, list[Any]] = {"id": ids.tolist(), **task.readable(predictions), "target": task.readable_targets(targets)}
     lines = [records.csv_line(list(columns))]
     lines += [records.csv_line(list(row)) for row in zip(*columns.values(), strict=True)]

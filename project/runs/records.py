@@ -185,64 +185,72 @@ class Events(TensorBoardLogger):
 
 
 class Predictions(Callback):
-    """predictions-<split>.npz: id, target and prediction of the last validation and of a test."""
+    """What the last validation, a test or `predict` said of each sample: ids, targets and predictions of all processes.
 
-    def __init__(self, folder: RunFolder) -> None:
+    Args:
+        folder: Where predictions-<split>.npz goes, bounded; None keeps everything in memory for the caller.
+    """
+
+    def __init__(self, folder: RunFolder | None) -> None:
         self.folder = folder
-        self.kept: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
+        self.most = PREDICTIONS if folder else sys.maxsize
+        self.kept: list[tuple[Tensor, Tensor, Tensor]] = []
         self.count = 0
 
-    def on_validation_epoch_start(self, trainer: L.Trainer, module: Any) -> None:
-        self.kept, self.count = [], 0
-
-    def on_validation_batch_end(self, trainer: L.Trainer, module: Any, outputs: Any, *_: Any) -> None:
-        if isinstance(outputs, dict) and "predictions" in outputs and self.count < PREDICTIONS:
-            ids, targets, predictions = (outputs[key].detach().cpu() for key in ("ids", "targets", "predictions"))
-            self.kept.append((ids.numpy(), targets.numpy(), predictions.float().numpy()))
-            self.count += len(ids)
-
-    def on_test_epoch_start(self, trainer: L.Trainer, module: Any) -> None:
-        self.on_validation_epoch_start(trainer, module)
-
-    def on_test_batch_end(self, trainer: L.Trainer, module: Any, outputs: Any, *_: Any) -> None:
-        self.on_validation_batch_end(trainer, module, outputs)
-
-    def write(self, split: str) -> None:
-        if self.kept:
-            ids, targets, predictions = (np.concatenate(part) for part in zip(*self.kept, strict=True))
-            order = np.argsort(ids, kind="stable")
-            write_atomic(
-                self.folder.predictions(split),
-                lambda file: np.savez_compressed(file, id=ids[order], target=targets[order], prediction=predictions[order]),
-            )
-
-    def on_train_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
-        if trainer.is_global_zero:
-            self.write("val")
-
-    def on_validation_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
-        if trainer.is_global_zero and trainer.state.fn == "validate":
-            self.write("val")
-
-    def on_test_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
-        if trainer.is_global_zero:
-            self.write("test")
-
-
-class Collected(Callback):
-    """What `predict` found, by the order of the data."""
-
-    def __init__(self) -> None:
-        self.kept: list[dict[str, Tensor]] = []
-
-    def on_predict_batch_end(self, trainer: L.Trainer, module: L.LightningModule, outputs: Any, batch: Any, *_: Any) -> None:
-        self.kept.append({name: value.cpu() for name, value in outputs.items()})
-
     def columns(self) -> tuple[Tensor, Tensor, Tensor]:
-        """ids, targets and predictions, sorted by id."""
-        ids, targets, predictions = (torch.cat([part[key] for part in self.kept]) for key in ("ids", "targets", "predictions"))
+        """ids (N,), targets and predictions (N, ...), sorted by id; a collective call when there are several processes."""
+        parts = self.kept
+        if torch.distributed.is_available() and torch.distributed.is_initialized():
+            gathered: list[Any] = [None] * torch.distributed.get_world_size()
+            torch.distributed.all_gather_object(gathered, parts)
+            parts = [part for share in gathered for part in share]
+        ids, targets, predictions = (torch.cat(column) for column in zip(*parts, strict=True))
         order = torch.argsort(ids, stable=True)
         return ids[order], targets[order], predictions[order]
+
+    def _start(self) -> None:
+        self.kept, self.count = [], 0
+
+    def _keep(self, outputs: Any) -> None:
+        if isinstance(outputs, dict) and "predictions" in outputs and self.count < self.most:
+            ids, targets, predictions = (outputs[key].detach().cpu() for key in ("ids", "targets", "predictions"))
+            self.kept.append((ids, targets, predictions.float()))
+            self.count += len(ids)
+
+    def _write(self, trainer: L.Trainer, split: str) -> None:
+        if self.folder is None or not self.kept:
+            return
+        ids, targets, predictions = (column.numpy() for column in self.columns())
+        if trainer.is_global_zero:
+            write_atomic(
+                self.folder.predictions(split),
+                lambda file: np.savez_compressed(file, id=ids, target=targets, prediction=predictions),
+            )
+
+    def on_validation_epoch_start(self, trainer: L.Trainer, module: Any) -> None:
+        self._start()
+
+    def on_test_epoch_start(self, trainer: L.Trainer, module: Any) -> None:
+        self._start()
+
+    def on_validation_batch_end(self, trainer: L.Trainer, module: Any, outputs: Any, *_: Any) -> None:
+        self._keep(outputs)
+
+    def on_test_batch_end(self, trainer: L.Trainer, module: Any, outputs: Any, *_: Any) -> None:
+        self._keep(outputs)
+
+    def on_predict_batch_end(self, trainer: L.Trainer, module: Any, outputs: Any, *_: Any) -> None:
+        self._keep(outputs)
+
+    def on_train_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+        self._write(trainer, "val")
+
+    def on_validation_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+        if trainer.state.fn == "validate":
+            self._write(trainer, "val")
+
+    def on_test_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+        self._write(trainer, "test")
 
 
 def environment() -> dict[str, Any]:

@@ -7,9 +7,32 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torchmetrics import MeanMetric, Metric
+from torchmetrics import Metric
 
 PENDING_BYTES = 64 * 2**20  # predictions wait for a reduction only up to this much memory
+
+
+class MeanLoss(Metric):
+    """The mean over samples of losses that are means over batches, exact also over processes with unequal shares.
+
+    torchmetrics' MeanMetric averages the means of the processes, whatever their number of samples.
+    """
+
+    full_state_update = False
+    total: Tensor
+    samples: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.add_state("total", torch.zeros(()), dist_reduce_fx="sum")
+        self.add_state("samples", torch.zeros(()), dist_reduce_fx="sum")
+
+    def update(self, losses: Tensor, sizes: Tensor) -> None:
+        self.total += losses @ sizes
+        self.samples += sizes.sum()
+
+    def compute(self) -> Tensor:
+        return self.total / self.samples
 
 
 class Tally(nn.Module):
@@ -21,7 +44,7 @@ class Tally(nn.Module):
 
     def __init__(self, metrics: Mapping[str, Metric]) -> None:
         super().__init__()
-        self.loss = MeanMetric(nan_strategy="disable")
+        self.loss = MeanLoss()
         self.metrics = nn.ModuleDict(metrics)
         self.pending: list[tuple[Tensor, Tensor, Tensor]] = []
         self.pending_bytes = 0
