@@ -1,5 +1,5 @@
 """What a command line means.
 
-arguments.py takes it apart, settings.py merges it with files and finds classes by name, parser.py gives the result to
-LightningCLI, running.py builds trainer, task and data from it and runs them.
+arguments.py takes it apart, classes.py finds classes by name, settings.py merges command line and files, parser.py gives
+the result to LightningCLI; fitting.py and evaluation.py build trainer, task and data from it and run them.
 """

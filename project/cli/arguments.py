@@ -10,7 +10,8 @@ from typing import Any
 
 import yaml
 
-from project.cli.settings import GROUPS, Layer, Path_, Settings, Tree, from_assignments, from_yaml, shorten
+from project.cli.classes import KeyPath, Tree, shorten
+from project.cli.settings import GROUPS, Layer, Settings, from_assignments, from_yaml
 from project.errors import UserError, clip, suggest
 
 OPTIONS = {"--config", "--run", "--ckpt_path", "--weights", "--output"}
@@ -102,14 +103,14 @@ def config_text(tree: Tree) -> str:
     return yaml.safe_dump(shorten(tree), sort_keys=False, allow_unicode=True, width=120)
 
 
-def differences(new: Tree, old: Tree) -> dict[Path_, tuple[Any, Any]]:
+def differences(new: Tree, old: Tree) -> dict[KeyPath, tuple[Any, Any]]:
     """The keys whose values differ between two configs, with both values."""
     after, before = dict(leaves_with_class(new)), dict(leaves_with_class(old))
     keys = [key for key in [*after, *(k for k in before if k not in after)] if key[0] != "name"]
     return {key: (after.get(key), before.get(key)) for key in keys if after.get(key) != before.get(key)}
 
 
-def leaves_with_class(tree: Tree, path: Path_ = ()) -> Iterator[tuple[Path_, Any]]:
+def leaves_with_class(tree: Tree, path: KeyPath = ()) -> Iterator[tuple[KeyPath, Any]]:
     """Like `leaves`, with a class's name standing at the path of its slot."""
     for key, value in tree.items():
         here = path if key in ("init_args", "class_path") else (*path, key)

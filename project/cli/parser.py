@@ -13,7 +13,8 @@ from jsonargparse import set_parsing_settings
 from jsonargparse.typing import PositiveInt, register_type
 from lightning.pytorch.cli import LightningCLI
 
-from project.cli.settings import IMPORTABLE, Path_, Settings, Tree, accepted, class_parser, slot_at
+from project.cli.classes import IMPORTABLE, KeyPath, Tree, accepted, class_parser, slot_at
+from project.cli.settings import Settings
 from project.data.base import DataModule
 from project.errors import UserError, clip
 from project.tasks.base import Task
@@ -146,7 +147,7 @@ def _written(group: str, value: Any) -> list[tuple[str, Any]]:
     return list(value.items()) if group in ("trainer", "run") else [("", value)]
 
 
-def _classes(tree: Any, path: Path_ = ()) -> Iterator[tuple[Path_, str, Tree]]:
+def _classes(tree: Any, path: KeyPath = ()) -> Iterator[tuple[KeyPath, str, Tree]]:
     """Every class of a tree with its arguments, the innermost first: the cause of an error is deepest."""
     if isinstance(tree, list):
         for item in tree:

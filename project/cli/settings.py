@@ -1,144 +1,25 @@
 """Settings as plain trees: what was written on the command line and in files, merged before anything is parsed.
 
 Only what somebody wrote is merged, so that no default of one class leaks into another; each value remembers where it
-was written. A *slot* is a key that names a class, by a short name of the project's tables or by its import path.
+was written.
 """
 
 from __future__ import annotations
 
 import copy
-import functools
-import importlib
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import yaml
 
-from project.data import AUGMENTS, DATA
+from project.cli.classes import CLASS_OR_WORD, NEEDED, KeyPath, Tree, accepted, arguments_of, resolve, slot_at
 from project.errors import UserError, clip, suggest
-from project.networks import NETWORKS
-from project.tasks import TASKS
-from project.training import LOSSES, OPTIMIZERS, SCHEDULES
 
-PACKAGE = __name__.split(".")[0]
-TRUSTED = (PACKAGE, "torch", "torchvision", "torchmetrics", "lightning", "builtins")
-IMPORTABLE = (PACKAGE, "torch.nn", "torch.optim", "torchvision", "torchmetrics", "lightning")
 GROUPS = ("name", "seed_everything", "data", "model", "trainer", "run")
 MAX_FILE_BYTES, MAX_ALIASES, MAX_DEPTH = 1_000_000, 100, 40
-
-Tree = dict[str, Any]
-Path_ = tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Slot:
-    """A key whose value is a class: the table of its short names, and the modules where further ones are looked up."""
-
-    kind: str
-    table: dict[str, tuple[str, str]]
-    modules: tuple[str, ...] = ()
-    skip: int = 0  # leading arguments that the caller fills in, not the config
-    base: str = "builtins.object"
-
-
-SLOTS: tuple[tuple[str, Slot], ...] = (
-    (r"data", Slot("dataset", DATA, base=f"{PACKAGE}.data.base.DataModule")),
-    (r"data\.augment(\.transforms)*", Slot("augmentation", AUGMENTS, ("torchvision.transforms.v2",))),
-    (r"model", Slot("task", TASKS, base=f"{PACKAGE}.tasks.base.Task")),
-    (r"model\.net", Slot("network", NETWORKS, skip=1, base=f"{PACKAGE}.networks.base.Network")),
-    (r"model\.loss", Slot("loss", LOSSES, ("torch.nn",), base="torch.nn.Module")),
-    (r"model\.optimizer", Slot("optimizer", OPTIMIZERS, ("torch.optim",), 1, "torch.optim.Optimizer")),
-    (r"model\.schedule", Slot("schedule", SCHEDULES, ("torch.optim.lr_scheduler",), 1, "torch.optim.lr_scheduler.LRScheduler")),
-    (r"trainer\.callbacks", Slot("callback", {}, ("lightning.pytorch.callbacks",), base="lightning.pytorch.Callback")),
-    (r"trainer\.logger", Slot("logger", {}, ("lightning.pytorch.loggers",), base="lightning.pytorch.loggers.Logger")),
-    (r"trainer\.(strategy|plugins|profiler)", Slot("class", {}, ("lightning.pytorch.strategies", "lightning.pytorch.profilers"))),
-)
-NEEDED = ("data", "model", "net", "loss", "optimizer")  # slots that cannot be null
-CLASS_OR_WORD = re.compile(r"trainer\.(strategy|plugins|profiler|logger)")  # a bare word there may be Lightning's own
-
-
-def slot_at(path: Path_) -> Slot | None:
-    """The slot a path stands for, if it is one."""
-    dotted = ".".join(path).removesuffix("+")
-    return next((slot for pattern, slot in SLOTS if re.fullmatch(pattern, dotted)), None)
-
-
-# ---------------------------------------------------------------------- classes by name
-
-
-def load_class(path: str, where: str) -> Any:
-    """The class at an import path, if it belongs to a package a config may name.
-
-    Raises:
-        UserError: it may not be named, or is not there.
-    """
-    if not any(path.startswith(f"{package}.") for package in IMPORTABLE):
-        raise UserError(f"{where}: {clip(path)!r} may not be imported; a config can name classes of {', '.join(IMPORTABLE)}")
-    module, found = path, None
-    while found is None and "." in module:
-        module = module.rpartition(".")[0]
-        try:
-            found = importlib.import_module(module)
-        except ModuleNotFoundError as error:
-            if error.name is None or not (module == error.name or module.startswith(f"{error.name}.")):
-                raise
-    for name in path[len(module) + 1 :].split("."):
-        if found is None or not hasattr(found, name):
-            names = [] if found is None else [n for n in dir(found) if isinstance(getattr(found, n, None), type)]
-            raise UserError(f"{where}: there is no {name!r} in {module}; {suggest(name, names)}")
-        found = getattr(found, name)
-    if not isinstance(found, type) or found.__module__.split(".")[0] not in TRUSTED:
-        raise UserError(f"{where}: {clip(path)!r} is not a class that a config may name")
-    return found
-
-
-def resolve(name: str, slot: Slot | None, where: str) -> str:
-    """The import path of a class given by its short name or by its path.
-
-    Raises:
-        UserError: nothing of that kind has this name.
-    """
-    if slot is not None and name in slot.table:
-        if Path(name).is_file():
-            raise UserError(f"{where}: {name!r} is a class and also a file here; move the file, or write {slot.table[name][0]}")
-        return slot.table[name][0]
-    modules = [importlib.import_module(module) for module in slot.modules] if slot else []
-    path = (
-        name if "." in name else next((f"{m.__name__}.{name}" for m in modules if isinstance(getattr(m, name, None), type)), "")
-    )
-    if not path:
-        kind, known = (slot.kind, set(slot.table)) if slot else ("class", set())
-        near = known.union(*([n for n in vars(m) if n[0].isupper()] for m in modules))
-        raise UserError(f"{where}: unknown {kind} {clip(name)!r}; {suggest(name, near, f'{kind}s')}")
-    found = load_class(path, where)
-    if slot is not None and not issubclass(found, _load(slot.base)):
-        raise UserError(f"{where}: {clip(name)!r} is no {slot.kind}; {suggest(found.__name__, slot.table, f'{slot.kind}s')}")
-    return path
-
-
-def _load(path: str) -> Any:
-    module, _, name = path.rpartition(".")
-    return getattr(importlib.import_module(module), name)
-
-
-def shorten(tree: Any, path: Path_ = ()) -> Any:
-    """A tree with import paths replaced by the short names they have: (for people, and for forks that are renamed)."""
-    if isinstance(tree, list):
-        return [shorten(item, path) for item in tree]
-    if not isinstance(tree, dict):
-        return tree
-    if "class_path" not in tree:
-        return {key: shorten(value, (*path, key)) for key, value in tree.items()}
-    slot = slot_at(path)
-    short = {full: name for name, (full, _) in slot.table.items()} if slot else {}
-    result: Tree = {"class_path": short.get(tree["class_path"], tree["class_path"])}
-    if tree.get("init_args"):
-        result["init_args"] = {key: shorten(value, (*path, key)) for key, value in tree["init_args"].items()}
-    return result
 
 
 # ---------------------------------------------------------------------- one layer of settings
@@ -149,7 +30,7 @@ class Layer:
     """What one place wrote: a tree whose class nodes are {class_path, init_args}, and how to name a key of it."""
 
     tree: Tree
-    say: Callable[[Path_], str]
+    say: Callable[[KeyPath], str]
 
 
 def from_yaml(text: str, source: str) -> Layer:
@@ -159,7 +40,7 @@ def from_yaml(text: str, source: str) -> Layer:
         UserError: it is not YAML, a key stands twice, or it is built to be expensive.
     """
 
-    def say(path: Path_) -> str:
+    def say(path: KeyPath) -> str:
         return f"{source}: {'.'.join(path)}" if path else source
 
     if len(text) > MAX_FILE_BYTES:
@@ -189,11 +70,11 @@ def from_assignments(assignments: list[tuple[str, str]]) -> Layer:
         UserError: one key is given twice with different values.
     """
 
-    def say(path: Path_) -> str:
+    def say(path: KeyPath) -> str:
         return f"--{'.'.join(path)}"
 
     tree: Tree = {}
-    given: dict[Path_, str] = {}
+    given: dict[KeyPath, str] = {}
     for key, text in assignments:
         path = tuple(part for part in key.split(".") if part not in ("init_args", "class_path"))
         if not all(path):
@@ -204,7 +85,7 @@ def from_assignments(assignments: list[tuple[str, str]]) -> Layer:
     return Layer(tree, say)
 
 
-def _nested(path: Path_, text: str, say: Callable[[Path_], str]) -> Tree:
+def _nested(path: KeyPath, text: str, say: Callable[[KeyPath], str]) -> Tree:
     """One assignment as a tree."""
     value: Any = text
     if slot_at(path) is not None:
@@ -224,7 +105,7 @@ def _from_text(text: str, where: str) -> Any:
         raise UserError(f"{where}: not YAML: {clip(text)!r}") from None
 
 
-def _normal(value: Any, path: Path_, say: Callable[[Path_], str]) -> Any:
+def _normal(value: Any, path: KeyPath, say: Callable[[KeyPath], str]) -> Any:
     """A value with every class in it as {class_path, init_args} and full import paths."""
     if len(path) > MAX_DEPTH:
         raise UserError(f"{say(path[:3])}: nested too deeply")
@@ -262,7 +143,7 @@ def _normal(value: Any, path: Path_, say: Callable[[Path_], str]) -> Any:
     return node
 
 
-def _may_be(value: Any, path: Path_) -> bool:
+def _may_be(value: Any, path: KeyPath) -> bool:
     """Whether a slot can hold a value that names no class."""
     return value is None and path[-1] not in NEEDED if not isinstance(value, bool) else path[0] == "trainer"
 
@@ -275,7 +156,7 @@ class Settings:
     """All layers merged, the later over the earlier."""
 
     tree: Tree = field(default_factory=dict)
-    origins: dict[Path_, str] = field(default_factory=dict)
+    origins: dict[KeyPath, str] = field(default_factory=dict)
 
     def add(self, layer: Layer) -> None:
         """Lay what another place wrote over it."""
@@ -284,7 +165,7 @@ class Settings:
             for end in range(1, len(path) + 1):
                 self.origins[path[:end]] = layer.say(path[:end])
 
-    def say(self, path: Path_) -> str:
+    def say(self, path: KeyPath) -> str:
         """A key as its writer knows it: `--model.net` or `configs/lenet.yaml: model.net`."""
         for end in range(len(path), 0, -1):
             if path[:end] in self.origins:
@@ -319,7 +200,7 @@ class Settings:
             tree[key].setdefault("class_path", class_path)
         return {key: self._complete(value, (key,)) for key, value in (self.tree | tree).items()}
 
-    def _complete(self, value: Any, path: Path_) -> Any:
+    def _complete(self, value: Any, path: KeyPath) -> Any:
         if isinstance(value, list):
             return [self._complete(item, path) for item in value]
         if not isinstance(value, dict):
@@ -357,7 +238,7 @@ def _merge_into(low: Tree, high: Tree) -> None:
             low[key] = value
 
 
-def leaves(tree: Tree, path: Path_ = ()) -> Iterator[tuple[Path_, Any]]:
+def leaves(tree: Tree, path: KeyPath = ()) -> Iterator[tuple[KeyPath, Any]]:
     """Every value that is no tree, with its path as a person writes it (without init_args)."""
     for key, value in tree.items():
         here = path if key in ("init_args", "class_path") else (*path, key)
@@ -365,29 +246,6 @@ def leaves(tree: Tree, path: Path_ = ()) -> Iterator[tuple[Path_, Any]]:
             yield from leaves(value, here)
         else:
             yield here, value
-
-
-def accepted(class_path: str) -> set[str]:
-    """The names of a class's arguments, inherited ones too."""
-    return set(arguments_of(class_path, 0)[0])
-
-
-@functools.cache
-def arguments_of(class_path: str, skip: int) -> tuple[tuple[str, ...], Tree]:
-    """The names of a class's arguments after the first `skip`, and those with a default as a tree."""
-    parser, names = class_parser(class_path, skip)
-    defaults = yaml.safe_load(parser.dump(parser.get_defaults(skip_validation=True), skip_unset=True, skip_validation=True)) or {}
-    return names, defaults
-
-
-def class_parser(class_path: str, skip: int, without: Iterable[str] = ()) -> tuple[Any, tuple[str, ...]]:
-    """A parser of the arguments of one class after the first `skip`, and their names."""
-    from jsonargparse import ArgumentParser
-
-    parser = ArgumentParser(exit_on_error=False)
-    left_out: set[str | int] = {*without, *([skip] if skip else [])}
-    added = parser.add_class_arguments(load_class(class_path, class_path), skip=left_out or None)
-    return parser, tuple(dict.fromkeys(name.partition(".")[0] for name in added))
 
 
 # ---------------------------------------------------------------------- YAML

@@ -20,7 +20,8 @@ def main(command: str, arguments: Sequence[str], debug: bool) -> int:
         return 0
     options = ("--ckpt_path", "--output") if command == "predict" else ("--ckpt_path",)
     request = read_arguments(command, arguments, options, debug)
-    from project.cli.running import evaluate, quiet
+    from project.cli.evaluation import evaluate
+    from project.cli.machine import quiet
 
     with quiet(debug):
         return evaluate(request)

@@ -36,7 +36,8 @@ def main(command: str, arguments: Sequence[str], debug: bool) -> int:
     request = read_arguments(command, arguments, ("--run", "--ckpt_path", "--weights"), debug)
     if not request.options:
         merge(request)  # mistakes in files and names are answered before torch is imported
-    from project.cli.running import fit, quiet
+    from project.cli.fitting import fit
+    from project.cli.machine import quiet
 
     with quiet(debug):
         return fit(request)

@@ -40,15 +40,14 @@ def main(command: str, arguments: Sequence[str], debug: bool) -> int:
 
 
 def _explain(kind: str, name: str) -> int:
-    from jsonargparse import ArgumentParser
-
-    from project.cli.settings import SLOTS, load_class
+    from project.cli.classes import SLOTS, class_parser
 
     key, table = TABLES[kind]
     if name not in table:
         raise UserError(f"list {kind}: unknown name {name!r}; {suggest(name, table, kind)}")
     slot = next(slot for _, slot in SLOTS if slot.table is table)
-    parser = ArgumentParser(prog=f"{key} {name}", usage="", add_help=False)
-    parser.add_class_arguments(load_class(table[name][0], name), skip={slot.skip} if slot.skip else None)
-    print(parser.format_help().strip())
+    parser, _ = class_parser(table[name][0], slot.skip)
+    lines = parser.format_help().splitlines()
+    print(f"{key} {name}\n")
+    print("\n".join(line for line in lines if line.strip() and not line.startswith("usage:") and "--help" not in line))
     return 0

@@ -8,6 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any
 
+from lightning.pytorch.utilities import rank_zero_only
+
 from project.errors import UserError
 
 try:
@@ -43,6 +45,13 @@ def write_text(path: Path, text: str) -> None:
 
 def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+
+
+@rank_zero_only
+def update_json(path: Path, values: dict[str, Any]) -> None:
+    """Put values into a JSON file, new or known; what else stands in it stays."""
+    known = json.loads(path.read_text()) if path.is_file() else {}
+    write_json(path, known | values)
 
 
 def sync_folder(folder: Path) -> None:

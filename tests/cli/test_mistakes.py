@@ -64,7 +64,7 @@ MISTAKES = {
     "fit --model.net LeNett": "--model.net: unknown network 'LeNett'; did you mean LeNet",
     "fit --model.net AlexNet": "'AlexNet' is a class and also a file here",
     "fit --model.net torch.nn.Linear": "'torch.nn.Linear' is no network",
-    "fit --model.net project.cli.running.os.system": "is not a class that a config may name",
+    "fit --model.net project.cli.fitting.os.system": "is not a class that a config may name",
     "fit --model.net null": "--model.net: expected the name of a network",
     "fit --model.optimizer Adamm": "--model.optimizer: unknown optimizer 'Adamm'; did you mean Adam",
     "fit --model.loss CrossEntroppy": "did you mean CrossEntropy",

@@ -19,7 +19,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-import project.cli.running  # noqa: F401 - imported before the fork
+import project.cli.fitting  # noqa: F401 - imported before the fork
 from project.__main__ import main
 from tests.runs.equal import differing
 

@@ -1,56 +1,37 @@
-"""From settings to a run: trainer, task and data are built here and meet."""
+"""`fit` from settings to a finished run: trainer, task and data are built here and meet."""
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-import json
-import logging
 import os
 import shutil
 import sys
 import time
 import traceback
-import warnings
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as L
-import torch
 import yaml
 from lightning.pytorch.callbacks import ProgressBar
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
-from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
 from project.cli.arguments import Request, config_text, merge, refuse_changes
+from project.cli.machine import check_devices, settle_threads
 from project.cli.parser import ProjectCLI
 from project.cli.settings import Settings, from_yaml
 from project.errors import UserError, clip
 from project.runs import records
 from project.runs.checkpoints import BestCheckpoint, SafeIO, locate, read, resumable
 from project.runs.exact import ExactResume
-from project.runs.files import write_atomic, write_json, write_text
+from project.runs.files import update_json, write_json, write_text
 from project.runs.folder import RunFolder
 from project.runs.internals import NullProfiler
 from project.runs.progress import bars
-from project.spec import DataSpec
-from project.tasks.base import Task, misfit
+from project.tasks.base import Task
 
-SETTLED = (
-    ".*does not have many workers.*",  # batches come from memory: workers would slow them down
-    ".*smaller than the logging interval.*",
-    ".*LeafSpec.*",  # a deprecation between Lightning and torch
-    ".*exists and is not empty.*",  # the run folder is claimed before the Trainer exists
-    ".*WeightAveraging callback with a model that overrides.*",  # no sharding here
-    ".*recommended to use .self.log.*sync_dist=True.*",  # what is logged has been reduced over the processes
-    ".*Found keys that are not in the model state dict.*",
-)
 CHILD = "PROJECT_RUN_FOLDER"  # tells the other processes of a run where it is; set only while a run goes on
-
-
-# ---------------------------------------------------------------------- fit
 
 
 @dataclasses.dataclass
@@ -299,158 +280,8 @@ def report(folder: RunFolder, trainer: L.Trainer, task: Task, seconds: float) ->
     print(f"look      tensorboard --logdir {folder}")
 
 
-# ---------------------------------------------------------------------- validate, test, predict
-
-
-def evaluate(request: Request) -> int:
-    """Run a checkpoint over a split; returns the exit code."""
-    given = request.path("--ckpt_path")
-    if given is None:
-        raise UserError(f"{request.command} needs --ckpt_path RUN (a run folder or a checkpoint file)")
-    path = locate(given)
-    state = read(path)
-    cli = ProjectCLI(merge(request, from_yaml(state["config"], f"the config in {path}")))
-    tree = cli.config_tree
-    settle_threads(tree)
-    if request.print_config:
-        print(config_text(tree), end="")
-        return 0
-    check_devices(tree["trainer"])
-    cli.build()
-    task, data = cli.model, cli.datamodule
-    data.restore(state["fitted"])
-    restore_task(task, state, path)
-    arguments = {
-        key: value
-        for key, value in cli.trainer_arguments.items()
-        if key not in ("callbacks", "logger", "plugins", "profiler", "fast_dev_run")
-    }
-    folder = RunFolder(given) if given.is_dir() else RunFolder(path.parent.parent) if path.parent.name == "checkpoints" else None
-    predicts = request.command == "predict"
-    kept = records.Predictions(None if predicts else folder)
-    bar = bars()
-    try:
-        trainer = L.Trainer(
-            **arguments | {"enable_progress_bar": bool(bar), "enable_checkpointing": False},
-            callbacks=[*([kept] if predicts or folder else []), *bar],
-            logger=False,
-            plugins=[SafeIO()],
-        )
-    except Exception as error:
-        raise UserError(f"trainer: {clip(error, 200)}") from error
-    if predicts:
-        trainer.predict(task, datamodule=data, return_predictions=False)
-        columns = kept.columns()
-        if trainer.is_global_zero:
-            write_predictions(task, columns, Path(request.options.get("--output", "predictions.csv")))
-        return 0
-    run = trainer.validate if request.command == "validate" else trainer.test
-    run(task, datamodule=data, verbose=False)
-    figures = {name: float(value) for name, value in sorted(trainer.callback_metrics.items())}
-    if trainer.is_global_zero:
-        for name, value in figures.items():
-            print(f"{name:<16} {value:.6f}")
-        if folder is not None:
-            split = "val" if request.command == "validate" else "test"
-            update_json(folder.results, {split: {**figures, "checkpoint": path.name}})
-    return 0
-
-
-def write_predictions(task: Task, kept: tuple[torch.Tensor, torch.Tensor, torch.Tensor], path: Path) -> None:
-    """predictions.csv: id, what is predicted, and the target."""
-    ids, targets, predictions = kept
-    columns: dict[str, list[Any]] = {"id": ids.tolist(), **task.readable(predictions), "target": task.readable_targets(targets)}
-    lines = [records.csv_line(list(columns))]
-    lines += [records.csv_line(list(row)) for row in zip(*columns.values(), strict=True)]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomic(path, lambda file: file.write(b"".join(lines)))
-    print(f"{len(ids):,} predictions in {path}")
-
-
-def restore_task(task: Task, state: dict[str, Any], path: Path) -> None:
-    """Build the task as the checkpoint was built, and give it the checkpoint's weights.
-
-    Raises:
-        UserError: the weights do not fit what the settings build.
-    """
-    task.build(DataSpec.from_dict(state["fitted"]["spec"]), state["fitted"])
-    if reason := misfit(state["state_dict"], task.state_dict()):
-        raise UserError(f"checkpoint {path}: its weights do not fit {type(task.net).__name__}: {reason}")
-    task.load_state_dict(state["state_dict"])
-
-
-def load(path: str | Path) -> Task:
-    """The trained task of a run folder or checkpoint file, in eval mode, with its `spec` and `fitted`; runs no code of the file.
-
-    Raises:
-        UserError: there is no checkpoint, or it is damaged.
-    """
-    file = locate(Path(path))
-    state = read(file)
-    settings = Settings()
-    settings.add(from_yaml(state["config"], f"the config in {file}"))
-    cli = ProjectCLI(settings)
-    cli.build()
-    restore_task(cli.model, state, file)
-    return cli.model.eval()
-
-
-# ---------------------------------------------------------------------- shared steps
-
-
-@contextlib.contextmanager
-def quiet(debug: bool) -> Iterator[None]:
-    """Without Lightning's tips and start-up notes, and without warnings about what is settled here on purpose."""
-    loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
-    levels = [logger.level for logger in loggers]
-    with warnings.catch_warnings():
-        if not debug:
-            for logger in loggers:
-                logger.setLevel(logging.WARNING)
-            for message in SETTLED:
-                warnings.filterwarnings("ignore", message=message)
-        try:
-            yield
-        finally:
-            for logger, level in zip(loggers, levels, strict=True):
-                logger.setLevel(level)
-
-
 def full_tree(config: dict[str, Any]) -> dict[str, Any]:
     """A saved config with every default and full class paths, so that it can be compared."""
     settings = Settings()
     settings.add(from_yaml(yaml.safe_dump(config), "the saved config"))
     return ProjectCLI(settings).config_tree
-
-
-def settle_threads(tree: dict[str, Any]) -> None:
-    """CPU threads of this process: as set, or all cores shared by the processes of this machine; kept in the config."""
-    if tree["run"]["threads"] is None:
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        devices = str(tree["trainer"].get("devices"))
-        processes = int(devices) if devices.isdecimal() else 1
-        tree["run"]["threads"] = max(1, cores // processes)
-    torch.set_num_threads(tree["run"]["threads"])
-
-
-def check_devices(trainer: dict[str, Any]) -> None:
-    """Refuse more processes than the machine has places for: Lightning would start them all.
-
-    Raises:
-        UserError: too many devices are asked for.
-    """
-    devices, accelerator = str(trainer.get("devices")), str(trainer.get("accelerator"))
-    if devices.lstrip("-").isdecimal() and int(devices) < -1:
-        raise UserError(f"--trainer.devices {devices}: expected a number of devices, auto, or -1 for all")
-    on_cpu = accelerator == "cpu" or (
-        accelerator == "auto" and not (torch.cuda.is_available() or torch.backends.mps.is_available())
-    )
-    there = (os.cpu_count() or 1) if on_cpu else torch.cuda.device_count() or 1
-    if devices.isdecimal() and int(devices) > max(there, 2 if on_cpu else 1):
-        raise UserError(f"--trainer.devices {devices}: this machine has {there} {'CPU cores' if on_cpu else 'devices'}")
-
-
-@rank_zero_only
-def update_json(path: Path, values: dict[str, Any]) -> None:
-    known = json.loads(path.read_text()) if path.is_file() else {}
-    write_json(path, known | values)

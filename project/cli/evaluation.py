@@ -1,0 +1,115 @@
+"""`validate`, `test` and `predict`: a checkpoint, and nothing else, gives figures and predictions; `load` gives the task."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as L
+import torch
+
+from project.cli.arguments import Request, config_text, merge
+from project.cli.machine import check_devices, settle_threads
+from project.cli.parser import ProjectCLI
+from project.cli.settings import Settings, from_yaml
+from project.errors import UserError, clip
+from project.runs import records
+from project.runs.checkpoints import SafeIO, locate, read
+from project.runs.files import update_json, write_atomic
+from project.runs.folder import RunFolder
+from project.runs.progress import bars
+from project.spec import DataSpec
+from project.tasks.base import Task, misfit
+
+
+def evaluate(request: Request) -> int:
+    """Run a checkpoint over a split; returns the exit code."""
+    given = request.path("--ckpt_path")
+    if given is None:
+        raise UserError(f"{request.command} needs --ckpt_path RUN (a run folder or a checkpoint file)")
+    path = locate(given)
+    state = read(path)
+    cli = ProjectCLI(merge(request, from_yaml(state["config"], f"the config in {path}")))
+    tree = cli.config_tree
+    settle_threads(tree)
+    if request.print_config:
+        print(config_text(tree), end="")
+        return 0
+    check_devices(tree["trainer"])
+    cli.build()
+    task, data = cli.model, cli.datamodule
+    data.restore(state["fitted"])
+    restore_task(task, state, path)
+    arguments = {
+        key: value
+        for key, value in cli.trainer_arguments.items()
+        if key not in ("callbacks", "logger", "plugins", "profiler", "fast_dev_run")
+    }
+    folder = RunFolder(given) if given.is_dir() else RunFolder(path.parent.parent) if path.parent.name == "checkpoints" else None
+    predicts = request.command == "predict"
+    kept = records.Predictions(None if predicts else folder)
+    bar = bars()
+    try:
+        trainer = L.Trainer(
+            **arguments | {"enable_progress_bar": bool(bar), "enable_checkpointing": False},
+            callbacks=[*([kept] if predicts or folder else []), *bar],
+            logger=False,
+            plugins=[SafeIO()],
+        )
+    except Exception as error:
+        raise UserError(f"trainer: {clip(error, 200)}") from error
+    if predicts:
+        trainer.predict(task, datamodule=data, return_predictions=False)
+        columns = kept.columns()
+        if trainer.is_global_zero:
+            write_predictions(task, columns, Path(request.options.get("--output", "predictions.csv")))
+        return 0
+    run = trainer.validate if request.command == "validate" else trainer.test
+    run(task, datamodule=data, verbose=False)
+    figures = {name: float(value) for name, value in sorted(trainer.callback_metrics.items())}
+    if trainer.is_global_zero:
+        for name, value in figures.items():
+            print(f"{name:<16} {value:.6f}")
+        if folder is not None:
+            split = "val" if request.command == "validate" else "test"
+            update_json(folder.results, {split: {**figures, "checkpoint": path.name}})
+    return 0
+
+
+def write_predictions(task: Task, kept: tuple[torch.Tensor, torch.Tensor, torch.Tensor], path: Path) -> None:
+    """predictions.csv: id, what is predicted, and the target."""
+    ids, targets, predictions = kept
+    columns: dict[str, list[Any]] = {"id": ids.tolist(), **task.readable(predictions), "target": task.readable_targets(targets)}
+    lines = [records.csv_line(list(columns))]
+    lines += [records.csv_line(list(row)) for row in zip(*columns.values(), strict=True)]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomic(path, lambda file: file.write(b"".join(lines)))
+    print(f"{len(ids):,} predictions in {path}")
+
+
+def restore_task(task: Task, state: dict[str, Any], path: Path) -> None:
+    """Build the task as the checkpoint was built, and give it the checkpoint's weights.
+
+    Raises:
+        UserError: the weights do not fit what the settings build.
+    """
+    task.build(DataSpec.from_dict(state["fitted"]["spec"]), state["fitted"])
+    if reason := misfit(state["state_dict"], task.state_dict()):
+        raise UserError(f"checkpoint {path}: its weights do not fit {type(task.net).__name__}: {reason}")
+    task.load_state_dict(state["state_dict"])
+
+
+def load(path: str | Path) -> Task:
+    """The trained task of a run folder or checkpoint file, in eval mode, with its `spec` and `fitted`; runs no code of the file.
+
+    Raises:
+        UserError: there is no checkpoint, or it is damaged.
+    """
+    file = locate(Path(path))
+    state = read(file)
+    settings = Settings()
+    settings.add(from_yaml(state["config"], f"the config in {file}"))
+    cli = ProjectCLI(settings)
+    cli.build()
+    restore_task(cli.model, state, file)
+    return cli.model.eval()

@@ -1,0 +1,70 @@
+"""The process a command runs in: what it prints, how many threads and devices it takes."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import warnings
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+
+from project.errors import UserError
+
+# Warnings about what is so on purpose.
+SETTLED = (
+    ".*does not have many workers.*",  # batches come from memory: workers would slow them down
+    ".*smaller than the logging interval.*",
+    ".*LeafSpec.*",  # a deprecation between Lightning and torch
+    ".*exists and is not empty.*",  # the run folder is claimed before the Trainer exists
+    ".*WeightAveraging callback with a model that overrides.*",  # no sharding here
+    ".*recommended to use .self.log.*sync_dist=True.*",  # what is logged has been reduced over the processes
+    ".*Found keys that are not in the model state dict.*",
+)
+
+
+@contextlib.contextmanager
+def quiet(debug: bool) -> Iterator[None]:
+    """Without Lightning's tips and start-up notes, and without warnings about what is settled here on purpose."""
+    loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
+    levels = [logger.level for logger in loggers]
+    with warnings.catch_warnings():
+        if not debug:
+            for logger in loggers:
+                logger.setLevel(logging.WARNING)
+            for message in SETTLED:
+                warnings.filterwarnings("ignore", message=message)
+        try:
+            yield
+        finally:
+            for logger, level in zip(loggers, levels, strict=True):
+                logger.setLevel(level)
+
+
+def settle_threads(tree: dict[str, Any]) -> None:
+    """CPU threads of this process: as set, or all cores shared by the processes of this machine; kept in the config."""
+    if tree["run"]["threads"] is None:
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        devices = str(tree["trainer"].get("devices"))
+        processes = int(devices) if devices.isdecimal() else 1
+        tree["run"]["threads"] = max(1, cores // processes)
+    torch.set_num_threads(tree["run"]["threads"])
+
+
+def check_devices(trainer: dict[str, Any]) -> None:
+    """Refuse more processes than the machine has places for: Lightning would start them all.
+
+    Raises:
+        UserError: too many devices are asked for.
+    """
+    devices, accelerator = str(trainer.get("devices")), str(trainer.get("accelerator"))
+    if devices.lstrip("-").isdecimal() and int(devices) < -1:
+        raise UserError(f"--trainer.devices {devices}: expected a number of devices, auto, or -1 for all")
+    on_cpu = accelerator == "cpu" or (
+        accelerator == "auto" and not (torch.cuda.is_available() or torch.backends.mps.is_available())
+    )
+    there = (os.cpu_count() or 1) if on_cpu else torch.cuda.device_count() or 1
+    if devices.isdecimal() and int(devices) > max(there, 2 if on_cpu else 1):
+        raise UserError(f"--trainer.devices {devices}: this machine has {there} {'CPU cores' if on_cpu else 'devices'}")
