@@ -112,7 +112,7 @@ class FileImages(ImageData):
         if self.cache is False:
             paths = [self.folder / file for file in files]
             return ReadOnDemand(paths, labels, common_shape(paths, self.size, channels, threads))
-        folder = user_folder() if self.cache is True else Path(self.cache)
+        folder = user_folder() if self.cache is True else Path(self.cache).expanduser()
         pixels = cached_images(self.folder, files, self.size, channels, folder, self.cache_gigabytes, threads)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # torch knows no read-only tensors; this one is only ever read
