@@ -11,6 +11,7 @@ import torch
 
 from project.__main__ import main
 
+Project = Callable[..., tuple[int, str, str]]
 REPOSITORY = Path(__file__).parent.parent
 
 
@@ -28,11 +29,13 @@ def one_thread() -> None:
 
 
 @pytest.fixture
-def project(capfd: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
+def project(capfd: pytest.CaptureFixture[str]) -> Project:
     """Run a command line; returns exit code, stdout and stderr. Words are split at spaces; a list is taken as it is."""
 
     def run(*words: object) -> tuple[int, str, str]:
-        argv = [part for word in words for part in (word.split() if isinstance(word, str) else [str(word)])]
+        argv: list[str] = []
+        for word in words:
+            argv += word.split() if isinstance(word, str) else word if isinstance(word, list) else [str(word)]
         capfd.readouterr()
         try:
             code = main(argv)

@@ -35,18 +35,19 @@ class Slot:
     modules: tuple[str, ...] = ()
     skip: int = 0  # leading arguments that the caller fills in, not the config
     base: str = "builtins.object"
+    many: bool = False  # a list of classes; a single one is a list of one
 
 
 SLOTS: tuple[tuple[str, Slot], ...] = (
     (r"data", Slot("dataset", DATA, base=f"{PACKAGE}.data.base.DataModule")),
-    (r"data\.augment(\.transforms)*", Slot("augmentation", AUGMENTS, ("torchvision.transforms.v2",))),
+    (r"data\.augment(\.transforms)*", Slot("augmentation", AUGMENTS, ("torchvision.transforms.v2",), many=True)),
     (r"model", Slot("task", TASKS, base=f"{PACKAGE}.tasks.base.Task")),
     (r"model\.net", Slot("network", NETWORKS, skip=1, base=f"{PACKAGE}.networks.base.Network")),
     (r"model\.loss", Slot("loss", LOSSES, ("torch.nn",), base="torch.nn.Module")),
     (r"model\.optimizer", Slot("optimizer", OPTIMIZERS, ("torch.optim",), 1, "torch.optim.Optimizer")),
     (r"model\.schedule", Slot("schedule", SCHEDULES, ("torch.optim.lr_scheduler",), 1, "torch.optim.lr_scheduler.LRScheduler")),
-    (r"trainer\.callbacks", Slot("callback", {}, ("lightning.pytorch.callbacks",), base="lightning.pytorch.Callback")),
-    (r"trainer\.logger", Slot("logger", {}, ("lightning.pytorch.loggers",), base="lightning.pytorch.loggers.Logger")),
+    (r"trainer\.callbacks", Slot("callback", {}, ("lightning.pytorch.callbacks",), base="lightning.pytorch.Callback", many=True)),
+    (r"trainer\.logger", Slot("logger", {}, ("lightning.pytorch.loggers",), base="lightning.pytorch.loggers.Logger", many=True)),
     (r"trainer\.(strategy|plugins|profiler)", Slot("class", {}, ("lightning.pytorch.strategies", "lightning.pytorch.profilers"))),
 )
 NEEDED = ("data", "model", "net", "loss", "optimizer")  # slots that cannot be null

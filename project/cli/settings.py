@@ -15,7 +15,7 @@ from typing import Any
 
 import yaml
 
-from project.cli.classes import CLASS_OR_WORD, NEEDED, KeyPath, Tree, accepted, arguments_of, resolve, slot_at
+from project.cli.classes import CLASS_OR_WORD, NEEDED, KeyPath, Slot, Tree, accepted, arguments_of, resolve, slot_at
 from project.errors import UserError, clip, suggest
 
 GROUPS = ("name", "seed_everything", "data", "model", "trainer", "run")
@@ -111,11 +111,12 @@ def _normal(value: Any, path: KeyPath, say: Callable[[KeyPath], str]) -> Any:
         raise UserError(f"{say(path[:3])}: nested too deeply")
     slot = slot_at(path)
     if isinstance(value, list):
-        return [_normal(item, path, say) for item in value]
+        items = [_normal(item, path, say) for item in value]
+        return [part for item in items for part in item] if slot is not None and slot.many else items
     if isinstance(value, str) and slot is not None:
         if CLASS_OR_WORD.fullmatch(".".join(path)):
             return value
-        return {"class_path": resolve(value, slot, say(path))}
+        return _node({"class_path": resolve(value, slot, say(path))}, slot)
     if not isinstance(value, dict):
         if slot is not None and not _may_be(value, path):
             raise UserError(f"{say(path)}: expected the name of a {slot.kind}, got {json.dumps(value)}")
@@ -140,7 +141,12 @@ def _normal(value: Any, path: KeyPath, say: Callable[[KeyPath], str]) -> Any:
         if not isinstance(arguments, dict):
             raise UserError(f"{say(path)}.init_args: expected keys, got {clip(arguments)!r}")
     node["init_args"] = {key: _normal(item, (*path, key), say) for key, item in arguments.items()}
-    return node
+    return _node(node, slot)
+
+
+def _node(node: Tree, slot: Slot | None) -> Any:
+    """A class where its slot holds one, a list of it where the slot holds many."""
+    return [node] if slot is not None and slot.many else node
 
 
 def _may_be(value: Any, path: KeyPath) -> bool:

@@ -73,8 +73,11 @@ def lock(path: Path) -> IO[bytes] | None:
     """
     file = open(path, "ab")  # noqa: SIM115 - the open file is the lock
     if fcntl is not None:
-        # lockf and not flock: it is gone with the process and loader workers do not inherit it.
-        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        try:  # lockf and not flock: it is gone with the process and loader workers do not inherit it
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            file.close()
+            raise
     return file
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
 
 from project.__main__ import main
+from tests.conftest import Project
 
 TINY = "--data.size 12 --run.tensorboard false --run.threads 1 --trainer.max_epochs 1"
 
@@ -132,9 +132,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("words", MISTAKES)
-def test_a_mistake_is_one_line_with_a_way_out(
-    words: str, place: Path, project: Callable[..., tuple[int, str, str]], tmp_path: Path
-) -> None:
+def test_a_mistake_is_one_line_with_a_way_out(words: str, place: Path, project: Project, tmp_path: Path) -> None:
     shutil.copytree(place, tmp_path, dirs_exist_ok=True)
     new_run = words.startswith("fit --") and "--run base" not in words and "--ckpt_path" not in words and ".yaml" not in words
     given = [f"{key} {value}" for key, _, value in (pair.partition(" ") for pair in TINY.replace(" --", "|--").split("|"))]

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import csv
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from project.runs import checkpoints
+from tests.conftest import Project
 from tests.runs.equal import differing
 
 TINY = (
@@ -24,7 +24,8 @@ SETTINGS = {
     "one cycle": "--model.schedule OneCycle --model.schedule.max_lr 0.01",
     "validation in mid epoch": "--trainer.val_check_interval 2",
     "validation across epochs": "--trainer.val_check_interval 3 --trainer.check_val_every_n_epoch null",
-    "every second epoch": "--trainer.check_val_every_n_epoch 2 --trainer.max_epochs 3 --model.schedule Plateau --model.schedule.patience 0",
+    "every second epoch": "--trainer.check_val_every_n_epoch 2 --trainer.max_epochs 3 "
+    "--model.schedule Plateau --model.schedule.patience 0",
     "accumulation": "--trainer.accumulate_grad_batches 2",
     "plateau by epoch": "--model.schedule Plateau --model.schedule.patience 0 --trainer.max_epochs 3",
     "schedule by epoch": "--model.schedule StepLR --model.schedule.step_size 1",
@@ -40,7 +41,7 @@ SETTINGS = {
 
 @pytest.mark.parametrize("setting", SETTINGS)
 def test_a_run_continued_from_any_checkpoint_equals_the_undisturbed_run(
-    setting: str, project: Callable[..., tuple[int, str, str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    setting: str, project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(checkpoints, "KEEP", 1000)
     whole = tmp_path / "whole"
@@ -64,9 +65,7 @@ def test_a_run_continued_from_any_checkpoint_equals_the_undisturbed_run(
 
 
 @pytest.mark.parametrize("limit", ["epochs", "steps in mid epoch"])
-def test_a_prolonged_run_equals_one_that_was_as_long_from_the_start(
-    limit: str, project: Callable[..., tuple[int, str, str]], tmp_path: Path
-) -> None:
+def test_a_prolonged_run_equals_one_that_was_as_long_from_the_start(limit: str, project: Project, tmp_path: Path) -> None:
     short, long = {"epochs": ("--trainer.max_epochs 2", "--trainer.max_epochs 4")}.get(
         limit, ("--trainer.max_steps 7", "--trainer.max_steps 12")
     )
@@ -79,7 +78,7 @@ def test_a_prolonged_run_equals_one_that_was_as_long_from_the_start(
     assert [part for part in parts if part not in ("loops",)] == []
 
 
-def test_a_prolonged_run_follows_its_schedule_anew(project: Callable[..., tuple[int, str, str]], tmp_path: Path) -> None:
+def test_a_prolonged_run_follows_its_schedule_anew(project: Project, tmp_path: Path) -> None:
     cosine = "--model.schedule Cosine --trainer.log_every_n_steps 1"
     tiny = TINY.replace("--trainer.log_every_n_steps 2", "")
     project("fit", tiny, MLP, cosine, "--trainer.max_epochs 2", "--run", tmp_path / "run")
@@ -89,9 +88,7 @@ def test_a_prolonged_run_follows_its_schedule_anew(project: Callable[..., tuple[
     assert rates(tmp_path / "run")[8] < rates(tmp_path / "long")[8]
 
 
-def test_the_same_command_again_says_that_the_run_is_finished(
-    project: Callable[..., tuple[int, str, str]], tmp_path: Path
-) -> None:
+def test_the_same_command_again_says_that_the_run_is_finished(project: Project, tmp_path: Path) -> None:
     words = ("fit", TINY, MLP, "--trainer.max_epochs 1", "--run", tmp_path / "run")
     project(*words)
     before = (tmp_path / "run" / "metrics.csv").read_bytes()
@@ -100,9 +97,7 @@ def test_the_same_command_again_says_that_the_run_is_finished(
     assert (tmp_path / "run" / "metrics.csv").read_bytes() == before
 
 
-def test_a_damaged_newest_checkpoint_is_named_and_the_one_before_is_taken(
-    project: Callable[..., tuple[int, str, str]], tmp_path: Path
-) -> None:
+def test_a_damaged_newest_checkpoint_is_named_and_the_one_before_is_taken(project: Project, tmp_path: Path) -> None:
     project("fit", TINY, MLP, "--trainer.max_epochs 2", "--run", tmp_path / "whole")
     shutil.copytree(tmp_path / "whole", tmp_path / "run")
     newest = sorted((tmp_path / "run" / "checkpoints").glob("step-*.ckpt"))[-1]
@@ -115,9 +110,7 @@ def test_a_damaged_newest_checkpoint_is_named_and_the_one_before_is_taken(
     assert differing(tmp_path / "whole", tmp_path / "run") == []
 
 
-def test_a_run_without_a_readable_checkpoint_is_never_started_anew(
-    project: Callable[..., tuple[int, str, str]], tmp_path: Path
-) -> None:
+def test_a_run_without_a_readable_checkpoint_is_never_started_anew(project: Project, tmp_path: Path) -> None:
     project("fit", TINY, MLP, "--trainer.max_epochs 1", "--run", tmp_path / "run")
     for path in (tmp_path / "run" / "checkpoints").glob("step-*.ckpt"):
         path.write_bytes(path.read_bytes()[:1000])
@@ -126,12 +119,10 @@ def test_a_run_without_a_readable_checkpoint_is_never_started_anew(
     assert "none of its" in err
 
 
-def test_an_older_checkpoint_starts_a_new_run_that_ends_alike(
-    project: Callable[..., tuple[int, str, str]], tmp_path: Path
-) -> None:
+def test_an_older_checkpoint_starts_a_new_run_that_ends_alike(project: Project, tmp_path: Path) -> None:
     project("fit", TINY, MLP, "--trainer.max_epochs 2", "--run", tmp_path / "run")
     older = sorted((tmp_path / "run" / "checkpoints").glob("step-*.ckpt"))[0]
-    code, out, err = project("fit", "--ckpt_path", older, "--run.root", tmp_path / "runs")
+    code, _, err = project("fit", "--ckpt_path", older, "--run.root", tmp_path / "runs")
     assert code == 0, err
     assert differing(tmp_path / "run", tmp_path / "runs" / "run" / "000") == []
 

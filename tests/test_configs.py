@@ -1,0 +1,42 @@
+"""Every config trains and tests, and says at its top what it shows and how it is called."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import REPOSITORY, Project
+from tests.fakes import write_data
+
+CONFIGS = sorted((REPOSITORY / "configs").glob("*.yaml"))
+SHORT = (
+    "--trainer.max_epochs 1 --trainer.limit_train_batches 2 --trainer.limit_val_batches 1 --trainer.limit_test_batches 1 "
+    "--run.threads 1 --run.tensorboard false"
+)
+
+
+@pytest.mark.parametrize("config", CONFIGS, ids=lambda path: path.stem)
+def test_a_config_trains_and_tests(config: Path, project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_data(tmp_path / "data", monkeypatch)
+    code, out, err = project(["fit", "--config", str(config)], SHORT)
+    assert code == 0, err
+    assert f"runs/{config.stem}/000" in out
+    code, out, err = project(f"test --ckpt_path runs/{config.stem}/000")
+    assert code == 0, err
+    assert "test/loss" in out
+
+
+@pytest.mark.parametrize("config", CONFIGS, ids=lambda path: path.stem)
+def test_the_printed_config_is_a_config_that_prints_itself(config: Path, project: Project, tmp_path: Path) -> None:
+    _, once, _ = project(["fit", "--config", str(config)], "--print_config")
+    (tmp_path / "again.yaml").write_text(once)
+    assert project("fit --config again.yaml --print_config")[1] == once
+
+
+@pytest.mark.parametrize("config", CONFIGS, ids=lambda path: path.stem)
+def test_a_config_says_what_it_shows_how_it_is_called_and_what_to_expect(config: Path) -> None:
+    header = "".join(re.findall(r"^#.*\n", config.read_text(), flags=re.M))
+    assert f"python -m project fit --config configs/{config.name}" in header
+    assert re.search(r"\b0\.\d\d|\d\d(\.\d)? ?%", header), "an expected figure"
