@@ -93,19 +93,28 @@ class Crop(Augment):
         self.padding = padding
 
     def forward(self, images: Tensor, draw: Generator) -> Tensor:
-        pad, (height, width) = self.padding, images.shape[2:]
-        corners = torch.randint(2 * pad + 1, (2, len(images)), generator=draw)
-        pixels = images.permute(0, 2, 3, 1)  # channels last, as batches lie in memory
-        framed = F.pad(pixels, (0, 0, pad, pad, pad, pad))
-        if images.device.type == "cpu":  # numpy's slices are 2 to 5 times faster than indexing
-            source, cropped = framed.numpy(), torch.empty_like(pixels)
-            target = cropped.numpy()
-            for i, (top, left) in enumerate(corners.T.tolist()):
-                target[i] = source[i, top : top + height, left : left + width]
-            return cropped.permute(0, 3, 1, 2)
-        windows = framed.unfold(1, height, 1).unfold(2, width, 1).permute(0, 1, 2, 4, 5, 3)  # a view of every crop
-        top, left = corners.to(images.device)
-        return windows[torch.arange(len(images), device=images.device), top, left].permute(0, 3, 1, 2)
+        pad, size = self.padding, images.shape[2:]
+        corners = torch.randint(2 * pad + 1, (len(images), 2), generator=draw)
+        framed = F.pad(images.permute(0, 2, 3, 1), (0, 0, pad, pad, pad, pad))  # channels last, as batches lie in memory
+        crop = crop_by_slices if images.device.type == "cpu" else crop_by_index
+        return crop(framed, corners, size).permute(0, 3, 1, 2)
+
+
+def crop_by_slices(images: Tensor, corners: Tensor, size: torch.Size) -> Tensor:
+    """A window of each image, (B, H, W, C) to (B, *size, C): on the CPU, numpy's slices are 2 to 5 times faster."""
+    height, width = size
+    cropped = torch.empty(len(images), height, width, images.shape[3], dtype=images.dtype)
+    source, target = images.numpy(), cropped.numpy()
+    for i, (top, left) in enumerate(corners.tolist()):
+        target[i] = source[i, top : top + height, left : left + width]
+    return cropped
+
+
+def crop_by_index(images: Tensor, corners: Tensor, size: torch.Size) -> Tensor:
+    """A window of each image, (B, H, W, C) to (B, *size, C), without leaving the device."""
+    windows = images.unfold(1, size[0], 1).unfold(2, size[1], 1).permute(0, 1, 2, 4, 5, 3)  # a view of every window
+    top, left = corners.T.to(images.device)
+    return windows[torch.arange(len(images), device=images.device), top, left]
 
 
 class Flip(Augment):

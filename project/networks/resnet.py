@@ -18,8 +18,11 @@ class Block(nn.Module):
         super().__init__()
         self.first = _normalised(channels, width, 3, stride)
         self.second = _normalised(width, width, 3, 1)
-        same = channels == width and stride == 1
-        self.shortcut: nn.Module = nn.Identity() if same else _normalised(channels, width, 1, stride)
+        self.shortcut: nn.Module = nn.Identity()
+        if channels != width or stride > 1:
+            # Every stride-th pixel, then 1x1: as one strided convolution of fewer than 16 channels in channels-last
+            # memory, oneDNN writes past its workspace (github.com/uxlfoundation/oneDNN/issues/6035).
+            self.shortcut = nn.Sequential(nn.AvgPool2d(1, stride), _normalised(channels, width, 1, 1))
 
     def forward(self, images: Tensor) -> Tensor:
         changed = self.second(F.relu(self.first(images), inplace=True))

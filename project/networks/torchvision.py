@@ -56,20 +56,22 @@ class TorchVision(Network):
         if self.weights is None:
             return
         state = _published(self.name) if self.weights == "DEFAULT" else _from_file(Path(self.weights))
+        where = f"--model.net.weights {self.weights}"
         own = self.model.state_dict()
+        last = next(reversed(own)).rpartition(".")[0]  # may be for another number of classes
         taken = {}
         for key, value in own.items():
             given = state.get(key)
             if given is None:
-                if not key.endswith("num_batches_tracked"):  # old files lack this counter
-                    raise UserError(f"--model.net.weights {self.weights}: not weights of {self.name}, {key} is missing")
-            elif given.shape == value.shape:
+                if key.endswith("num_batches_tracked"):  # old files lack this counter
+                    continue
+                raise UserError(f"{where}: not weights of {self.name}, {key} is missing")
+            if key == f"{self.first}.weight" and given.ndim == 4:
+                given = _channels(given, value.shape[1])
+            if given.shape == value.shape:
                 taken[key] = given
-            elif key == f"{self.first}.weight":
-                taken[key] = _channels(given, value.shape[1])
-            elif given.shape[1:] != value.shape[1:]:  # a last layer differs in its outputs alone
-                have, need = tuple(given.shape), tuple(value.shape)
-                raise UserError(f"--model.net.weights {self.weights}: {key} is {have}, {self.name} here needs {need}")
+            elif key.rpartition(".")[0] != last:
+                raise UserError(f"{where}: {key} is {tuple(given.shape)}, here it is {tuple(value.shape)}")
         self.model.load_state_dict(taken, strict=False)
 
 
@@ -78,6 +80,8 @@ def _channels(weight: Tensor, channels: int) -> Tensor:
 
     Grey is the sum over the colours, so a grey picture gives what its copy in colour would give.
     """
+    if weight.shape[1] == channels:
+        return weight
     return weight.sum(1, keepdim=True).expand(-1, channels, -1, -1) / channels
 
 
