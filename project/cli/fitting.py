@@ -93,6 +93,8 @@ def train(request: Request, start: Start) -> int:
     task.build(data.spec, data.fitted)
     if weights := request.path("--weights"):
         task.load_weights(read(locate(weights))["state_dict"])
+    elif not start.state:
+        task.net.begin()
     if tree["run"]["compile"]:
         task.net.compile()
     if tree["trainer"].get("fast_dev_run"):

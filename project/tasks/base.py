@@ -98,6 +98,7 @@ class Task(FastHooks, ABC):
             if data is None:
                 raise UserError("a task needs a datamodule to know what to build: trainer.fit(task, datamodule=...)")
             self.build(data.spec, data.fitted)
+            self.net.begin()
         self._check_monitors()
 
     def build(self, spec: DataSpec, fitted: dict[str, Any] | None = None) -> None:
