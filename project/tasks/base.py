@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Literal
@@ -56,7 +57,8 @@ class Task(FastHooks, ABC):
         monitor_mode: Literal["min", "max"] | None = None,
     ) -> None:
         super().__init__()
-        self.make_net, self.loss, self.make_optimizer = net, loss, optimizer
+        self.make_net, self.make_optimizer = net, optimizer
+        self.loss = copy.deepcopy(loss)  # a default is shared by all tasks, and class weights are written into it
         self.make_schedule, self.interval = schedule, interval
         self.monitor = monitor or self.default_monitor[0]
         self.mode = monitor_mode or self.default_monitor[1]

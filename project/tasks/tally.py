@@ -13,9 +13,9 @@ PENDING_BYTES = 64 * 2**20  # predictions wait for a reduction only up to this m
 
 
 class MeanLoss(Metric):
-    """The mean over samples of losses that are means over batches, exact also over processes with unequal shares.
+    """The mean over samples of losses that are means over batches, over all processes; a NaN stays one.
 
-    torchmetrics' MeanMetric averages the means of the processes, whatever their number of samples.
+    torchmetrics' MeanMetric leaves NaNs out or, with nan_strategy="disable", the weights.
     """
 
     full_state_update = False

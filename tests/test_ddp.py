@@ -1,0 +1,47 @@
+"""Two processes on one machine: the figures of one, each sample exactly once, and an end also with uneven shares."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from tests.conftest import REPOSITORY
+
+TWO = "--trainer.accelerator cpu --trainer.devices 2 --trainer.strategy ddp"
+
+
+def command(words: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    """A command in processes of its own; killed after two minutes, so that none is ever left over."""
+    return subprocess.run(
+        [sys.executable, "-m", "project", *words.split()],
+        cwd=folder,
+        env=os.environ | {"PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+
+
+def test_two_processes_train_and_evaluate_like_one(tmp_path: Path) -> None:
+    # 1,257 training samples and 180 for validation: neither rank's share is a whole number of batches.
+    done = command(
+        f"fit --data.size 12 --data.validation 0.101 --trainer.max_epochs 2 --run.tensorboard false --run run {TWO}", tmp_path
+    )
+    assert done.returncode == 0, done.stderr
+    with open(tmp_path / "run/metrics.csv", newline="") as file:
+        assert len(list(csv.DictReader(file))) == 2, "one process writes"
+    figures, ids = [], []
+    for devices in (1, 2):
+        done = command(f"validate --ckpt_path run --trainer.accelerator cpu --trainer.devices {devices}", tmp_path)
+        assert done.returncode == 0, done.stderr
+        figures.append(json.loads((tmp_path / "run/results.json").read_text())["val"])
+        ids.append(np.load(tmp_path / "run/predictions-val.npz")["id"])
+    assert figures[0]["val/accuracy"] == figures[1]["val/accuracy"]
+    assert abs(figures[0]["val/loss"] - figures[1]["val/loss"]) < 1e-6
+    assert len(ids[1]) == len(set(ids[1].tolist())) and (ids[0] == ids[1]).all()
