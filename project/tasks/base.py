@@ -134,7 +134,7 @@ class Task(FastHooks, ABC):
         try:
             with torch.no_grad():
                 answer = self.net.eval()(*(torch.zeros(2, *shape) for shape in spec.inputs))
-        except RuntimeError as error:
+        except (RuntimeError, AssertionError) as error:
             raise UserError(f"{name} does not fit inputs of {spec.shape()}: {clip(error, 160)}") from error
         finally:
             self.net.train(training)

@@ -211,3 +211,16 @@ def test_published_weights_without_a_network_say_which_file_goes_where(tmp_path:
     ) as error:
         network.begin()
     assert "\n" not in str(error.value)
+
+
+def test_a_run_needs_its_starting_weights_only_at_its_start(
+    published: dict[str, torch.Tensor], tmp_path: Path, project: Callable[..., tuple[int, str, str]]
+) -> None:
+    short = "--run.threads 1 --run.tensorboard false --trainer.limit_train_batches 1 --trainer.limit_val_batches 1"
+    network = f"--model.net TorchVision --model.net.name {NAME} --model.net.weights weights.pt"
+    assert project(f"fit --trainer.max_epochs 1 --data.size 16 {network} {short}")[0] == 0
+    (tmp_path / "weights.pt").unlink()
+    assert project("fit --run runs/run/000 --trainer.max_epochs 2")[0] == 0
+    assert project("test --ckpt_path runs/run/000")[0] == 0
+    code, _, error = project(f"fit --data.size 16 {network} {short}")
+    assert (code, error) == (2, "error: --model.net.weights weights.pt: no such file\n")
