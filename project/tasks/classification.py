@@ -84,12 +84,15 @@ class Classification(Task):
         assert self.spec is not None
         logits, targets = self(batch.inputs), batch.targets
         if self.spec.target == "labels":
-            return self.loss(logits, targets), logits, targets.int()
+            return self.loss(logits, targets), logits, (targets > 0.5).int()
+        mixed = targets.ndim == 2  # images blended with others have shares of classes
         if self.spec.outputs == 1:
-            logits = logits.squeeze(1)
-            return self.loss(logits, targets.to(logits.dtype)), logits, targets
+            logits, shares = logits.squeeze(1), targets[:, 1] if mixed else targets
+            return self.loss(logits, shares.to(logits.dtype)), logits, (shares > 0.5).long()
+        if mixed and not isinstance(self.loss, nn.CrossEntropyLoss):
+            raise UserError(f"--data.augment: Mixup and CutMix need --model.loss CrossEntropy, not {type(self.loss).__name__}")
         answers = logits.log_softmax(1) if isinstance(self.loss, nn.NLLLoss) else logits
-        classes = targets.argmax(1) if targets.ndim == 2 else targets  # mixed images have shares of classes
+        classes = targets.argmax(1) if mixed else targets
         return self.loss(answers, targets), logits, classes
 
     def readable(self, predictions: Tensor) -> dict[str, list[Any]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from types import SimpleNamespace
+from typing import Literal
 
 import pytest
 import torch
@@ -14,8 +15,10 @@ from project.data import augment
 from project.data.augment import Affine, Crop, CutMix, Cutout, Flip, Mixup, augmented
 from project.data.digits import Digits
 from project.errors import UserError
+from project.networks.mlp import MLP
 from project.randomness import generator
-from project.spec import Batch
+from project.spec import Batch, DataSpec
+from project.tasks.classification import Classification
 
 SOFT = v2.RandomApply(nn.ModuleList([v2.GaussianBlur(3)]), p=0.9)
 ALL = {
@@ -178,6 +181,31 @@ def test_targets_are_mixed_in_the_shares_of_the_images(mixing: nn.Module) -> Non
 def test_mixed_images_can_be_mixed_again() -> None:
     _, targets = augmented(noise(8, 1, 8, 8), torch.arange(8), [Mixup(), CutMix()], 8, draw())
     torch.testing.assert_close(targets.sum(1), torch.ones(8))
+
+
+def step_on_mixed_images(loss: nn.Module, target: Literal["class", "labels"]) -> dict[str, Tensor]:
+    """What a task reports of one batch of two mixed classes."""
+    task = Classification(MLP, loss)
+    task.build(DataSpec(((1, 6, 6),), 2, target, ("no", "yes")))
+    truth = torch.arange(8) % 2 if target == "class" else torch.eye(2).repeat(4, 1)
+    images, targets = augmented(noise(8, 1, 6, 6), truth, [Mixup(1.0)], 2, draw())
+    task.tally("train").add(*task.step(Batch(images / 255, targets, torch.arange(8), (0, 0))))
+    return task.tally("train").compute()
+
+
+@pytest.mark.parametrize(
+    ("loss", "target"),
+    [(nn.CrossEntropyLoss(), "class"), (nn.BCEWithLogitsLoss(), "class"), (nn.BCEWithLogitsLoss(), "labels")],
+)
+def test_mixed_targets_train_with_a_loss_of_shares(loss: nn.Module, target: Literal["class", "labels"]) -> None:
+    figures = step_on_mixed_images(loss, target)
+    assert 0.5 < figures["loss"] < 1 and 0 <= figures["accuracy"] <= 1
+
+
+@pytest.mark.parametrize("loss", [nn.NLLLoss(), nn.MultiMarginLoss()])
+def test_mixed_targets_and_a_loss_of_one_class_are_one_line(loss: nn.Module) -> None:
+    with pytest.raises(UserError, match=f"Mixup and CutMix need --model.loss CrossEntropy, not {type(loss).__name__}"):
+        step_on_mixed_images(loss, "class")
 
 
 # ---------------------------------------------------------------------- torchvision's transforms
