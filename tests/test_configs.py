@@ -11,6 +11,7 @@ from tests.conftest import REPOSITORY, Project
 from tests.fakes import write_data
 
 CONFIGS = sorted((REPOSITORY / "configs").glob("*.yaml"))
+PARTS = sorted((REPOSITORY / "configs/parts").glob("*.yaml"))
 SHORT = (
     "--trainer.max_epochs 1 --trainer.limit_train_batches 2 --trainer.limit_val_batches 1 --trainer.limit_test_batches 1 "
     "--run.threads 1 --run.tensorboard false"
@@ -40,3 +41,14 @@ def test_a_config_says_what_it_shows_how_it_is_called_and_what_to_expect(config:
     header = "".join(re.findall(r"^#.*\n", config.read_text(), flags=re.M))
     assert f"python -m project fit --config configs/{config.name}" in header
     assert re.search(r"\b0\.\d\d|\d\d(\.\d)? ?%", header), "an expected figure"
+
+
+@pytest.mark.parametrize("part", PARTS, ids=lambda path: path.stem)
+def test_a_part_goes_over_a_config(part: Path, project: Project) -> None:
+    """Two processes need processes of their own: tests/test_ddp.py has them."""
+    command = f"python -m project fit --config configs/lenet.yaml --config configs/parts/{part.name}"
+    assert command in part.read_text()
+    words = ["fit", "--config", str(REPOSITORY / "configs/lenet.yaml"), "--config", str(part)]
+    last = "--print_config" if part.stem == "two_devices" else SHORT
+    code, _, err = project(words, last)
+    assert code == 0, err
