@@ -15,22 +15,17 @@ from __future__ import annotations
 
 import argparse
 import statistics
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable
-from pathlib import Path
 from typing import Any
 
 import torch
 import torch.nn.functional as F
+from lightning.pytorch.callbacks import Callback
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 from torchvision import datasets, transforms
-
-sys.path.insert(0, str(Path(__file__).parent.parent))
-
-from lightning.pytorch.callbacks import Callback
 
 from project.cli.arguments import merge, read_arguments
 from project.cli.fitting import Start, make_trainer
@@ -98,8 +93,8 @@ class Clock(Callback):
 
 def fit(root: str, steps: int, threads: int) -> Callable[[], float]:
     words = (
-        f"--data MNIST --data.root {root} --data.batch_size {BATCH} --model.net LeNet --model.optimizer Adam --trainer.max_epochs 1 "
-        f"--trainer.limit_train_batches {steps} --run.threads {threads} --trainer.limit_val_batches 1 --trainer.accelerator cpu"
+        f"--data MNIST --data.root {root} --data.batch_size {BATCH} --model.net LeNet --model.optimizer Adam "
+        f"--trainer.max_epochs 1 --trainer.limit_train_batches {steps} --run.threads {threads} --trainer.limit_val_batches 1 --trainer.accelerator cpu"
     )
 
     def one_round() -> float:
