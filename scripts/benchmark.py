@@ -94,7 +94,8 @@ class Clock(Callback):
 def fit(root: str, steps: int, threads: int) -> Callable[[], float]:
     words = (
         f"--data MNIST --data.root {root} --data.batch_size {BATCH} --model.net LeNet --model.optimizer Adam "
-        f"--trainer.max_epochs 1 --trainer.limit_train_batches {steps} --run.threads {threads} --trainer.limit_val_batches 1 --trainer.accelerator cpu"
+        f"--trainer.max_epochs 1 --trainer.limit_train_batches {steps} --trainer.limit_val_batches 1 "
+        f"--trainer.accelerator cpu --run.threads {threads}"
     )
 
     def one_round() -> float:

@@ -16,8 +16,9 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-ROOT = Path(__file__).parent.parent
 from project.__main__ import main as project
+
+ROOT = Path(__file__).parent.parent
 
 
 @dataclass(frozen=True)
