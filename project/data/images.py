@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -51,7 +51,7 @@ class ImageData(DataModule):
     def __init__(
         self,
         size: PositiveInt | None = None,
-        channels: int | None = None,
+        channels: Literal[1, 3] | None = None,
         augment: list[nn.Module] | nn.Module | None = None,
         **options: Any,
     ) -> None:
