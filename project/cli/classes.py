@@ -44,7 +44,7 @@ SLOTS: tuple[tuple[str, Slot], ...] = (
     (r"model", Slot("task", TASKS, base=f"{PACKAGE}.tasks.base.Task")),
     (r"model\.net", Slot("network", NETWORKS, skip=1, base=f"{PACKAGE}.networks.base.Network")),
     (r"model\.loss", Slot("loss", LOSSES, ("torch.nn",), base="torch.nn.Module")),
-    (r"model\.optimizer", Slot("optimizer", OPTIMIZERS, ("torch.optim",), 1, "torch.optim.Optimizer")),
+    (r"model\.(groups\.)?optimizer", Slot("optimizer", OPTIMIZERS, ("torch.optim",), 1, "torch.optim.Optimizer")),
     (r"model\.schedule", Slot("schedule", SCHEDULES, ("torch.optim.lr_scheduler",), 1, "torch.optim.lr_scheduler.LRScheduler")),
     (r"trainer\.callbacks", Slot("callback", {}, ("lightning.pytorch.callbacks",), base="lightning.pytorch.Callback", many=True)),
     (r"trainer\.logger", Slot("logger", {}, ("lightning.pytorch.loggers",), base="lightning.pytorch.loggers.Logger", many=True)),

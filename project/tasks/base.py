@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 import torch
@@ -19,11 +19,11 @@ from project.randomness import reseed, run_seed
 from project.runs.internals import FastHooks
 from project.spec import Batch, DataSpec
 from project.tasks.tally import Tally
-from project.training.optimizers import build_optimizer
+from project.training.initialisation import InitRule, initialise
+from project.training.optimizers import GroupRule, OptimizerFactory, build_optimizer
 from project.training.schedules import build_schedule, steps_every
 
 NetworkFactory = Callable[[DataSpec], Network]
-OptimizerFactory = Callable[[Iterable], Optimizer]
 ScheduleFactory = Callable[[Optimizer], LRScheduler]
 
 STAGES = ("train", "val", "test")
@@ -39,6 +39,8 @@ class Task(FastHooks, ABC):
         loss: Compares predictions with targets.
         optimizer: Changes the weights.
         schedule: Changes the learning rate; null keeps it constant.
+        init: Rules for the first weights; the first that matches a parameter sets it, the others keep their layer's.
+        groups: Rules for groups of parameters with rates, decay or optimizers of their own, or frozen.
         interval: Step the schedule after every "step" or "epoch"; null means what suits the schedule.
         monitor: The metric that the best checkpoint, Plateau and early stopping look at; null means the task's own.
         monitor_mode: Whether it should become as small ("min") or as large ("max") as possible.
@@ -52,6 +54,8 @@ class Task(FastHooks, ABC):
         loss: nn.Module,
         optimizer: OptimizerFactory = torch.optim.AdamW,
         schedule: ScheduleFactory | None = None,
+        init: list[InitRule] | None = None,
+        groups: list[GroupRule] | None = None,
         interval: Literal["step", "epoch"] | None = None,
         monitor: str | None = None,
         monitor_mode: Literal["min", "max"] | None = None,
@@ -60,6 +64,7 @@ class Task(FastHooks, ABC):
         self.make_net, self.make_optimizer = net, optimizer
         self.loss = copy.deepcopy(loss)  # a default is shared by all tasks, and class weights are written into it
         self.make_schedule, self.interval = schedule, interval
+        self.init_rules, self.group_rules = list(init or ()), list(groups or ())
         self.monitor = monitor or self.default_monitor[0]
         self.mode = monitor_mode or self.default_monitor[1]
         self.spec: DataSpec | None = None
@@ -108,6 +113,7 @@ class Task(FastHooks, ABC):
         self.spec, self.fitted = self.adapt(spec), fitted or {}
         reseed(run_seed(), "weights")
         self.net = self.make_net(self.spec)
+        self.initialised = initialise(self.net, self.init_rules)
         self._check_shapes(self.spec)
         if any(parameter.ndim == 4 for parameter in self.net.parameters()):
             self.net.to(memory_format=torch.channels_last)
@@ -241,7 +247,7 @@ class Task(FastHooks, ABC):
         trainer: Any = self.trainer
         # Lightning refuses to clip gradients inside a fused optimizer under mixed precision.
         fused = not (trainer.gradient_clip_val and "mixed" in str(trainer.precision))
-        optimizer = build_optimizer(self.make_optimizer, self.net.parameters(), fused)
+        optimizer = build_optimizer(self.make_optimizer, self.net, self.group_rules, fused)
         if self.make_schedule is None:
             return {"optimizer": optimizer}
         schedule = build_schedule(self.make_schedule, optimizer, self.length)

@@ -15,17 +15,15 @@ from project.errors import UserError
 from project.networks.lenet import LeNet
 from project.spec import Batch, DataSpec
 from project.tasks.base import NetworkFactory, Task
-
-# The losses of independent answers: with two classes they mean one logit, otherwise labels.
-ONE_BY_ONE = (nn.BCEWithLogitsLoss, nn.MultiLabelSoftMarginLoss)
-OF_NUMBERS = (nn.MSELoss, nn.L1Loss, nn.SmoothL1Loss, nn.HuberLoss)
+from project.training.losses import losses_for, one_hot, reading, short_name
 
 
 class Classification(Task):
     """Classes from logits.
 
-    Of several classes one is chosen (CrossEntropy, NLL, MultiMargin); two classes with BCEWithLogits are one logit;
-    data with labels asks for a logit for each label (BCEWithLogits, MultiLabelSoftMargin).
+    The loss decides how they are read: CrossEntropy, NLL, MultiMargin and KLDiv choose one of several classes;
+    BCEWithLogits, BCE and SoftMargin ask one logit for yes or no; data with several labels a sample asks a logit for
+    each (BCEWithLogits, BCE, SoftMargin, MultiLabelSoftMargin, MultiLabelMargin).
 
     Args:
         net: The network, built when the data is known.
@@ -48,17 +46,17 @@ class Classification(Task):
     def adapt(self, spec: DataSpec) -> DataSpec:
         if spec.target == "number":
             raise UserError(f"Classification needs classes, the target {', '.join(spec.names)} is a number: --model Regression")
-        name = type(self.loss).__name__.removesuffix("Loss")
-        alone = isinstance(self.loss, ONE_BY_ONE)
-        if isinstance(self.loss, OF_NUMBERS):
-            raise UserError(f"--model.loss {name} compares numbers, the target is of kind {spec.target!r}: use CrossEntropy")
-        if alone and spec.target == "class" and spec.outputs != 2:
+        kinds = reading(self.loss).kinds
+        kind = "labels" if spec.target == "labels" else "class" if "class" in kinds else "binary"
+        if kind not in kinds:
+            kind = "class" if kind == "binary" else kind
+            raise UserError(f"--model.loss {short_name(self.loss)} is not for a target of kind {kind!r}: use {losses_for(kind)}")
+        if kind == "binary" and spec.outputs != 2:
             raise UserError(
-                f"--model.loss {name} is for two classes or labels, the data has {spec.outputs} classes: use CrossEntropy"
+                f"--model.loss {short_name(self.loss)} is for two classes or labels, the data has {spec.outputs} classes: "
+                f"use {losses_for('class')}"
             )
-        if not alone and spec.target == "labels":
-            raise UserError(f"--model.loss {name} chooses one class, the data has several labels a sample: use BCEWithLogits")
-        if alone and spec.target == "class":
+        if kind == "binary":
             spec = dataclasses.replace(spec, outputs=1)
         if self.class_weights == "balanced":
             self._balance(spec)
@@ -82,18 +80,20 @@ class Classification(Task):
 
     def step(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
         assert self.spec is not None
-        logits, targets = self(batch.inputs), batch.targets
+        logits, targets, read = self(batch.inputs), batch.targets, reading(self.loss)
+        mixed = targets.ndim == 2  # labels, or shares of classes in images that were blended
         if self.spec.target == "labels":
-            return self.loss(logits, targets), logits, (targets > 0.5).int()
-        mixed = targets.ndim == 2  # images blended with others have shares of classes
-        if self.spec.outputs == 1:
-            logits, shares = logits.squeeze(1), targets[:, 1] if mixed else targets
-            return self.loss(logits, shares.to(logits.dtype)), logits, (shares > 0.5).long()
-        if mixed and not isinstance(self.loss, nn.CrossEntropyLoss):
-            raise UserError(f"--data.augment: Mixup and CutMix need --model.loss CrossEntropy, not {type(self.loss).__name__}")
-        answers = logits.log_softmax(1) if isinstance(self.loss, nn.NLLLoss) else logits
-        classes = targets.argmax(1) if mixed else targets
-        return self.loss(answers, targets), logits, classes
+            truth = (targets > 0.5).int()
+        elif self.spec.outputs == 1:
+            logits, targets = logits.squeeze(1), targets[:, 1] if mixed else targets
+            truth = (targets > 0.5).long()
+        else:
+            truth = targets.argmax(1) if mixed else targets
+            if mixed and "shares" not in read.kinds:
+                raise UserError(f"--data.augment: Mixup and CutMix need --model.loss {losses_for('shares')}")
+            if not mixed and read.kinds[0] == "shares":
+                targets = one_hot(targets, self.spec.outputs)
+        return self.loss(read.answers(logits), read.targets(targets)), logits, truth
 
     def readable(self, predictions: Tensor) -> dict[str, list[Any]]:
         assert self.spec is not None

@@ -1,15 +1,21 @@
 """Losses, optimizers and schedules by their short names: torch's own wherever torch has one."""
 
 LOSSES = {
-    "CrossEntropy": ("torch.nn.CrossEntropyLoss", "classes from logits; weight, label_smoothing"),
-    "NLL": ("torch.nn.NLLLoss", "classes from log-probabilities; weight"),
-    "MultiMargin": ("torch.nn.MultiMarginLoss", "classes by a margin; p, margin, weight"),
-    "BCEWithLogits": ("torch.nn.BCEWithLogitsLoss", "yes or no (one logit), or several labels; pos_weight"),
+    "CrossEntropy": ("torch.nn.CrossEntropyLoss", "one of several classes, from logits; weight, label_smoothing"),
+    "NLL": ("torch.nn.NLLLoss", "one of several classes, from log-probabilities; weight"),
+    "MultiMargin": ("torch.nn.MultiMarginLoss", "one of several classes, by a margin; p, margin, weight"),
+    "KLDiv": ("torch.nn.KLDivLoss", "shares of classes; use reduction: batchmean"),
+    "BCEWithLogits": ("torch.nn.BCEWithLogitsLoss", "yes or no, or several labels, from logits; pos_weight"),
+    "BCE": ("torch.nn.BCELoss", "yes or no, or several labels, from probabilities; weight"),
+    "SoftMargin": ("torch.nn.SoftMarginLoss", "yes or no, or several labels, by a logistic margin"),
     "MultiLabelSoftMargin": ("torch.nn.MultiLabelSoftMarginLoss", "several labels at once; weight"),
+    "MultiLabelMargin": ("torch.nn.MultiLabelMarginLoss", "several labels at once, by a margin"),
     "MSE": ("torch.nn.MSELoss", "mean squared error"),
     "L1": ("torch.nn.L1Loss", "mean absolute error"),
     "SmoothL1": ("torch.nn.SmoothL1Loss", "squared below beta, absolute above"),
     "Huber": ("torch.nn.HuberLoss", "squared below delta, absolute above"),
+    "PoissonNLL": ("torch.nn.PoissonNLLLoss", "counts, by the logarithm of their rate"),
+    "GaussianNLL": ("torch.nn.GaussianNLLLoss", "numbers with a variance of their own"),
 }
 
 OPTIMIZERS = {

@@ -1,33 +1,107 @@
-"""Optimizers: torch's own, fused into one kernel where that is possible."""
+"""Optimizers: torch's own, fused into one kernel where that is possible, over groups of parameters chosen by pattern."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
 
+import torch
 from torch import nn
 from torch.optim import Optimizer
 
 from project.errors import UserError
+from project.training.rules import match
+
+OptimizerFactory = Callable[[Iterable], Optimizer]
+
+
+@dataclass(frozen=True)
+class GroupRule:
+    """A group of parameters with settings of its own.
+
+    Args:
+        match: Regular expression for parameter names (classifier.*) or layer types (BatchNorm2d.*, .*bias).
+        lr: Learning rate; null means the optimizer's.
+        weight_decay: Weight decay; null means the optimizer's.
+        optimizer: Another optimizer for this group.
+        freeze: Leave these parameters as they are.
+    """
+
+    match: str
+    lr: float | None = None
+    weight_decay: float | None = None
+    optimizer: OptimizerFactory | None = None
+    freeze: bool = False
 
 
 def build_optimizer(
-    factory: Callable[..., Optimizer], parameters: Iterable[nn.Parameter], fused_allowed: bool = True
+    factory: OptimizerFactory, net: nn.Module, rules: Sequence[GroupRule] = (), fused_allowed: bool = True
 ) -> Optimizer:
-    """The optimizer over the parameters that are trained.
-
-    `fused` left open becomes true where torch has such a kernel: for LeNet the step of Adam then costs less than half.
+    """The optimizer over the parameters that are trained; each group is named after its rule, the others `rest`.
 
     Raises:
-        UserError: the optimizer refuses its arguments.
+        UserError: a rule takes nothing, everything is frozen, or the optimizer refuses its arguments.
     """
-    trained = [parameter for parameter in parameters if parameter.requires_grad]
+    parameters = dict(net.named_parameters())
+    taken = match([rule.match for rule in rules], net, "--model.groups")
+    for rule, names in zip(rules, taken, strict=True):
+        if rule.freeze:
+            for name in names:
+                parameters[name].requires_grad_(False)
+    claimed = {name for names in taken for name in names}
+    groups: dict[OptimizerFactory, list[dict[str, Any]]] = {factory: []}
+    for rule, names in zip(rules, taken, strict=True):
+        own = {key: value for key in ("lr", "weight_decay") if (value := getattr(rule, key)) is not None}
+        trained = [parameters[name] for name in names if parameters[name].requires_grad]
+        if trained:
+            groups.setdefault(rule.optimizer or factory, []).append({"params": trained, "name": rule.match, **own})
+    rest = [p for name, p in parameters.items() if name not in claimed and p.requires_grad]
+    if rest:
+        groups[factory].append({"params": rest, "name": "rest"})
+    built = [_build(make, members, fused_allowed) for make, members in groups.items() if members]
+    if not built:
+        raise UserError("--model.groups: every parameter is frozen, there is nothing to train")
+    return built[0] if len(built) == 1 else Combined(built)
+
+
+def _build(factory: Callable[..., Optimizer], groups: list[dict[str, Any]], fused_allowed: bool) -> Optimizer:
+    """One optimizer; `fused` left open becomes true where torch has such a kernel: for LeNet the step then costs half."""
+    plain = groups[0]["params"] if len(groups) == 1 and set(groups[0]) == {"params", "name"} else groups
     try:
-        optimizer = factory(trained)
+        optimizer = factory(plain)
     except (ValueError, TypeError) as error:
         raise UserError(f"--model.optimizer: {error}") from error
     if fused_allowed and optimizer.defaults.get("fused", False) is None and not optimizer.defaults.get("foreach"):
         try:
-            return factory(trained, fused=True)
+            return factory(plain, fused=True)
         except (RuntimeError, TypeError):  # this device or these arguments have no fused kernel
             return optimizer
     return optimizer
+
+
+class Combined(Optimizer):
+    """Several optimizers over different parameters as one: they step together, and one schedule moves all their rates."""
+
+    def __init__(self, optimizers: Sequence[Optimizer]) -> None:
+        self.optimizers = list(optimizers)
+        super().__init__([group for optimizer in optimizers for group in optimizer.param_groups], {})
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        for optimizer in self.optimizers:
+            optimizer.step()
+        return loss
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"optimizers": [optimizer.state_dict() for optimizer in self.optimizers]}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        for optimizer, state in zip(self.optimizers, state_dict["optimizers"], strict=True):
+            optimizer.load_state_dict(state)
+        # Loading makes new group dictionaries; the schedule must move those that are stepped.
+        self.param_groups = [group for optimizer in self.optimizers for group in optimizer.param_groups]

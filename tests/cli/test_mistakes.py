@@ -93,7 +93,7 @@ MISTAKES = {
     "fit --trainer.strategy dpp": "invalid strategy name",
     # what does not fit together
     "fit --model Regression": "Regression needs numbers, the target is of kind 'class': --model Classification",
-    "fit --model.loss MSE": "--model.loss MSE compares numbers",
+    "fit --model.loss MSE": "--model.loss MSE is not for a target of kind 'class': use CrossEntropy",
     "fit --model.loss BCEWithLogits": "is for two classes or labels, the data has 10 classes",
     "fit --data.size 4": "LeNet needs images of at least 8x8, the data gives 1x4x4; --data.size 8",
     "fit --model.monitor val/acuracy": "--model.monitor: nothing reports 'val/acuracy'; did you mean val/accuracy",

@@ -34,20 +34,20 @@ def curve(schedule: lr_scheduler.LRScheduler, steps: int) -> list[float]:
 
 @pytest.mark.parametrize(("factory", "fused"), [(torch.optim.Adam, True), (torch.optim.SGD, True), (torch.optim.RMSprop, None)])
 def test_an_optimizer_is_fused_where_torch_has_the_kernel(factory: type[torch.optim.Optimizer], fused: bool | None) -> None:
-    optimizer = build_optimizer(functools.partial(factory, lr=0.1), nn.Linear(2, 1).parameters())
+    optimizer = build_optimizer(functools.partial(factory, lr=0.1), nn.Linear(2, 1))
     assert optimizer.defaults.get("fused") is fused
-    assert not build_optimizer(factory, nn.Linear(2, 1).parameters(), fused_allowed=False).defaults.get("fused")
+    assert not build_optimizer(factory, nn.Linear(2, 1), fused_allowed=False).defaults.get("fused")
 
 
 def test_frozen_parameters_are_left_out() -> None:
     net = nn.Linear(2, 1)
     net.bias.requires_grad_(False)
-    assert len(build_optimizer(torch.optim.Adam, net.parameters()).param_groups[0]["params"]) == 1
+    assert len(build_optimizer(torch.optim.Adam, net).param_groups[0]["params"]) == 1
 
 
 def test_an_optimizer_that_refuses_its_arguments_is_named() -> None:
     with pytest.raises(UserError, match=r"--model\.optimizer: Invalid learning rate"):
-        build_optimizer(functools.partial(torch.optim.Adam, lr=-1), nn.Linear(2, 1).parameters())
+        build_optimizer(functools.partial(torch.optim.Adam, lr=-1), nn.Linear(2, 1))
 
 
 def test_cosine_warms_up_and_comes_down_to_its_last_rate() -> None:

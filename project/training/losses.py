@@ -1,0 +1,91 @@
+"""Losses: torch's own. What differs between them is what they compare, and that stands in one table."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+def as_they_are(values: Tensor) -> Tensor:
+    return values
+
+
+def log_softmax(logits: Tensor) -> Tensor:
+    return logits.log_softmax(1)
+
+
+def floats(targets: Tensor) -> Tensor:
+    return targets.to(torch.float32)
+
+
+def signs(targets: Tensor) -> Tensor:
+    """Yes and no as 1 and -1."""
+    return targets.to(torch.float32) * 2 - 1
+
+
+def label_lists(targets: Tensor) -> Tensor:
+    """(B, K) zeros and ones as (B, K) label numbers, the rest filled with -1."""
+    numbers = torch.arange(targets.shape[1], device=targets.device).expand_as(targets)
+    on = targets > 0.5
+    order = torch.argsort(on.to(torch.int8), dim=1, descending=True, stable=True)
+    return torch.where(on.gather(1, order), numbers.gather(1, order), -1)
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What a loss compares.
+
+    Args:
+        kinds: The answers it is for: "class" (one of several), "binary" (yes or no by one logit), "labels" (several at
+            once), "shares" (probabilities of classes), "number", "count", "spread" (a number and its variance).
+        answers: Logits as the loss wants them.
+        targets: Targets as the loss wants them.
+    """
+
+    kinds: tuple[str, ...]
+    answers: Callable[[Tensor], Tensor] = as_they_are
+    targets: Callable[[Tensor], Tensor] = as_they_are
+
+
+READINGS: dict[type[nn.Module], Reading] = {
+    nn.CrossEntropyLoss: Reading(("class", "shares")),
+    nn.NLLLoss: Reading(("class",), log_softmax),
+    nn.MultiMarginLoss: Reading(("class",)),
+    nn.KLDivLoss: Reading(("shares", "class"), log_softmax),
+    nn.BCEWithLogitsLoss: Reading(("binary", "labels"), targets=floats),
+    nn.BCELoss: Reading(("binary", "labels"), torch.sigmoid, floats),
+    nn.SoftMarginLoss: Reading(("binary", "labels"), targets=signs),
+    nn.MultiLabelSoftMarginLoss: Reading(("labels",), targets=floats),
+    nn.MultiLabelMarginLoss: Reading(("labels",), targets=label_lists),
+    nn.MSELoss: Reading(("number",)),
+    nn.L1Loss: Reading(("number",)),
+    nn.SmoothL1Loss: Reading(("number",)),
+    nn.HuberLoss: Reading(("number",)),
+    nn.PoissonNLLLoss: Reading(("count",)),
+    nn.GaussianNLLLoss: Reading(("spread",)),
+}
+ANY = Reading(("class", "binary", "labels", "shares", "number"))
+
+
+def reading(loss: nn.Module) -> Reading:
+    """How a loss reads logits and targets; one that torch does not have reads them as they are."""
+    return next((found for kind, found in READINGS.items() if type(loss) is kind), ANY)
+
+
+def short_name(loss: nn.Module) -> str:
+    """The name a config gives it."""
+    return type(loss).__name__.removesuffix("Loss")
+
+
+def losses_for(kind: str) -> str:
+    """The losses for a kind of answer, as a message names them."""
+    return ", ".join(loss.__name__.removesuffix("Loss") for loss, found in READINGS.items() if kind in found.kinds)
+
+
+def one_hot(classes: Tensor, outputs: int) -> Tensor:
+    """Class numbers as shares: (B,) to (B, outputs)."""
+    return F.one_hot(classes, outputs).to(torch.float32)
