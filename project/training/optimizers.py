@@ -58,7 +58,7 @@ def build_optimizer(
             groups.setdefault(rule.optimizer or factory, []).append({"params": trained, "name": rule.match, **own})
     rest = [p for name, p in parameters.items() if name not in claimed and p.requires_grad]
     if rest:
-        groups[factory].append({"params": rest, "name": "rest"})
+        groups[factory].append({"params": rest, **({"name": "rest"} if rules else {})})
     built = [_build(make, members, fused_allowed) for make, members in groups.items() if members]
     if not built:
         raise UserError("--model.groups: every parameter is frozen, there is nothing to train")
@@ -67,14 +67,13 @@ def build_optimizer(
 
 def _build(factory: Callable[..., Optimizer], groups: list[dict[str, Any]], fused_allowed: bool) -> Optimizer:
     """One optimizer; `fused` left open becomes true where torch has such a kernel: for LeNet the step then costs half."""
-    plain = groups[0]["params"] if len(groups) == 1 and set(groups[0]) == {"params", "name"} else groups
     try:
-        optimizer = factory(plain)
+        optimizer = factory(groups)
     except (ValueError, TypeError) as error:
         raise UserError(f"--model.optimizer: {error}") from error
     if fused_allowed and optimizer.defaults.get("fused", False) is None and not optimizer.defaults.get("foreach"):
         try:
-            return factory(plain, fused=True)
+            return factory(groups, fused=True)
         except (RuntimeError, TypeError):  # this device or these arguments have no fused kernel
             return optimizer
     return optimizer
