@@ -28,7 +28,8 @@ class MeanLoss(Metric):
         self.add_state("samples", torch.zeros(()), dist_reduce_fx="sum")
 
     def update(self, losses: Tensor, sizes: Tensor) -> None:
-        self.total += losses @ sizes
+        # Not a dot product: the last bit of one depends on where its vectors lie in memory.
+        self.total += (losses * sizes).sum()
         self.samples += sizes.sum()
 
     def compute(self) -> Tensor:
