@@ -20,6 +20,7 @@ from project.training import LOSSES, OPTIMIZERS, SCHEDULES
 
 PACKAGE = __name__.split(".")[0]
 TRUSTED = (PACKAGE, "torch", "torchvision", "torchmetrics", "lightning", "builtins")
+SCHEDULER = "torch.optim.lr_scheduler.LRScheduler"
 IMPORTABLE = (PACKAGE, "torch.nn", "torch.optim", "torchvision", "torchmetrics", "lightning")
 
 Tree = dict[str, Any]
@@ -45,7 +46,7 @@ SLOTS: tuple[tuple[str, Slot], ...] = (
     (r"model\.net", Slot("network", NETWORKS, skip=1, base=f"{PACKAGE}.networks.base.Network")),
     (r"model\.loss", Slot("loss", LOSSES, ("torch.nn",), base="torch.nn.Module")),
     (r"model\.(groups\.)?optimizer", Slot("optimizer", OPTIMIZERS, ("torch.optim",), 1, "torch.optim.Optimizer")),
-    (r"model\.schedule", Slot("schedule", SCHEDULES, ("torch.optim.lr_scheduler",), 1, "torch.optim.lr_scheduler.LRScheduler")),
+    (r"model\.schedule(\.schedules)*", Slot("schedule", SCHEDULES, ("torch.optim.lr_scheduler",), 1, SCHEDULER)),
     (r"trainer\.callbacks", Slot("callback", {}, ("lightning.pytorch.callbacks",), base="lightning.pytorch.Callback", many=True)),
     (r"trainer\.logger", Slot("logger", {}, ("lightning.pytorch.loggers",), base="lightning.pytorch.loggers.Logger", many=True)),
     (r"trainer\.(strategy|plugins|profiler)", Slot("class", {}, ("lightning.pytorch.strategies", "lightning.pytorch.profilers"))),

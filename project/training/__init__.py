@@ -30,12 +30,20 @@ OPTIMIZERS = {
     "Adadelta": ("torch.optim.Adadelta", "Adagrad over a window"),
     "ASGD": ("torch.optim.ASGD", "averaged stochastic gradient descent"),
     "Adafactor": ("torch.optim.Adafactor", "Adam's second moment, factored to save memory"),
+    "LBFGS": ("torch.optim.LBFGS", "quasi-Newton with line search, for small data in whole batches"),
+    "SparseAdam": ("torch.optim.SparseAdam", "Adam for sparse embeddings: only the rows that were seen"),
+    "Muon": ("torch.optim.Muon", "orthogonalised momentum for matrices; give other parameters another by groups"),
     "Rprop": ("torch.optim.Rprop", "resilient backpropagation, for whole batches"),
 }
 
 SCHEDULES = {
     "Cosine": ("project.training.schedules.Cosine", "linear warm-up, then cosine down to min_lr over the run"),
     "OneCycle": ("torch.optim.lr_scheduler.OneCycleLR", "up and down once over the run"),
+    "Lambda": ("project.training.schedules.Lambda", "times an arithmetic expression of epoch or step"),
+    "Chain": ("project.training.schedules.Chain", "several schedules, one after the other"),
+    "Linear": ("torch.optim.lr_scheduler.LinearLR", "a straight line between two factors, as a warm-up"),
+    "Constant": ("torch.optim.lr_scheduler.ConstantLR", "times factor for the first total_iters"),
+    "Cyclic": ("torch.optim.lr_scheduler.CyclicLR", "up and down between two rates, every few steps"),
     "StepLR": ("torch.optim.lr_scheduler.StepLR", "times gamma every step_size epochs"),
     "MultiStepLR": ("torch.optim.lr_scheduler.MultiStepLR", "times gamma at the epochs of a list"),
     "ExponentialLR": ("torch.optim.lr_scheduler.ExponentialLR", "times gamma every epoch"),

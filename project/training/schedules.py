@@ -9,9 +9,10 @@ from collections.abc import Callable
 from typing import Any, Literal
 
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import CyclicLR, LambdaLR, LRScheduler, OneCycleLR
+from torch.optim.lr_scheduler import CyclicLR, LambdaLR, LRScheduler, OneCycleLR, SequentialLR
 
 from project.errors import UserError
+from project.training.expression import Expression
 
 
 class Cosine(LambdaLR):
@@ -39,8 +40,47 @@ class Cosine(LambdaLR):
         super().__init__(optimizer, factor)
 
 
+class Lambda(LambdaLR):
+    """The peak rate times a factor, an arithmetic expression of `epoch` or of `step`, both from 0: `0.95 ** epoch`.
+
+    Args:
+        optimizer: Its rates are the peak.
+        factor: The expression. One of `step` moves after every step, one of `epoch` after every epoch.
+    """
+
+    def __init__(self, optimizer: Optimizer, factor: str) -> None:
+        expression = Expression(factor, ("epoch", "step"), "--model.schedule.factor")
+        if len(expression.names) > 1:
+            raise UserError(f"--model.schedule.factor: {factor!r} uses both epoch and step, a schedule moves with one of them")
+        self.interval = next(iter(expression.names), "epoch")
+        super().__init__(optimizer, lambda count: expression({self.interval: count}))
+
+
+class Chain(SequentialLR):
+    """Schedules one after the other; each begins at its milestone with a count of its own.
+
+    Args:
+        optimizer: Whose rates are moved.
+        schedules: The schedules in order.
+        milestones: At which step or epoch each of them but the first begins.
+    """
+
+    def __init__(self, optimizer: Optimizer, schedules: list[Callable[[Optimizer], LRScheduler]], milestones: list[int]) -> None:
+        if len(milestones) != len(schedules) - 1 or sorted(milestones) != milestones:
+            wanted = len(schedules) - 1
+            raise UserError(f"--model.schedule.milestones: this chain needs {wanted} rising milestones, got {milestones}")
+        built = [factory(optimizer) for factory in schedules]
+        intervals = {steps_every(schedule) for schedule in built}
+        if len(intervals) > 1:
+            raise UserError("--model.schedule.schedules: some move by steps and some by epochs; a chain moves all alike")
+        self.interval = intervals.pop()
+        super().__init__(optimizer, built, milestones)
+
+
 def steps_every(schedule: LRScheduler) -> Literal["step", "epoch"]:
     """The interval that suits a schedule: those with a length, and cycles, move after every step."""
+    if (own := getattr(schedule, "interval", None)) is not None:
+        return own
     return "step" if hasattr(schedule, "total_steps") or isinstance(schedule, (CyclicLR, OneCycleLR)) else "epoch"
 
 

@@ -14,7 +14,7 @@ from torch.optim import lr_scheduler
 
 from project.errors import UserError
 from project.training.optimizers import build_optimizer
-from project.training.schedules import Cosine, build_schedule, rebuild, steps_every
+from project.training.schedules import Chain, Cosine, Lambda, build_schedule, rebuild, steps_every
 from tests.conftest import Project
 
 
@@ -94,3 +94,101 @@ def test_the_logged_rates_follow_the_optimizer_steps(accumulate: int, project: P
     steps = 20 // accumulate
     wanted = [0.001 * 0.5 * (1 + math.cos(math.pi * step / steps)) for step in range(1, steps + 1)]
     assert rates == pytest.approx(wanted)
+
+
+@pytest.mark.parametrize(
+    ("text", "values"),
+    [
+        ("epoch // 2", [0, 0, 1, 1, 2]),
+        ("0.5 ** epoch", [1, 0.5, 0.25, 0.125, 0.0625]),
+        ("1 if step < 2 else 0.1", [1, 1, 0.1, 0.1, 0.1]),
+        ("max(0, 1 - step / 4)", [1, 0.75, 0.5, 0.25, 0]),
+        ("0.5 * (1 + cos(pi * step / 4))", [1, 0.853553, 0.5, 0.146447, 0]),
+    ],
+)
+def test_a_lambda_is_arithmetic_of_epoch_or_step(text: str, values: list[float]) -> None:
+    schedule = Lambda(sgd(), text)
+    assert steps_every(schedule) == ("epoch" if "epoch" in text else "step")
+    assert curve(schedule, 5) == pytest.approx(values, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("epochs / 2", "unknown name 'epochs'; did you mean epoch"),
+        ("open('x')", "unknown function 'open'"),
+        ("epoch.real", "is not arithmetic"),
+        ("epoch +", "is not arithmetic; write it like"),
+        ("epoch * step", "uses both epoch and step"),
+        ("1 / epoch", "has no value"),
+        ("9 ** 9 ** 9 ** 9", "has no value"),
+        ("'a' * 99", "is not arithmetic"),
+        ("[1][0]", "is not arithmetic"),
+    ],
+)
+def test_a_lambda_that_is_no_arithmetic_is_one_line(text: str, says: str) -> None:
+    with pytest.raises(UserError, match=says):
+        Lambda(sgd(), text)
+
+
+def test_a_chain_begins_each_schedule_at_its_milestone() -> None:
+    warm = functools.partial(lr_scheduler.LinearLR, start_factor=0.25, total_iters=3)
+    chain = Chain(sgd(), [warm, functools.partial(lr_scheduler.ExponentialLR, gamma=0.5)], [3])
+    assert curve(chain, 6) == pytest.approx([0.25, 0.5, 0.75, 1, 0.5, 0.25])
+
+
+@pytest.mark.parametrize("milestones", [[], [3, 2], [1, 2]])
+def test_a_chain_with_wrong_milestones_is_one_line(milestones: list[int]) -> None:
+    with pytest.raises(UserError, match="milestones"):
+        Chain(sgd(), [lr_scheduler.ConstantLR, lr_scheduler.ConstantLR], milestones)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "--model.schedule Lambda --model.schedule.factor 0.9**epoch",
+        "--model.schedule {class_path:Chain}",
+        "--model.schedule Cyclic --model.schedule.base_lr 0.001 --model.schedule.max_lr 0.01 "
+        "--model.schedule.cycle_momentum false",
+        "--model.schedule MultiStepLR --model.schedule.milestones [1]",
+        "--model.schedule ExponentialLR --model.schedule.gamma 0.9",
+        "--model.schedule WarmRestarts --model.schedule.T_0 2",
+    ],
+)
+def test_every_schedule_trains_from_the_command_line(words: str, project: Project, tmp_path: Path) -> None:
+    (tmp_path / "chain.yaml").write_text(
+        "model: {init_args: {schedule: {class_path: Chain, init_args: {milestones: [1], schedules: "
+        "[{class_path: Linear, init_args: {total_iters: 1}}, {class_path: ExponentialLR, init_args: {gamma: 0.5}}]}}}}\n"
+    )
+    words = "--config chain.yaml" if "Chain" in words else words
+    code, _, err = project("fit --data.size 12 --run.threads 1 --run run --run.tensorboard false --trainer.max_epochs 2", words)
+    assert code == 0, err
+
+
+ADAPTIVE = "Adam AdamW NAdam RAdam Adamax RMSprop Adagrad Adadelta ASGD Adafactor Rprop SGD LBFGS".split()
+
+
+@pytest.mark.parametrize("name", ADAPTIVE)
+def test_every_optimizer_lowers_the_loss_from_the_command_line(name: str, project: Project, tmp_path: Path) -> None:
+    rate = {"Adadelta": 1.0, "ASGD": 0.1, "SGD": 0.1, "Adafactor": 0.05, "LBFGS": 0.1, "Adagrad": 0.01}.get(name, 0.003)
+    size = 1400 if name in ("LBFGS", "Rprop") else 64
+    code, _, err = project(
+        f"fit --data.size 12 --data.batch_size {size} --run.threads 1 --run run --run.tensorboard false --trainer.max_epochs 4 "
+        f"--model.net MLP --model.net.hidden [32] --model.optimizer {name} --model.optimizer.lr {rate}"
+    )
+    assert code == 0, err
+    with open(tmp_path / "run/epochs.csv", newline="") as file:
+        losses = [float(row["train/loss"]) for row in csv.DictReader(file)]
+    assert losses[-1] < 0.9 * losses[0]
+
+
+def test_muon_takes_the_matrices_and_another_optimizer_the_rest(project: Project, tmp_path: Path) -> None:
+    (tmp_path / "muon.yaml").write_text(
+        "model: {init_args: {net: {class_path: MLP, init_args: {hidden: [32]}}, optimizer: AdamW, "
+        "groups: [{match: Linear.weight, optimizer: {class_path: Muon, init_args: {lr: 0.02}}}]}}\n"
+    )
+    code, _, err = project("fit --config muon.yaml --data.size 12 --run.threads 1 --run run --trainer.max_epochs 4")
+    assert code == 0, err
+    with open(tmp_path / "run/epochs.csv", newline="") as file:
+        losses = [float(row["train/loss"]) for row in csv.DictReader(file)]
+    assert losses[-1] < 0.5 * losses[0]
