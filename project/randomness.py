@@ -6,9 +6,11 @@ batch or sample), a training step of (seed, epoch, batch, rank), so a run can be
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import random
+from collections.abc import Iterator
 
 import numpy as np
 import torch
@@ -32,6 +34,19 @@ def reseed(*place: object) -> None:
         torch.cuda.manual_seed_all(seed)
     random.seed(seed)
     np.random.seed(seed & 0xFFFFFFFF)
+
+
+@contextlib.contextmanager
+def seeded(*place: object) -> Iterator[None]:
+    """The global generators seeded for a place, and as they were afterwards."""
+    before = torch.get_rng_state(), random.getstate(), np.random.get_state()
+    reseed(*place)
+    try:
+        yield
+    finally:
+        torch.set_rng_state(before[0])
+        random.setstate(before[1])
+        np.random.set_state(before[2])
 
 
 def run_seed() -> int:

@@ -44,7 +44,11 @@ def test_a_task_trains_on_data_with_a_plain_trainer() -> None:
 
 def test_a_trained_task_is_loaded_in_one_line(project: Project) -> None:
     project("fit --data.size 12 --trainer.max_epochs 8 --run.threads 1 --run.tensorboard false --run run")
+    torch.manual_seed(7)
+    expected = torch.rand(1)
+    torch.manual_seed(7)
     task = package.load("run")
+    assert torch.equal(torch.rand(1), expected), "loading leaves the caller's generators alone"
     assert not task.training and task.spec is not None and task.spec.names[3] == "3"
     data = Digits(size=12)
     data.restore(task.fitted)

@@ -109,7 +109,7 @@ def load(path: str | Path) -> Task:
     state = read(file)
     settings = Settings()
     settings.add(from_yaml(state["config"], f"the config in {file}"))
-    cli = ProjectCLI(settings)
+    cli = ProjectCLI(settings, seeds=False)
     cli.build()
     restore_task(cli.model, state, file)
     return cli.model.eval()

@@ -51,10 +51,15 @@ class RunOptions:
 
 
 class ProjectCLI(LightningCLI):
-    """Parses the merged settings once; `config_tree` is the whole effective config."""
+    """Parses the merged settings once; `config_tree` is the whole effective config.
 
-    def __init__(self, settings: Settings) -> None:
-        self.settings = settings
+    Args:
+        settings: What was written.
+        seeds: Seed the process as the config says; `load` leaves the generators of its caller alone.
+    """
+
+    def __init__(self, settings: Settings, seeds: bool = True) -> None:
+        self.settings, self.seeds = settings, seeds
         super().__init__(
             Task,
             DataModule,
@@ -93,6 +98,8 @@ class ProjectCLI(LightningCLI):
             raise UserError(f"{self.settings.say(('seed_everything',))}: expected a number, so that the run can be repeated")
         self.config_tree: dict[str, Any] = yaml.safe_load(parser.dump(self.config, skip_unset=False, skip_validation=True))
         self.config_tree.pop("config", None)
+        if not self.seeds:
+            self.config.seed_everything = False
 
     def instantiate_classes(self) -> None:
         """Called by `build`, when the run's surroundings are settled."""

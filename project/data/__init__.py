@@ -7,6 +7,9 @@ DATA = {
     "CIFAR10": ("project.data.vision.CIFAR10", "60,000 photos of 32x32, 10 classes"),
     "ImageFolder": ("project.data.folders.ImageFolder", "a folder of images for each class"),
     "CSVImages": ("project.data.folders.CSVImages", "a folder of images and a CSV of file name and label"),
+    "Plane": ("project.data.synthetic.Plane", "a plane with noise, for linear regression"),
+    "FourPoints": ("project.data.synthetic.FourPoints", "four numbers, for logistic regression by hand"),
+    "Parabola": ("project.data.synthetic.Parabola", "a parabola with noise, to compare optimizers on"),
     "CSVTable": ("project.data.table.CSVTable", "a table: classification or regression of one column"),
 }
 

@@ -15,7 +15,7 @@ from torchmetrics import Metric
 
 from project.errors import UserError, clip, suggest
 from project.networks.base import Network
-from project.randomness import reseed, run_seed
+from project.randomness import run_seed, seeded
 from project.runs.internals import FastHooks
 from project.spec import Batch, DataSpec
 from project.tasks.tally import Tally
@@ -111,9 +111,9 @@ class Task(FastHooks, ABC):
     def build(self, spec: DataSpec, fitted: dict[str, Any] | None = None) -> None:
         """Build the network and the metrics for data of this description; the weights depend on the seed alone."""
         self.spec, self.fitted = self.adapt(spec), fitted or {}
-        reseed(run_seed(), "weights")
-        self.net = self.make_net(self.spec)
-        self.initialised = initialise(self.net, self.init_rules)
+        with seeded(run_seed(), "weights"):
+            self.net = self.make_net(self.spec)
+            self.initialised = initialise(self.net, self.init_rules)
         self._check_shapes(self.spec)
         if any(parameter.ndim == 4 for parameter in self.net.parameters()):
             self.net.to(memory_format=torch.channels_last)

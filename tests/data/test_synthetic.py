@@ -1,0 +1,33 @@
+"""The first lessons end where they should."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+import project as package
+from tests.conftest import REPOSITORY, Project
+
+LESSONS = REPOSITORY / "configs" / "techniques"
+
+
+def train(name: str, project: Project) -> torch.nn.Module:
+    code, _, err = project(["fit", "--config", str(LESSONS / f"{name}.yaml"), "--run", "run"], "--run.threads 1")
+    assert code == 0, err
+    return package.load("run")
+
+
+def test_linear_regression_recovers_the_plane(project: Project) -> None:
+    task = train("linear_regression", project)
+    points = torch.tensor([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]])
+    with torch.no_grad():
+        values = (task(points) * task.target_std + task.target_mean).squeeze(1)
+    bias, weights = float(values[0]), (values[1:] - values[0]).tolist()
+    assert bias == pytest.approx(4.2, abs=0.01)
+    assert weights == pytest.approx([2.0, -3.4], abs=0.01)
+
+
+def test_logistic_regression_finds_the_boundary(project: Project) -> None:
+    task = train("logistic_regression", project)
+    weight, bias = (parameter.item() for parameter in task.parameters())
+    assert -bias / weight == pytest.approx(2.5, abs=0.05)
