@@ -10,15 +10,20 @@ import pytest
 from tests.conftest import REPOSITORY, Project
 from tests.fakes import write_data
 
-CONFIGS = sorted((REPOSITORY / "configs").glob("*.yaml"))
-PARTS = sorted((REPOSITORY / "configs/parts").glob("*.yaml"))
+FOLDER = REPOSITORY / "configs"
+CONFIGS = [*sorted(FOLDER.glob("*.yaml")), *sorted(FOLDER.glob("techniques/*.yaml"))]
+PARTS = sorted(FOLDER.glob("parts/*.yaml"))
 SHORT = (
     "--trainer.max_epochs 1 --trainer.limit_train_batches 2 --trainer.limit_val_batches 1 --trainer.limit_test_batches 1 "
     "--run.threads 1 --run.tensorboard false"
 )
 
 
-@pytest.mark.parametrize("config", CONFIGS, ids=lambda path: path.stem)
+def name_of(config: Path) -> str:
+    return config.relative_to(FOLDER).as_posix()
+
+
+@pytest.mark.parametrize("config", CONFIGS, ids=name_of)
 def test_a_config_trains_and_tests(config: Path, project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_data(tmp_path / "data", monkeypatch)
     code, out, err = project(["fit", "--config", str(config)], SHORT)
@@ -29,17 +34,17 @@ def test_a_config_trains_and_tests(config: Path, project: Project, tmp_path: Pat
     assert "test/loss" in out
 
 
-@pytest.mark.parametrize("config", CONFIGS, ids=lambda path: path.stem)
+@pytest.mark.parametrize("config", CONFIGS, ids=name_of)
 def test_the_printed_config_is_a_config_that_prints_itself(config: Path, project: Project, tmp_path: Path) -> None:
     _, once, _ = project(["fit", "--config", str(config)], "--print_config")
     (tmp_path / "again.yaml").write_text(once)
     assert project("fit --config again.yaml --print_config")[1] == once
 
 
-@pytest.mark.parametrize("config", CONFIGS, ids=lambda path: path.stem)
+@pytest.mark.parametrize("config", CONFIGS, ids=name_of)
 def test_a_config_says_what_it_shows_how_it_is_called_and_what_to_expect(config: Path) -> None:
     header = "".join(re.findall(r"^#.*\n", config.read_text(), flags=re.M))
-    assert f"python -m project fit --config configs/{config.name}" in header
+    assert f"python -m project fit --config configs/{name_of(config)}" in header
     assert re.search(r"\b0\.\d\d|\d\d(\.\d)? ?%", header), "an expected figure"
 
 

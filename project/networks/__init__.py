@@ -7,4 +7,9 @@ NETWORKS = {
     "AlexNet": ("project.networks.alexnet.AlexNet", "AlexNet for images of 224, and a form for small images"),
     "ResNet": ("project.networks.resnet.ResNet", "a compact residual network for images of about 32x32"),
     "TorchVision": ("project.networks.torchvision.TorchVision", "any torchvision classification model, by its name"),
+    "UNet": ("project.networks.unet.UNet", "an encoder and decoder with skips, an answer for each pixel"),
+    "ColumnReader": ("project.networks.reader.ColumnReader", "convolutions that answer for each column of an image"),
+    "SmallCNN": ("project.networks.tutorial.SmallCNN", "convolutions without padding: 6-12-120-60, 32,998 parameters"),
+    "HandMade": ("project.networks.tutorial.HandMade", "SmallCNN from hand-written layers"),
+    "Matrices": ("project.networks.tutorial.Matrices", "bare matrices, the first chosen by name"),
 }
