@@ -64,7 +64,7 @@ def fit(request: Request) -> int:
 
 
 def train(request: Request, start: Start) -> int:
-    """Build everything, train, and say how it ended."""
+    """Settle what is asked, build it, train, and say how it ended."""
     if start.folder and not start.state and not request.configs and not request.assignments:
         raise UserError(f"--run {start.folder}: no checkpoint to continue from, and no --config for a new run")
     base = from_yaml(start.state["config"], f"the config in {start.checkpoint}") if start.state else None
@@ -81,12 +81,28 @@ def train(request: Request, start: Start) -> int:
     if start.state and is_finished(start, tree["trainer"]):
         print(f"{start.folder} is finished at step {start.state['global_step']}; --trainer.max_epochs prolongs it")
         return 0
+    assemble(cli, request, start)
+    if tree["trainer"].get("fast_dev_run"):
+        start.folder = None
+    elif start.folder is None:
+        start.folder, start.is_new = claim(tree), True
+    trainer = make_trainer(cli, start, tree)
+    if start.folder is not None and trainer.is_global_zero:
+        announce(start.folder, tree, start, changes)
+    began = time.monotonic()
+    run_to_the_end(trainer, cli, start)
+    if start.folder is not None and trainer.is_global_zero:
+        report(start.folder, trainer, cli.model, time.monotonic() - began)
+    return 0
+
+
+def assemble(cli: ProjectCLI, request: Request, start: Start) -> None:
+    """Build task, data and network: what can be wrong with them is known before the run has a folder."""
     cli.build()
     task, data = cli.model, cli.datamodule
-    task.config = config_text(tree)
+    task.config = config_text(cli.config_tree)
     if start.state:
         data.restore(start.state["fitted"])
-    # What can be wrong with data and network is known before the run has a folder.
     if not is_child():
         data.prepare_data()
     data.setup("fit")
@@ -95,21 +111,18 @@ def train(request: Request, start: Start) -> int:
         task.load_weights(read(locate(weights))["state_dict"])
     elif not start.state:
         task.net.begin()
-    if tree["run"]["compile"]:
+    if cli.config_tree["run"]["compile"]:
         task.net.compile()
-    if tree["trainer"].get("fast_dev_run"):
-        start.folder = None
-    elif start.folder is None:
-        start.folder, start.is_new = claim(tree), True
-    folder = start.folder
-    trainer = make_trainer(cli, start, tree)
-    if folder is not None and trainer.is_global_zero:
-        announce(folder, tree, start, changes)
-    began, state = time.monotonic(), "failed"
+
+
+def run_to_the_end(trainer: L.Trainer, cli: ProjectCLI, start: Start) -> None:
+    """Train until the limits, a signal or an error; run.json keeps which it was."""
+    folder, state = start.folder, "failed"
+    checkpoint = str(start.checkpoint) if start.checkpoint else None
     try:
         if folder is not None:
             os.environ[CHILD] = str(folder)
-        trainer.fit(task, datamodule=data, ckpt_path=str(start.checkpoint) if start.checkpoint else None, weights_only=True)
+        trainer.fit(cli.model, datamodule=cli.datamodule, ckpt_path=checkpoint, weights_only=True)
         state = "finished"
     except (MisconfigurationException, ValueError) as error:
         if raised_by_lightning(error):
@@ -124,9 +137,6 @@ def train(request: Request, start: Start) -> int:
         os.environ.pop(CHILD, None)
         if folder is not None and trainer.is_global_zero:
             update_json(folder.description, {"state": state})
-    if folder is not None and trainer.is_global_zero:
-        report(folder, trainer, task, time.monotonic() - began)
-    return 0
 
 
 def find_start(request: Request, start: Start) -> None:
@@ -148,18 +158,19 @@ def find_start(request: Request, start: Start) -> None:
         start.folder = RunFolder(run) if is_child() else RunFolder(run).open()
         for path, state in resumable(start.folder):
             start.checkpoint, start.state = path, state
-            if not (_prolongs(request) and state["callbacks"]["ExactResume"]["mid_epoch_end"]):
+            if not (state["callbacks"]["ExactResume"]["mid_epoch_end"] and _asks_for_more_steps(request, state)):
                 return
-    elif given is not None:
+    if given is not None and start.state is None:
         start.checkpoint = locate(given)
         start.state = read(start.checkpoint)
         if "optimizer_states" not in start.state:
             raise UserError(f"--ckpt_path {given}: it holds weights only; --weights {given} starts a new run with them")
 
 
-def _prolongs(request: Request) -> bool:
-    """Whether a limit is written: the end of a run that max_steps stopped inside an epoch is no place to go on from."""
-    return any(key in ("trainer.max_steps", "trainer.max_epochs") for key, _ in request.assignments)
+def _asks_for_more_steps(request: Request, state: dict[str, Any]) -> bool:
+    """Whether max_steps is raised: where it has ended a run inside an epoch, that end is no place to go on from."""
+    limits = [value for key, value in request.assignments if key == "trainer.max_steps"]
+    return any(value == "-1" or (value.isdecimal() and int(value) > state["global_step"]) for value in limits)
 
 
 def is_finished(start: Start, trainer: dict[str, Any]) -> bool:

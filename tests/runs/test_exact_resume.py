@@ -88,12 +88,13 @@ def test_a_prolonged_run_follows_its_schedule_anew(project: Project, tmp_path: P
     assert rates(tmp_path / "run")[8] < rates(tmp_path / "long")[8]
 
 
-def test_the_same_command_again_says_that_the_run_is_finished(project: Project, tmp_path: Path) -> None:
-    words = ("fit", TINY, MLP, "--trainer.max_epochs 1", "--run", tmp_path / "run")
+@pytest.mark.parametrize("limit", ["--trainer.max_epochs 1", "--trainer.max_steps 5", "--trainer.max_steps 3"])
+def test_the_same_command_again_says_that_the_run_is_finished(limit: str, project: Project, tmp_path: Path) -> None:
+    words = ("fit", TINY, MLP, limit, "--run", tmp_path / "run")
     project(*words)
     before = (tmp_path / "run" / "metrics.csv").read_bytes()
     code, out, _ = project(*words)
-    assert (code, "is finished at step 5" in out) == (0, True)
+    assert (code, f"is finished at step {3 if '3' in limit else 5}" in out) == (0, True)
     assert (tmp_path / "run" / "metrics.csv").read_bytes() == before
 
 
@@ -125,6 +126,10 @@ def test_an_older_checkpoint_starts_a_new_run_that_ends_alike(project: Project, 
     code, _, err = project("fit", "--ckpt_path", older, "--run.root", tmp_path / "runs")
     assert code == 0, err
     assert differing(tmp_path / "run", tmp_path / "runs" / "run" / "000") == []
+    for _ in range(2):
+        code, _, err = project("fit", "--ckpt_path", older, "--run", tmp_path / "named")
+        assert code == 0, err
+    assert differing(tmp_path / "run", tmp_path / "named") == []
 
 
 def rates(run: Path) -> list[float]:
