@@ -10,6 +10,9 @@ DATA = {
     "Plane": ("project.data.synthetic.Plane", "a plane with noise, for linear regression"),
     "FourPoints": ("project.data.synthetic.FourPoints", "four numbers, for logistic regression by hand"),
     "Parabola": ("project.data.synthetic.Parabola", "a parabola with noise, to compare optimizers on"),
+    "MaskFolder": ("project.data.masks.MaskFolder", "a folder of images and a folder of masks"),
+    "DigitMasks": ("project.data.masks.DigitMasks", "handwritten digits in clutter, and which pixels are theirs"),
+    "DigitStrings": ("project.data.strings.DigitStrings", "strings of 3 to 6 handwritten digits in one image"),
     "CSVTable": ("project.data.table.CSVTable", "a table: classification or regression of one column"),
 }
 

@@ -181,7 +181,7 @@ class ImageFolder(FileImages):
 
     def _listed_in(self, path: Path) -> Samples:
         listing = Listing(self.folder)
-        for where, (file, split) in _rows(path, ["file", "split"], ["--data.split_file", "--data.split_file"], self.format):
+        for where, (file, split) in rows(path, ["file", "split"], ["--data.split_file", "--data.split_file"], self.format):
             name = _normal(file)
             label = name.partition("/")[0] if "/" in name else ""
             listing.add(where, name, label, split, no_label="it lies in no class folder")
@@ -269,7 +269,7 @@ class CSVImages(FileImages):
         rest = "" if "train" in self.lists else "train"
         options = ["--data.file_column", "--data.label_column", "--data.split_column"]
         named = set()
-        for where, (file, label, *written) in _rows(self.labels, self.columns, options[: len(self.columns)], self.format):
+        for where, (file, label, *written) in rows(self.labels, self.columns, options[: len(self.columns)], self.format):
             name = _normal(file)
             named.add(name)
             split = written[0] if written else places.get(name, ("", rest))[1]
@@ -349,7 +349,7 @@ def _normal(file: str) -> str:
     return posixpath.normpath(written) if written else ""
 
 
-def _rows(
+def rows(
     path: Path, columns: Sequence[int | str], options: Sequence[str], format: Format
 ) -> Iterator[tuple[str, tuple[str, ...]]]:
     """The values of some columns, each row with its place as file:line.

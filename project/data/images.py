@@ -9,7 +9,7 @@ from typing import Any, Literal
 import torch
 import torch.nn.functional as F
 from jsonargparse.typing import PositiveInt
-from torch import Tensor, nn
+from torch import Generator, Tensor, nn
 
 from project.data.arrays import Arrays, Items
 from project.data.augment import augmented
@@ -71,8 +71,12 @@ class ImageData(DataModule):
         trainer = self.trainer
         if self.augment and trainer is not None and trainer.training:
             draw = generator(run_seed(), "augment", *batch.place, trainer.global_rank)
-            images, targets = augmented(images, targets, self.augment, self.spec.outputs, draw)
+            images, targets = self.changed(images, targets, draw)
         return batch._replace(inputs=self.normalise(images), targets=targets)
+
+    def changed(self, images: Tensor, targets: Tensor, draw: Generator) -> tuple[Tensor, Tensor]:
+        """A training batch as the augmentations leave it."""
+        return augmented(images, targets, self.augment, self.spec.outputs, draw)
 
     def fitting(self, images: Tensor) -> Tensor:
         """Images of the asked size and channels: (N, C, H, W) uint8."""

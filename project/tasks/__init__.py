@@ -3,4 +3,6 @@
 TASKS = {
     "Classification": ("project.tasks.classification.Classification", "one class of several, yes or no, or several labels"),
     "Regression": ("project.tasks.regression.Regression", "one number or several, standardised while training"),
+    "Segmentation": ("project.tasks.segmentation.Segmentation", "a class for each pixel"),
+    "Sequence": ("project.tasks.sequence.Sequence", "several characters in their order, read from an image by CTC"),
 }

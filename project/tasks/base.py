@@ -27,6 +27,13 @@ NetworkFactory = Callable[[DataSpec], Network]
 ScheduleFactory = Callable[[Optimizer], LRScheduler]
 
 STAGES = ("train", "val", "test")
+TASK_FOR = {  # the target of some data, and the task that is made for it
+    "class": "Classification",
+    "labels": "Classification",
+    "number": "Regression",
+    "mask": "Segmentation",
+    "sequence": "Sequence",
+}
 
 
 class Task(FastHooks, ABC):
@@ -88,6 +95,10 @@ class Task(FastHooks, ABC):
         """The description the network is built from; the place to refuse data this task has no use for."""
         return spec
 
+    def expected_answer(self, spec: DataSpec) -> tuple[int | None, ...]:
+        """The shape of the network's answer to one sample, None for any length; further dimensions are not looked at."""
+        return (spec.outputs,)
+
     def readable(self, predictions: Tensor) -> dict[str, list[Any]]:
         """Predictions as columns for people: (B, ...) to name -> B values."""
         return {"prediction": predictions.tolist()}
@@ -144,8 +155,10 @@ class Task(FastHooks, ABC):
             raise UserError(f"{name} does not fit inputs of {spec.shape()}: {clip(error, 160)}") from error
         finally:
             self.net.train(training)
-        if answer.shape[:2] != (2, spec.outputs):
-            raise UserError(f"{name} answers with {tuple(answer.shape[1:])}, the data asks for {spec.outputs} outputs")
+        got, wanted = tuple(answer.shape[1:]), self.expected_answer(spec)
+        if len(got) < len(wanted) or any(side not in (None, have) for side, have in zip(wanted, got, strict=False)):
+            asked = " x ".join("any" if side is None else str(side) for side in wanted)
+            raise UserError(f"{name} answers with {got}, the data asks for {asked} outputs")
 
     def load_weights(self, state: Mapping[str, Tensor]) -> None:
         """Take the weights of another run.

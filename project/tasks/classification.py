@@ -14,7 +14,7 @@ from torchmetrics.classification import BinaryAccuracy, MulticlassAccuracy, Mult
 from project.errors import UserError
 from project.networks.lenet import LeNet
 from project.spec import Batch, DataSpec
-from project.tasks.base import NetworkFactory, Task
+from project.tasks.base import TASK_FOR, NetworkFactory, Task
 from project.training.losses import losses_for, one_hot, reading, short_name
 
 
@@ -46,6 +46,8 @@ class Classification(Task):
     def adapt(self, spec: DataSpec) -> DataSpec:
         if spec.target == "number":
             raise UserError(f"Classification needs classes, the target {', '.join(spec.names)} is a number: --model Regression")
+        if spec.target in ("mask", "sequence"):
+            raise UserError(f"Classification needs classes, the target is a {spec.target}: --model {TASK_FOR[spec.target]}")
         kinds = reading(self.loss).kinds
         kind = "labels" if spec.target == "labels" else "class" if "class" in kinds else "binary"
         if kind not in kinds:

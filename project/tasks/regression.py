@@ -14,7 +14,7 @@ from torchmetrics import MeanAbsoluteError, MeanSquaredError, Metric, R2Score
 from project.errors import UserError
 from project.networks.mlp import MLP
 from project.spec import Batch, DataSpec
-from project.tasks.base import NetworkFactory, Task
+from project.tasks.base import TASK_FOR, NetworkFactory, Task
 from project.training.losses import losses_for, reading, short_name
 
 SMALLEST_VARIANCE = 1e-6
@@ -40,7 +40,7 @@ class Regression(Task):
 
     def adapt(self, spec: DataSpec) -> DataSpec:
         if spec.target != "number":
-            raise UserError(f"Regression needs numbers, the target is of kind {spec.target!r}: --model Classification")
+            raise UserError(f"Regression needs numbers, the target is of kind {spec.target!r}: --model {TASK_FOR[spec.target]}")
         kinds = reading(self.loss).kinds
         if not {"number", "count", "spread"} & set(kinds):
             raise UserError(

@@ -16,6 +16,8 @@ LOSSES = {
     "Huber": ("torch.nn.HuberLoss", "squared below delta, absolute above"),
     "PoissonNLL": ("torch.nn.PoissonNLLLoss", "counts, by the logarithm of their rate"),
     "GaussianNLL": ("torch.nn.GaussianNLLLoss", "numbers with a variance of their own"),
+    "Dice": ("project.training.dice.Dice", "masks, by the overlap of foreground; smooth"),
+    "CTC": ("torch.nn.CTCLoss", "sequences without places, from a class or blank for each column; blank"),
 }
 
 OPTIMIZERS = {

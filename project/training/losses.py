@@ -9,6 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from project.training.dice import Dice
+
 
 def as_they_are(values: Tensor) -> Tensor:
     return values
@@ -41,7 +43,8 @@ class Reading:
 
     Args:
         kinds: The answers it is for: "class" (one of several), "binary" (yes or no by one logit), "labels" (several at
-            once), "shares" (probabilities of classes), "number", "count", "spread" (a number and its variance).
+            once), "shares" (probabilities of classes), "number", "count", "spread" (a number and its variance), "mask",
+            "sequence".
         answers: Logits as the loss wants them.
         targets: Targets as the loss wants them.
     """
@@ -67,6 +70,8 @@ READINGS: dict[type[nn.Module], Reading] = {
     nn.HuberLoss: Reading(("number",)),
     nn.PoissonNLLLoss: Reading(("count",)),
     nn.GaussianNLLLoss: Reading(("spread",)),
+    Dice: Reading(("mask",)),
+    nn.CTCLoss: Reading(("sequence",)),
 }
 ANY = Reading(("class", "binary", "labels", "shares", "number"))
 

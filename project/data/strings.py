@@ -1,0 +1,96 @@
+"""Strings of handwritten digits in one image."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import torch
+from jsonargparse.typing import NonNegativeInt, PositiveInt
+from torch import Generator, Tensor
+
+from project.data.arrays import Arrays, Items
+from project.data.augment import Mixing
+from project.data.digits import Digits
+from project.data.images import ImageData
+from project.data.vision import MNIST
+from project.errors import UserError
+from project.randomness import generator
+from project.spec import DataSpec
+
+NOTHING = -1  # fills the strings up to the longest
+
+
+class DigitStrings(ImageData):
+    """Strings of digits side by side with gaps between them, in images of one size: (1, 2 size, longest (size + gap)).
+
+    A string is a function of (split_seed, split, number); the digits of each split come from that split of the source.
+
+    Args:
+        source: Whose digits: those shipped with the package, or MNIST.
+        size: Height and width of a digit.
+        strings: Strings to train on.
+        evaluated: Strings to validate on, and as many to test on.
+        shortest: Digits in the shortest string.
+        longest: Digits in the longest string.
+        gap: The widest gap between two digits, in pixels.
+    """
+
+    splits = ("train", "val", "test")
+    names = tuple("0123456789")
+
+    def __init__(
+        self,
+        source: Literal["Digits", "MNIST"] = "Digits",
+        size: PositiveInt = 16,
+        strings: PositiveInt = 8000,
+        evaluated: PositiveInt = 1000,
+        shortest: PositiveInt = 3,
+        longest: PositiveInt = 6,
+        gap: NonNegativeInt = 4,
+        **options: Any,
+    ) -> None:
+        super().__init__(size=size, **options)
+        if shortest > longest:
+            raise UserError(f"--data.shortest {shortest} is more than --data.longest {longest}")
+        shares = {"validation": self.shares["val"], "test": self.shares["test"]}
+        kind = Digits if source == "Digits" else MNIST
+        self.digits: ImageData = kind(root=self.root, size=size, split_seed=self.split_seed, **shares)
+        self.sizes = {"train": strings, "val": evaluated, "test": evaluated}
+        self.side, self.shortest, self.longest, self.gap = size, shortest, longest, gap
+
+    def setup(self, stage: str) -> None:
+        if any(isinstance(step, Mixing) for step in self.augment):
+            raise UserError("--data.augment: Mixup and CutMix blend classes, strings cannot be blended")
+        super().setup(stage)
+
+    def prepare_data(self) -> None:
+        self.digits.prepare_data()
+
+    def describe(self, train: Arrays | Items) -> DataSpec:
+        assert isinstance(train, Arrays) and isinstance(train.targets, Tensor)
+        counts = torch.bincount(train.targets[train.targets != NOTHING], minlength=len(self.names))
+        return DataSpec((train.shape,), len(self.names), "sequence", self.names, counts=tuple(counts.tolist()))
+
+    def load(self, split: str) -> Arrays:
+        digits = self.digits.part(split)
+        assert isinstance(digits, Arrays) and isinstance(digits.targets, Tensor)
+        images, classes = digits.inputs(digits.rows)[:, 0], digits.targets[digits.rows]
+        pages = torch.zeros(self.sizes[split], 1, 2 * self.side, self.longest * (self.side + self.gap), dtype=torch.uint8)
+        strings = torch.full((len(pages), self.longest), NOTHING)
+        for number, page in enumerate(pages):
+            chosen = self._write(page[0], images, generator(self.split_seed, "string", split, number))
+            strings[number, : len(chosen)] = classes[chosen]
+        return Arrays(pages, strings)
+
+    def _write(self, page: Tensor, images: Tensor, draw: Generator) -> Tensor:
+        """Lay random digits onto an empty page, each a little up or down; returns which ones."""
+        length = int(torch.randint(self.shortest, self.longest + 1, (), generator=draw))
+        chosen = torch.randint(len(images), (length,), generator=draw)
+        gaps = torch.randint(self.gap + 1, (length,), generator=draw)
+        lifts = torch.randint(self.side + 1, (length,), generator=draw)
+        left = 0
+        for which, gap, top in zip(chosen.tolist(), gaps.tolist(), lifts.tolist(), strict=True):
+            left += gap
+            page[top : top + self.side, left : left + self.side] = images[which]
+            left += self.side
+        return chosen
