@@ -17,8 +17,9 @@ REPOSITORY = Path(__file__).parent.parent
 
 @pytest.fixture(autouse=True)
 def empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Each test works in a folder of its own, so that nothing is written into the repository."""
+    """Each test works in a folder of its own, so that nothing is written into the repository or the user's cache."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("project.data.folders.user_folder", lambda: tmp_path / "cache")
     monkeypatch.delenv("PL_GLOBAL_SEED", raising=False)
     return tmp_path
 

@@ -76,8 +76,6 @@ class FileImages(ImageData):
         **options: Any,
     ) -> None:
         super().__init__(**options)
-        if self.channels not in (None, 1, 3):
-            raise UserError(f"--data.channels {self.channels}: expected 1 for grey or 3 for colour")
         self.folder = Path(self.root) / images
         self.cache, self.cache_gigabytes = cache, cache_gigabytes
         self.format = Format({"tab": "\t"}.get(separator, separator), header, None, encoding)
