@@ -23,6 +23,7 @@ def write_data(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     _write_tables(root / "tables")
     _write_sign_language(root / "sign_language_digits")
     _write_characters(root / "handwritten_chars")
+    _write_masks(root / "segmentation")
 
 
 def _write_csv(path: Path, rows: list[list[object]], **style: str) -> None:
@@ -74,3 +75,16 @@ def _write_characters(folder: Path) -> None:
         _image(folder / "images" / name, (32, 32), "L")
         rows.append([name, "ABCDE"[number % 5], ("train", "train", "val", "test")[number // 5 % 4]])
     _write_csv(folder / "labels.csv", rows)
+
+
+def _write_masks(folder: Path) -> None:
+    names = "sky building pole road pavement tree sign fence car pedestrian cyclist unlabelled".split()
+    rows: list[list[object]] = [["file", "split"]]
+    (folder / "masks").mkdir(parents=True)
+    for number in range(8):
+        _image(folder / "images" / f"{number}.jpg", (32, 24), "RGB")
+        mask = torch.randint(len(names), (24, 32), dtype=torch.uint8)
+        Image.fromarray(mask.numpy()).save(folder / "masks" / f"{number}.png")
+        rows.append([number, ("train", "train", "val", "test")[number % 4]])
+    _write_csv(folder / "split.csv", rows)
+    _write_csv(folder / "classes.csv", [["value", "name"], *enumerate(names)])  # type: ignore[list-item]

@@ -155,6 +155,8 @@ class MaskFolder(MaskData, FileImages):
 
     def list_files(self) -> Samples:
         """Each image with the file of its mask for a label."""
+        if not self.masks.is_dir():
+            raise UserError(f"--data.masks: there is no folder {self.masks}")
         images, masks = _by_name(self.folder), _by_name(self.masks)
         if not images:
             raise UserError(f"{self.folder}: no images ({', '.join(SUFFIXES[:3])}, ...)")
@@ -237,7 +239,5 @@ def _name(file: str) -> str:
 
 def _by_name(folder: Path) -> dict[str, str]:
     """The image files below a folder, by their names without ending."""
-    if not folder.is_dir():
-        raise UserError(f"--data.{folder.name}: there is no folder {folder}")
     files = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
     return {_name(file): file for file in files}
