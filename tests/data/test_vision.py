@@ -88,12 +88,12 @@ def test_images_and_classes_stay_together_and_in_order(tmp_path: Path, monkeypat
     write_idx(tmp_path / "MNIST/raw")
     mnist = MNIST(root=str(tmp_path)).load("test")
     assert torch.equal(mnist.inputs(mnist.rows).squeeze(1), torch.from_numpy(pixels("test", 28, 28)))
-    assert torch.equal(mnist.targets, torch.from_numpy(classes("test")).long())
+    assert isinstance(mnist.targets, torch.Tensor) and torch.equal(mnist.targets, torch.from_numpy(classes("test")).long())
     write_cifar(tmp_path / "cifar-10-batches-py", monkeypatch)
     cifar = CIFAR10(root=str(tmp_path)).load("train")
     rows = np.concatenate([np.arange(100)[i::5] for i in range(5)])
     assert torch.equal(cifar.inputs(cifar.rows), torch.from_numpy(pixels("train", 3, 32, 32)[rows]))
-    assert torch.equal(cifar.targets, torch.from_numpy(classes("train")[rows]).long())
+    assert isinstance(cifar.targets, torch.Tensor) and torch.equal(cifar.targets, torch.from_numpy(classes("train")[rows]).long())
 
 
 @pytest.mark.parametrize("kind", [MNIST, FashionMNIST, CIFAR10])
