@@ -49,12 +49,14 @@ class DigitStrings(ImageData):
         gap: NonNegativeInt = 4,
         **options: Any,
     ) -> None:
-        super().__init__(size=size, **options)
+        super().__init__(**options)
         if shortest > longest:
             raise UserError(f"--data.shortest {shortest} is more than --data.longest {longest}")
         shares = {"validation": self.shares["val"], "test": self.shares["test"]}
         kind = Digits if source == "Digits" else MNIST
         self.digits: ImageData = kind(root=self.root, size=size, split_seed=self.split_seed, **shares)
+        # Nothing of them has to be fitted, so that a test reads the test split alone.
+        self.digits.restore({"spec": DataSpec(((1, size, size),), len(self.names), "class", self.names).to_dict()})
         self.sizes = {"train": strings, "val": evaluated, "test": evaluated}
         self.side, self.shortest, self.longest, self.gap = size, shortest, longest, gap
 
@@ -80,7 +82,7 @@ class DigitStrings(ImageData):
         for number, page in enumerate(pages):
             chosen = self._write(page[0], images, generator(self.split_seed, "string", split, number))
             strings[number, : len(chosen)] = classes[chosen]
-        return Arrays(pages, strings)
+        return Arrays(self.fitting(pages), strings)
 
     def _write(self, page: Tensor, images: Tensor, draw: Generator) -> Tensor:
         """Lay random digits onto an empty page, each a little up or down; returns which ones."""

@@ -17,6 +17,7 @@ from project.data.masks import DigitMasks, MaskFolder
 from project.data.strings import NOTHING, DigitStrings
 from project.errors import UserError
 from project.spec import IGNORED
+from tests.data.test_vision import write_idx
 
 CLASSES = "value,name\n3,road\n7,car\n9,sky\n11,unlabelled\n"
 
@@ -164,6 +165,26 @@ def test_the_mask_of_a_digit_is_where_the_clean_image_is_bright_and_no_threshold
         guess = images[:, 0] > threshold
         best = max(best, float(2 * (guess & masks.bool()).sum() / (guess.sum() + masks.sum())))
     assert best < 0.85
+
+
+@pytest.mark.parametrize(("kind", "shape"), [(DigitMasks, (12, 12)), (DigitStrings, (24, 96))])
+def test_mnist_is_another_source_in_any_number_of_channels(kind: Any, shape: tuple[int, int], tmp_path: Path) -> None:
+    write_idx(tmp_path / "MNIST/raw")
+    options = {"strings": 20, "evaluated": 10} if kind is DigitStrings else {}
+    data = kind(source="MNIST", root=str(tmp_path), size=12, channels=3, **options)
+    data.setup("fit")
+    data.setup("test")
+    assert data.spec.inputs == ((3, *shape),)
+
+
+def test_testing_on_strings_of_mnist_reads_the_test_split_alone(tmp_path: Path) -> None:
+    write_idx(tmp_path / "MNIST/raw")
+    data = DigitStrings(source="MNIST", root=str(tmp_path), strings=5, evaluated=5)
+    data.setup("fit")
+    again = DigitStrings(source="MNIST", root=str(tmp_path), strings=5, evaluated=5)
+    again.restore(data.fitted)
+    again.setup("test")
+    assert set(again.digits._whole) == {"test"}
 
 
 @pytest.mark.parametrize("kind", [DigitMasks, DigitStrings])
