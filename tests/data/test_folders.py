@@ -318,6 +318,7 @@ def test_statistics_of_many_images_read_one_by_one_are_estimated(monkeypatch: py
     many()
     data = ImageFolder(root="d", size=6, cache=False)
     part = data._raw("train")
+    assert isinstance(part, Items)
     mean, std = statistics(part)
     assert counted.calls <= 17
     everything = torch.stack([part.dataset[row][0] for row in part.rows.tolist()])
