@@ -190,8 +190,9 @@ class CSVTable(DataModule):
         counts = torch.bincount(targets, minlength=len(train.labels)).tolist()
         names = {label: count for label, count in zip(train.labels, counts, strict=True) if count}
         if len(names) < 2 or 2 * len(names) > len(targets):
+            classes = f"{len(names)} class" + "es" * (len(names) != 1)
             raise UserError(
-                f"{train.file.path}: {len(targets)} training rows have {len(names)} different labels in {train.target!r}; "
+                f"{train.file.path}: the target {train.target!r} has {classes} in {len(targets)} training rows; "
                 "--data.target names another column, --data.target_type number predicts numbers"
             )
         return DataSpec(outputs=len(names), target="class", names=tuple(names), counts=tuple(names.values()), **table)
