@@ -16,6 +16,10 @@ LOSSES = {
     "Huber": ("torch.nn.HuberLoss", "squared below delta, absolute above"),
     "PoissonNLL": ("torch.nn.PoissonNLLLoss", "counts, by the logarithm of their rate"),
     "GaussianNLL": ("torch.nn.GaussianNLLLoss", "numbers with a variance of their own"),
+    "TripletMargin": ("torch.nn.TripletMarginLoss", "points: nearer to one of its class than to another; margin, p, swap"),
+    "CosineEmbedding": ("torch.nn.CosineEmbeddingLoss", "pairs of points by their angle; margin"),
+    "HingeEmbedding": ("torch.nn.HingeEmbeddingLoss", "pairs of points by their distance; margin"),
+    "MarginRanking": ("torch.nn.MarginRankingLoss", "which of two scores is larger; margin"),
     "Dice": ("project.training.dice.Dice", "masks, by the overlap of foreground; smooth"),
     "CTC": ("torch.nn.CTCLoss", "sequences without places, from a class or blank for each column; blank"),
 }

@@ -70,6 +70,10 @@ READINGS: dict[type[nn.Module], Reading] = {
     nn.HuberLoss: Reading(("number",)),
     nn.PoissonNLLLoss: Reading(("count",)),
     nn.GaussianNLLLoss: Reading(("spread",)),
+    nn.TripletMarginLoss: Reading(("triplets",)),
+    nn.CosineEmbeddingLoss: Reading(("pairs",)),
+    nn.HingeEmbeddingLoss: Reading(("pairs",)),
+    nn.MarginRankingLoss: Reading(("ranks",)),
     Dice: Reading(("mask",)),
     nn.CTCLoss: Reading(("sequence",)),
 }

@@ -1,0 +1,118 @@
+"""Embeddings: classes as neighbourhoods. Pairs and triplets are drawn within each batch, so any data with classes will do."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from jsonargparse.typing import PositiveInt
+from torch import Generator, Tensor, nn
+from torchmetrics import Metric
+
+from project.errors import UserError
+from project.networks.lenet import LeNet
+from project.randomness import generator, run_seed
+from project.spec import Batch, DataSpec
+from project.tasks.base import NetworkFactory, Task
+from project.training.losses import losses_for, reading, short_name
+
+CHUNK = 1024  # rows of the distance matrix held at a time
+MOST = 20_000  # samples among which neighbours are looked for
+
+
+class NeighbourAccuracy(Metric):
+    """The share of samples whose nearest other sample is of their class."""
+
+    full_state_update = False
+    points: list[Tensor]
+    classes: list[Tensor]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.add_state("points", [], dist_reduce_fx="cat")
+        self.add_state("classes", [], dist_reduce_fx="cat")
+
+    def update(self, points: Tensor, classes: Tensor) -> None:
+        self.points.append(points)
+        self.classes.append(classes)
+
+    def compute(self) -> Tensor:
+        points, classes = (part if isinstance(part, Tensor) else torch.cat(part) for part in (self.points, self.classes))
+        points, classes = points[:MOST], classes[:MOST]
+        right = torch.zeros((), device=points.device)
+        for start in range(0, len(points), CHUNK):
+            rows = points[start : start + CHUNK]
+            distances = torch.cdist(rows, points)
+            distances[torch.arange(len(rows)), torch.arange(start, start + len(rows))] = torch.inf  # not itself
+            right += (classes[distances.argmin(1)] == classes[start : start + CHUNK]).sum()
+        return right / len(points)
+
+
+class Embedding(Task):
+    """Points in space: near for samples of one class, far for those of different ones.
+
+    TripletMargin compares each sample with one of its class and one of another; CosineEmbedding and HingeEmbedding
+    compare pairs, half of them of one class.
+
+    Args:
+        net: The network, built when the data is known.
+        loss: Compares points: TripletMargin, CosineEmbedding, HingeEmbedding.
+        dimension: Of the space.
+    """
+
+    default_monitor = ("val/neighbour", "max")
+
+    def __init__(
+        self,
+        net: NetworkFactory = LeNet,
+        loss: nn.Module = nn.TripletMarginLoss(),  # noqa: B008 - the command line shows it as the default
+        dimension: PositiveInt = 16,
+        **training: Any,
+    ) -> None:
+        super().__init__(net, loss, **training)
+        self.dimension = dimension
+
+    def adapt(self, spec: DataSpec) -> DataSpec:
+        if spec.target != "class":
+            raise UserError(f"Embedding needs classes, the target is of kind {spec.target!r}")
+        if not {"pairs", "triplets"} & set(reading(self.loss).kinds):
+            wanted = f"{losses_for('triplets')}, {losses_for('pairs')}"
+            raise UserError(f"--model.loss {short_name(self.loss)} does not compare points in space: use {wanted}")
+        return dataclasses.replace(spec, outputs=self.dimension)
+
+    def metrics(self, spec: DataSpec) -> Mapping[str, Metric]:
+        return {"neighbour": NeighbourAccuracy()}
+
+    def step(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
+        points, classes = self(batch.inputs), batch.targets
+        draw = generator(run_seed(), "pairs", *batch.place)
+        same, other = partners(classes, draw)
+        if reading(self.loss).kinds[0] == "triplets":
+            return self.loss(points, points[same], points[other]), points, classes
+        partner = torch.where(torch.rand(len(classes), generator=draw).to(classes.device) < 0.5, same, other)
+        alike = torch.where(classes == classes[partner], 1.0, -1.0)
+        if isinstance(self.loss, nn.HingeEmbeddingLoss):
+            return self.loss(F.pairwise_distance(points, points[partner]), alike), points, classes
+        return self.loss(points, points[partner], alike), points, classes
+
+    def readable(self, predictions: Tensor) -> dict[str, list[Any]]:
+        return {f"x{i}": column.tolist() for i, column in enumerate(predictions.unbind(1))}
+
+
+def partners(classes: Tensor, draw: Generator) -> tuple[Tensor, Tensor]:
+    """For each sample of a batch a random one of its class and one of another: (B,) to twice (B,) positions.
+
+    A sample that has none in the batch is its own partner.
+    """
+    size = len(classes)
+    alike = classes.unsqueeze(1) == classes
+    chance = torch.rand(size, size, generator=draw).to(classes.device)
+    itself = torch.arange(size, device=classes.device)
+    same = chance.masked_fill(~alike, -1.0)
+    same[itself, itself] = -0.5  # only where there is no other
+    other = chance.masked_fill(alike, -1.0)
+    other[itself, itself] = -0.5
+    return same.argmax(1), other.argmax(1)
