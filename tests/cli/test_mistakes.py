@@ -68,7 +68,7 @@ MISTAKES = {
     "fit --model.net null": "--model.net: expected the name of a network",
     "fit --model.optimizer Adamm": "--model.optimizer: unknown optimizer 'Adamm'; did you mean Adam",
     "fit --model.loss CrossEntroppy": "did you mean CrossEntropy",
-    "fit --model.schedule Cosin": "did you mean Cosine?",
+    "fit --model.schedule Cosin": "did you mean Cosine",
     "fit --data MNITS": "--data: unknown dataset 'MNITS'; did you mean MNIST?",
     "fit --model Classificaton": "did you mean Classification?",
     "fit --trainer.callbacks EarlyStoping": "did you mean EarlyStopping?",
