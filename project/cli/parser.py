@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
@@ -91,7 +92,7 @@ class ProjectCLI(LightningCLI):
         )
         tree = self.settings.complete({"model": DEFAULT_MODEL, "data": DEFAULT_DATA})
         try:
-            self.config = parser.parse_object(tree)
+            self.config = parser.parse_object(copy.deepcopy(tree))  # it changes what it is given
         except Exception as error:
             raise UserError(self._explain(parser, tree, error)) from error
         if isinstance(self.config.seed_everything, bool):

@@ -83,6 +83,7 @@ MISTAKES = {
     "fit --model.optimizer.lr -1": "--model.optimizer: Invalid learning rate: -1.0",
     "fit --model.optimizer SGD --model.optimizer.nesterov true": "--model.optimizer: Nesterov momentum requires a momentum",
     "fit --model.schedule OneCycle": "--model.schedule: OneCycleLR needs max_lr",
+    "fit --data.augment [RandomRotation]": "--data.augment: RandomRotation needs degrees",
     "fit --seed_everything true": "--seed_everything: expected a number",
     "fit --model.class_weights yes": "expected one of balanced or null",
     "fit --name a/b": "it names a folder under --run.root",
