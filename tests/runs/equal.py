@@ -40,7 +40,8 @@ def _hash(value: Any) -> str:
     def add(part: Any) -> None:
         if isinstance(part, torch.Tensor):
             digest.update(f"{part.dtype}{tuple(part.shape)}".encode())
-            digest.update(part.detach().contiguous().view(-1).view(torch.uint8).numpy().tobytes() if part.numel() else b"")
+            flat = part.detach().flatten().clone(memory_format=torch.contiguous_format)
+            digest.update(flat.view(torch.uint8).numpy().tobytes() if part.numel() else b"")
         elif isinstance(part, dict):
             for key in sorted(part, key=str):
                 digest.update(str(key).encode())
