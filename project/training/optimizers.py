@@ -67,13 +67,17 @@ def build_optimizer(
 
 def _build(factory: Callable[..., Optimizer], groups: list[dict[str, Any]], fused_allowed: bool) -> Optimizer:
     """One optimizer; `fused` left open becomes true where torch has such a kernel: for LeNet the step then costs half."""
+
+    def made(**more: Any) -> Optimizer:
+        return factory([dict(group) for group in groups], **more)  # an optimizer writes its defaults into its groups
+
     try:
-        optimizer = factory(groups)
+        optimizer = made()
     except (ValueError, TypeError) as error:
         raise UserError(f"--model.optimizer: {error}") from error
     if fused_allowed and optimizer.defaults.get("fused", False) is None and not optimizer.defaults.get("foreach"):
         try:
-            return factory(groups, fused=True)
+            return made(fused=True)
         except (RuntimeError, TypeError):  # this device or these arguments have no fused kernel
             return optimizer
     return optimizer

@@ -35,8 +35,8 @@ def curve(schedule: lr_scheduler.LRScheduler, steps: int) -> list[float]:
 @pytest.mark.parametrize(("factory", "fused"), [(torch.optim.Adam, True), (torch.optim.SGD, True), (torch.optim.RMSprop, None)])
 def test_an_optimizer_is_fused_where_torch_has_the_kernel(factory: type[torch.optim.Optimizer], fused: bool | None) -> None:
     optimizer = build_optimizer(functools.partial(factory, lr=0.1), nn.Linear(2, 1))
-    assert optimizer.defaults.get("fused") is fused
-    assert not build_optimizer(factory, nn.Linear(2, 1), fused_allowed=False).defaults.get("fused")
+    assert optimizer.param_groups[0].get("fused") is fused
+    assert not build_optimizer(factory, nn.Linear(2, 1), fused_allowed=False).param_groups[0].get("fused")
 
 
 def test_frozen_parameters_are_left_out() -> None:
