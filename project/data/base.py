@@ -22,7 +22,15 @@ NEEDS = {"fit": ("train", "val"), "validate": ("val",), "test": ("test",), "pred
 
 
 class BatchLoader(DataLoader[Batch]):
-    """The two methods tell Lightning that the loader can resume; the position travels with the DataModule."""
+    """A DataLoader that reads in this process, where nothing else is asked of it, without DataLoader's own machinery.
+
+    The two state methods tell Lightning that the loader can resume; the position travels with the DataModule.
+    """
+
+    def __iter__(self) -> Any:
+        if self.num_workers or self.pin_memory:
+            return super().__iter__()
+        return map(self.dataset.__getitem__, self.sampler)
 
     def state_dict(self) -> dict[str, Any]:
         return {}

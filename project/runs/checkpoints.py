@@ -48,6 +48,11 @@ class BestCheckpoint(ModelCheckpoint):
             save_on_train_epoch_end=False,
         )
 
+    state_key = "BestCheckpoint"  # ModelCheckpoint writes its own anew at each of six hooks a step
+
+    def on_train_batch_end(self, *_: Any) -> None:
+        """Only validations count."""
+
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take the scores and no path: a run folder may have moved, and a path in a file is not to be believed."""
         self.current_score = state_dict["current_score"]

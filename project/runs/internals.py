@@ -6,6 +6,7 @@ lightning is held to 2.6 in pyproject.toml. When a test there fails after an upg
 from __future__ import annotations
 
 import contextlib
+import inspect
 from operator import attrgetter
 from typing import Any
 
@@ -27,10 +28,16 @@ class NullProfiler(PassThroughProfiler):
 
 
 class FastHooks(L.LightningModule):
-    """Lightning notes the running hook on the module before and after each of 22 hooks a step.
+    """Two shortcuts for what Lightning does with the module in every step.
 
-    The notes go through the slow `nn.Module.__setattr__`; this is the shortcut for that one name.
+    It notes the running hook on it before and after each of 22 hooks, through the slow `nn.Module.__setattr__`; and it
+    asks for the signature of training_step, which is kept here once it is known.
     """
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if (step := cls.__dict__.get("training_step")) is not None:
+            step.__signature__ = inspect.signature(step)
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name == "_current_fx_name":
