@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import argparse
+import re
 from collections.abc import Sequence
 
 from project.data import AUGMENTS, DATA
@@ -47,7 +49,8 @@ def _explain(kind: str, name: str) -> int:
         raise UserError(f"list {kind}: unknown name {name!r}; {suggest(name, table, kind)}")
     slot = next(slot for _, slot in SLOTS if slot.table is table)
     parser, _ = class_parser(table[name][0], slot.skip)
-    lines = parser.format_help().splitlines()
-    print(f"{key} {name}\n")
-    print("\n".join(line for line in lines if line.strip() and not line.startswith("usage:") and "--help" not in line))
+    parser.usage = argparse.SUPPRESS
+    text = re.sub(r",\s*known\s+subclasses:[^)]*", "", parser.format_help())  # of nn.Module there are hundreds
+    lines = [line for line in text.splitlines() if line.strip() and "--help" not in line and "show this help" not in line]
+    print("\n".join([f"{key} {name}", *lines[1:]]))
     return 0
