@@ -45,7 +45,7 @@ class RunOptions:
     """
 
     root: str = "runs"
-    save_every: PositiveInt = 200
+    save_every: PositiveInt = 500
     tensorboard: bool = True
     threads: PositiveInt | None = None
     compile: bool = False
