@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import torch
 from torch import nn
 from torch.nn import init
 
@@ -64,9 +63,3 @@ def initialise(net: nn.Module, rules: Sequence[InitRule]) -> dict[str, list[str]
                 shape = "x".join(map(str, parameters[name].shape))
                 raise UserError(f"--model.init: {rule.init} does not suit {name} of {shape}: {error}") from None
     return {f"{rule.match}: {rule.init}": names for rule, names in zip(rules, taken, strict=True)}
-
-
-def statistics(net: nn.Module) -> dict[str, tuple[float, float]]:
-    """Mean and standard deviation of every parameter."""
-    with torch.no_grad():
-        return {name: (float(p.mean()), float(p.std(correction=0))) for name, p in net.named_parameters()}

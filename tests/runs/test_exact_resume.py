@@ -35,6 +35,7 @@ SETTINGS = {
     "max_steps": "--trainer.max_steps 7 --trainer.max_epochs 5",
     "limited batches": "--trainer.limit_train_batches 3 --trainer.limit_val_batches 1",
     "balanced sampling": "--data.balance true",
+    "loader workers": "--data.num_workers 1",
     "drop last": "--data.drop_last true",
 }
 
