@@ -15,7 +15,7 @@ from project.cli.settings import Settings, from_yaml
 from project.errors import UserError, clip
 from project.runs import records
 from project.runs.checkpoints import SafeIO, locate, read
-from project.runs.files import update_json, write_atomic
+from project.runs.files import csv_line, update_json, write_atomic
 from project.runs.folder import RunFolder
 from project.runs.progress import bars
 from project.spec import DataSpec
@@ -80,8 +80,8 @@ def write_predictions(task: Task, kept: tuple[torch.Tensor, torch.Tensor, torch.
     """predictions.csv: id, what is predicted, and the target."""
     ids, targets, predictions = kept
     columns: dict[str, list[Any]] = {"id": ids.tolist(), **task.readable(predictions), "target": task.readable_targets(targets)}
-    lines = [records.csv_line(list(columns))]
-    lines += [records.csv_line(list(row)) for row in zip(*columns.values(), strict=True)]
+    lines = [csv_line(list(columns))]
+    lines += [csv_line(list(row)) for row in zip(*columns.values(), strict=True)]
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomic(path, lambda file: file.write(b"".join(lines)))
     print(f"{len(ids):,} predictions in {path}")

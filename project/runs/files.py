@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any
-
-from lightning.pytorch.utilities import rank_zero_only
 
 from project.errors import UserError
 
@@ -47,11 +47,24 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
 
 
-@rank_zero_only
 def update_json(path: Path, values: dict[str, Any]) -> None:
-    """Put values into a JSON file, new or known; what else stands in it stays."""
-    known = json.loads(path.read_text()) if path.is_file() else {}
-    write_json(path, known | values)
+    """Put values into a JSON file, new or known; what else stands in it stays. Only the first process of a run writes."""
+    from lightning.pytorch.utilities import rank_zero_only  # here, because who only reads runs needs no torch
+
+    if rank_zero_only.rank == 0:
+        known = json.loads(path.read_text()) if path.is_file() else {}
+        write_json(path, known | values)
+
+
+def plain(value: Any) -> Any:
+    """Text that a spreadsheet would run as a formula gets a leading apostrophe; numbers stay numbers."""
+    return "'" + value if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r") else value
+
+
+def csv_line(row: list[Any]) -> bytes:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerow([plain(cell) for cell in row])
+    return text.getvalue().encode()
 
 
 def sync_folder(folder: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import io
 import os
 import platform
 import subprocess
@@ -21,22 +20,11 @@ from lightning.pytorch.utilities import rank_zero_only
 from torch import Tensor
 
 from project.errors import UserError
-from project.runs.files import write_atomic
+from project.runs.files import csv_line, write_atomic
 from project.runs.folder import RunFolder
 from project.runs.progress import say
 
 PREDICTIONS = 100_000  # rows kept of a split
-
-
-def plain(value: Any) -> Any:
-    """Text that a spreadsheet would run as a formula gets a leading apostrophe; numbers stay numbers."""
-    return "'" + value if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r") else value
-
-
-def csv_line(row: list[Any]) -> bytes:
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerow([plain(cell) for cell in row])
-    return text.getvalue().encode()
 
 
 class CSVRows:

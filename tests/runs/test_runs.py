@@ -14,9 +14,8 @@ import yaml
 
 from project.errors import UserError
 from project.runs.checkpoints import fault
-from project.runs.files import write_atomic
+from project.runs.files import csv_line, write_atomic
 from project.runs.folder import RunFolder
-from project.runs.records import csv_line
 from tests.conftest import Project
 
 TINY = "--data.size 12 --data.batch_size 128 --run.threads 1 --trainer.max_epochs 2 --trainer.log_every_n_steps 3"
