@@ -51,9 +51,8 @@ def update_json(path: Path, values: dict[str, Any]) -> None:
     """Put values into a JSON file, new or known; what else stands in it stays. Only the first process of a run writes."""
     from lightning.pytorch.utilities import rank_zero_only  # here, because who only reads runs needs no torch
 
-    if rank_zero_only.rank == 0:
-        known = json.loads(path.read_text()) if path.is_file() else {}
-        write_json(path, known | values)
+    known = json.loads(path.read_text()) if path.is_file() else {}
+    rank_zero_only(write_json)(path, known | values)
 
 
 def plain(value: Any) -> Any:
