@@ -14,8 +14,8 @@ from project.cli.classes import KeyPath, Tree, shorten
 from project.cli.settings import GROUPS, Layer, Settings, from_assignments, from_yaml
 from project.errors import UserError, clip, suggest
 
-OPTIONS = {"--config", "--run", "--ckpt_path", "--weights", "--output"}
-SWITCHES = {"--print_config"}
+OPTIONS = {"--config", "--run", "--ckpt_path", "--weights", "--fresh", "--output"}
+SWITCHES = {"--print_config": "print_config", "--print_init": "print_init"}  # each a field of Request
 # What may differ from the checkpoint's config at a resume: where the data lies and how it is read, not what it is.
 MAY_CHANGE = {("data", key) for key in ("root", "num_workers", "pin_memory", "download", "cache", "cache_gigabytes")}
 DECIDES_THE_RESULT = ("data", "model", "seed_everything")
@@ -30,6 +30,7 @@ class Request:
     options: dict[str, str] = field(default_factory=dict)
     assignments: list[tuple[str, str]] = field(default_factory=list)
     print_config: bool = False
+    print_init: bool = False
     debug: bool = False
 
     def path(self, option: str) -> Path | None:
@@ -50,7 +51,9 @@ def read_arguments(command: str, arguments: Sequence[str], options: Sequence[str
         if not word.startswith("--") or word == "--":
             raise UserError(f"{word!r}: expected --KEY VALUE; a config file is given as --config FILE")
         if word in SWITCHES:
-            request.print_config = True
+            if word != "--print_config" and word not in options:
+                raise UserError(f"{word} does not belong to {command}; it takes {', '.join(options)}")
+            setattr(request, SWITCHES[word], True)
             continue
         key, equals, value = word.partition("=")
         if not equals:

@@ -19,7 +19,8 @@ from project.runs.files import csv_line, update_json, write_atomic
 from project.runs.folder import RunFolder
 from project.runs.progress import bars
 from project.spec import DataSpec
-from project.tasks.base import Task, misfit
+from project.tasks.base import Task
+from project.training.weights import misfit
 
 
 def evaluate(request: Request) -> int:
@@ -94,8 +95,8 @@ def restore_task(task: Task, state: dict[str, Any], path: Path) -> None:
         UserError: the weights do not fit what the settings build.
     """
     task.build(DataSpec.from_dict(state["fitted"]["spec"]), state["fitted"])
-    if reason := misfit(state["state_dict"], task.state_dict()):
-        raise UserError(f"checkpoint {path}: its weights do not fit {type(task.net).__name__}: {reason}")
+    if found := misfit(state["state_dict"], task.state_dict()):
+        raise UserError(f"checkpoint {path}: its weights do not fit {type(task.net).__name__}: {found[1]}")
     task.load_state_dict(state["state_dict"])
 
 

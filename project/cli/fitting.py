@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
 import shutil
 import sys
@@ -30,6 +31,7 @@ from project.runs.folder import RunFolder
 from project.runs.internals import NullProfiler
 from project.runs.progress import bars
 from project.tasks.base import Task
+from project.training.weights import describe, table
 
 CHILD = "PROJECT_RUN_FOLDER"  # tells the other processes of a run where it is; set only while a run goes on
 
@@ -82,13 +84,16 @@ def train(request: Request, start: Start) -> int:
         print(f"{start.folder} is finished at step {start.state['global_step']}; --trainer.max_epochs prolongs it")
         return 0
     assemble(cli, request, start)
+    if request.print_init:
+        print(table(describe(cli.model.net, cli.model.initialised)))
+        return 0
     if tree["trainer"].get("fast_dev_run"):
         start.folder = None
     elif start.folder is None:
         start.folder, start.is_new = claim(tree), True
     trainer = make_trainer(cli, start, tree)
     if start.folder is not None and trainer.is_global_zero:
-        announce(start.folder, tree, start, changes)
+        announce(start.folder, tree, start, changes, cli.model)
     began = time.monotonic()
     run_to_the_end(trainer, cli, start)
     if start.folder is not None and trainer.is_global_zero:
@@ -107,10 +112,13 @@ def assemble(cli: ProjectCLI, request: Request, start: Start) -> None:
         data.prepare_data()
     data.setup("fit")
     task.build(data.spec, data.fitted)
-    if weights := request.path("--weights"):
-        task.load_weights(read(locate(weights))["state_dict"])
+    weights, fresh = request.path("--weights"), request.options.get("--fresh")
+    if fresh and not weights:
+        raise UserError("--fresh says which of the weights of --weights RUN are left out; there is no --weights")
+    if weights:
+        task.load_weights(read(locate(weights))["state_dict"], fresh, f"--weights {weights}")
     elif not start.state:
-        task.net.begin()
+        task.begin()
     if cli.config_tree["run"]["compile"]:
         task.net.compile()
 
@@ -253,7 +261,7 @@ def make_trainer(cli: ProjectCLI, start: Start, tree: dict[str, Any]) -> L.Train
         raise UserError(f"trainer: {clip(error, 200)}") from error
 
 
-def announce(folder: RunFolder, tree: dict[str, Any], start: Start, changes: list[str]) -> None:
+def announce(folder: RunFolder, tree: dict[str, Any], start: Start, changes: list[str], task: Task) -> None:
     """Say where the run is, write its config and description."""
     if start.state:
         print(f"continuing {folder} from step {start.state['global_step']}")
@@ -274,8 +282,18 @@ def announce(folder: RunFolder, tree: dict[str, Any], start: Start, changes: lis
         "state": "running",
         **records.environment(),
         "git": records.git_state(Path(__file__).parent),
+        "initialised": first_weights(start, task),
     }
     write_json(folder.description, description)
+
+
+def first_weights(start: Start, task: Task) -> dict[str, Any]:
+    """How the first weights were set and what they were like; a run that continues keeps what was written at its start."""
+    if not start.state:
+        return describe(task.net, task.initialised)
+    assert start.checkpoint is not None
+    origin = RunFolder(start.checkpoint.parent.parent).description
+    return json.loads(origin.read_text()).get("initialised", {}) if origin.is_file() else {}
 
 
 def report(folder: RunFolder, trainer: L.Trainer, task: Task, seconds: float) -> None:

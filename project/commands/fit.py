@@ -12,7 +12,9 @@ HELP = """usage: python -m project fit [--config FILE]... [--run FOLDER] [--weig
   --run FOLDER        write to this folder, or continue the run that is in it
   --ckpt_path FILE    start a new run from one of a run's step-*.ckpt files; a folder means --run
   --weights RUN       start a new run with the weights of another
+  --fresh PATTERN     but for those that match: they start anew, as a head for other classes does ('classifier.*')
   --print_config      print the whole effective config and stop
+  --print_init        print the first weights by layer, and what set them, and stop
   --debug             show tracebacks and Lightning's notes
 
   --data NAME                 --data.batch_size 64 --data.size 32 --data.root data --data.num_workers 0
@@ -33,7 +35,7 @@ def main(command: str, arguments: Sequence[str], debug: bool) -> int:
     if {"-h", "--help"} & set(arguments):
         print(HELP)
         return 0
-    request = read_arguments(command, arguments, ("--run", "--ckpt_path", "--weights"), debug)
+    request = read_arguments(command, arguments, ("--run", "--ckpt_path", "--weights", "--fresh", "--print_init"), debug)
     if not request.options:
         merge(request)  # mistakes in files and names are answered before torch is imported
     from project.cli.fitting import fit

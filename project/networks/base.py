@@ -15,8 +15,12 @@ class Network(nn.Module):
         super().__init__()
         self.spec = spec
 
-    def begin(self) -> None:
-        """Take weights made elsewhere, where a network offers that; called when a new run begins, not when one continues."""
+    def begin(self) -> dict[str, list[str]]:
+        """Take weights made elsewhere, where a network offers that; called when a new run begins, not when one continues.
+
+        Returns where they came from -> the names of the parameters.
+        """
+        return {}
 
 
 def image_shape(spec: DataSpec, name: str, at_least: int = 1) -> tuple[int, int, int]:

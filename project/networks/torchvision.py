@@ -52,9 +52,9 @@ class TorchVision(Network):
     def forward(self, images: Tensor) -> Tensor:
         return self.model(images)
 
-    def begin(self) -> None:
+    def begin(self) -> dict[str, list[str]]:
         if self.weights is None:
-            return
+            return {}
         state = _published(self.name) if self.weights == "DEFAULT" else _from_file(Path(self.weights))
         where = f"--model.net.weights {self.weights}"
         own = self.model.state_dict()
@@ -73,6 +73,7 @@ class TorchVision(Network):
             elif key.rpartition(".")[0] != last:
                 raise UserError(f"{where}: {key} is {tuple(given.shape)}, here it is {tuple(value.shape)}")
         self.model.load_state_dict(taken, strict=False)
+        return {where: [f"model.{name}" for name, _ in self.model.named_parameters() if name in taken]}
 
 
 def _channels(weight: Tensor, channels: int) -> Tensor:

@@ -22,6 +22,7 @@ from project.tasks.tally import Tally
 from project.training.initialisation import InitRule, initialise
 from project.training.optimizers import GroupRule, OptimizerFactory, build_optimizer
 from project.training.schedules import build_schedule, steps_every
+from project.training.weights import take_weights
 
 NetworkFactory = Callable[[DataSpec], Network]
 ScheduleFactory = Callable[[Optimizer], LRScheduler]
@@ -116,7 +117,7 @@ class Task(FastHooks, ABC):
             if data is None:
                 raise UserError("a task needs a datamodule to know what to build: trainer.fit(task, datamodule=...)")
             self.build(data.spec, data.fitted)
-            self.net.begin()
+            self.begin()
         self._check_monitors()
 
     def build(self, spec: DataSpec, fitted: dict[str, Any] | None = None) -> None:
@@ -161,16 +162,24 @@ class Task(FastHooks, ABC):
             asked = " x ".join("any" if side is None else str(side) for side in wanted)
             raise UserError(f"{name} answers with {got}, the data asks for {asked} outputs")
 
-    def load_weights(self, state: Mapping[str, Tensor]) -> None:
-        """Take the weights of another run.
+    def begin(self) -> None:
+        """Take weights made elsewhere, where the network has an option for that."""
+        for how, names in self.net.begin().items():
+            self._note(how, names)
+
+    def load_weights(self, state: Mapping[str, Tensor], fresh: str | None = None, source: str = "weights") -> None:
+        """Take the weights of another run, but for those that the pattern `fresh` matches.
 
         Raises:
             UserError: they do not fit this network.
         """
         weights = {name.removeprefix("net."): value for name, value in state.items() if name.startswith("net.")}
-        if reason := misfit(weights, self.net.state_dict()):
-            raise UserError(f"--weights: they do not fit {type(self.net).__name__}: {reason}")
-        self.net.load_state_dict(weights)
+        self._note(source, take_weights(self.net, weights, fresh, source))
+
+    def _note(self, how: str, names: list[str]) -> None:
+        """Remember what set these parameters, and that it was nothing before."""
+        before = {rule: [name for name in taken if name not in names] for rule, taken in self.initialised.items()}
+        self.initialised = {rule: taken for rule, taken in before.items() if taken} | {how: names}
 
     def forward(self, inputs: Tensor) -> Tensor:
         return self.net(inputs)
@@ -295,14 +304,3 @@ class Task(FastHooks, ABC):
         tally = self.tally("train")
         for loss, predictions, targets in checkpoint["pending"]:
             tally.add(loss.to(self.device), predictions.to(self.device), targets.to(self.device))
-
-
-def misfit(weights: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> str | None:
-    """How saved weights differ from what a module has, in a few words; None when they fit."""
-    for name, tensor in wanted.items():
-        if name not in weights:
-            return f"it has {name} {tuple(tensor.shape)}, they do not"
-        if weights[name].shape != tensor.shape:
-            return f"{name} is {tuple(tensor.shape)} in it and {tuple(weights[name].shape)} in them"
-    surplus = next((name for name in weights if name not in wanted), None)
-    return f"they have {surplus} {tuple(weights[surplus].shape)}, it does not" if surplus else None

@@ -109,7 +109,7 @@ MISTAKES = {
     "fit --run base --model.net MLP": "--model.net: the run base has",
     "fit --ckpt_path base/checkpoints/best.ckpt": "it holds weights only; --weights",
     "fit --ckpt_path junk.ckpt": "it is not a checkpoint, or it is damaged",
-    "fit --weights base --model.net MLP": "--weights: they do not fit MLP",
+    "fit --weights base --model.net MLP": "--weights base: they do not fit MLP: it has layers.0.weight (256, 144), they do not\n",
     "test --ckpt_path nowhere": "no such file or run folder",
     "test --ckpt_path foreign.ckpt": "not written by this project",
     "test --ckpt_path pickle.ckpt": "it holds more than tensors and plain values",
