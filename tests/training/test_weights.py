@@ -95,7 +95,6 @@ def test_the_weights_of_ten_classes_begin_a_network_for_two(project: Project, pl
     assert new["state_dict"]["net.classifier.3.weight"].shape == (2, 8)
     rules = initialised(tmp_path / "new")["rules"]
     assert len(rules[f"--weights {place / 'ten'}"]) == 6 and not any("classifier.3.weight" in names for names in rules.values())
-    assert "--fresh" in json.loads((tmp_path / "new/run.json").read_text())["command"]
 
 
 @pytest.mark.parametrize(
