@@ -13,6 +13,8 @@ Target = Literal["class", "labels", "number", "mask", "sequence"]
 
 IGNORED = 255  # in a mask, a pixel that has no class: no loss and no metric looks at it
 
+Inputs = Tensor | tuple[Tensor, ...]  # one input of the network, or several in the order of DataSpec.inputs
+
 
 @dataclass(frozen=True)
 class DataSpec:
@@ -23,7 +25,7 @@ class DataSpec:
     target: "class" (an integer), "labels" (a row of zeros and ones), "number" (one float or several), "mask" (an integer
         for each pixel) or "sequence" (several integers in their order).
     names: the classes, the labels or the target columns, for people.
-    columns: of tables, the input columns in order; the categorical ones come last.
+    columns: of tables, the input columns in order, the categorical ones last; of images with numbers, what the numbers are.
     cardinalities: of tables, how many codes each of those last, categorical columns has (0 stands for unseen).
     counts: training samples of each class; of masks its pixels, of sequences how often it stands in them.
     scale: mean and standard deviation of each target column over the training split.
@@ -52,6 +54,11 @@ class DataSpec:
         return " + ".join("x".join(map(str, shape)) for shape in self.inputs)
 
 
+def several(inputs: Inputs) -> tuple[Tensor, ...]:
+    """The inputs as a tuple, also where there is only one."""
+    return inputs if isinstance(inputs, tuple) else (inputs,)
+
+
 def _tuples(value: Any) -> Any:
     return tuple(map(_tuples, value)) if isinstance(value, (list, tuple)) else value
 
@@ -59,14 +66,15 @@ def _tuples(value: Any) -> Any:
 class Batch(NamedTuple):
     """What a loader yields and a task reads.
 
-    inputs: (B, ...) the samples; uint8 images until the data's preparation has turned them to floats on the device.
+    inputs: (B, ...) the samples; uint8 images until the data's preparation has turned them to floats on the device. Where
+        the network has several inputs, a tuple of them.
     targets: (B,) class numbers (int64), (B, K) labels, numbers or class probabilities (float32), (B, H, W) masks (uint8,
         IGNORED where there is no class), or (B, L) sequences (int64, filled up with -1).
     ids: (B,) row numbers within the split's source, so that a sample can be named.
     place: (epoch, batch), from which every random choice about this batch is drawn.
     """
 
-    inputs: Tensor
+    inputs: Inputs
     targets: Tensor
     ids: Tensor
     place: tuple[int, int]

@@ -13,6 +13,7 @@ DATA = {
     "MaskFolder": ("project.data.masks.MaskFolder", "a folder of images and a folder of masks"),
     "DigitMasks": ("project.data.masks.DigitMasks", "handwritten digits in clutter, and which pixels are theirs"),
     "DigitStrings": ("project.data.strings.DigitStrings", "strings of 3 to 6 handwritten digits in one image"),
+    "DigitSums": ("project.data.sums.DigitSums", "a digit's image and a number to add to it: two inputs"),
     "CSVTable": ("project.data.table.CSVTable", "a table: classification or regression of one column"),
 }
 

@@ -11,32 +11,30 @@ from torch.utils.data import Dataset, default_collate
 
 from project.data.order import Place
 from project.randomness import reseed
-from project.spec import Batch
+from project.spec import Batch, Inputs, several
 
 
 class Arrays(Dataset[Batch]):
     """A split in memory.
 
-    inputs: (N, C, H, W) uint8 for images, kept with the channels last; (N, ...) for anything else. May be
-        memory-mapped: it is only ever read by rows.
+    inputs: (N, C, H, W) uint8 for images, kept with the channels last; (N, ...) for anything else; a tuple of several
+        where the network has several inputs. May be memory-mapped: it is only ever read by rows.
     targets: (N,) int64 classes, (N, K) float32, or the N class names themselves, which the DataModule encodes.
     rows: which rows of the arrays belong to this split; all of them by default.
     """
 
-    def __init__(self, inputs: Tensor, targets: Tensor | Sequence[str], rows: Tensor | None = None) -> None:
-        self.is_image = inputs.ndim == 4
-        self.stored = inputs.permute(0, 2, 3, 1).contiguous() if self.is_image else inputs
+    def __init__(self, inputs: Inputs, targets: Tensor | Sequence[str], rows: Tensor | None = None) -> None:
+        self.stored = tuple(_channels_last(part) for part in several(inputs))
         self.targets = targets
-        self.rows = torch.arange(len(inputs)) if rows is None else rows
+        self.rows = torch.arange(len(self.stored[0])) if rows is None else rows
 
     def __len__(self) -> int:
         return len(self.rows)
 
     @property
-    def shape(self) -> tuple[int, ...]:
-        """The shape of one sample."""
-        shape = tuple(self.stored.shape[1:])
-        return (shape[2], shape[0], shape[1]) if self.is_image else shape
+    def shapes(self) -> tuple[tuple[int, ...], ...]:
+        """The shape of each input of one sample."""
+        return tuple(tuple(_channels_first(part[:1]).shape[1:]) for part in self.stored)
 
     def take(self, positions: Tensor) -> Arrays:
         """The samples at these positions, sharing the memory."""
@@ -44,10 +42,15 @@ class Arrays(Dataset[Batch]):
         part.__dict__.update(self.__dict__, rows=self.rows[positions])
         return part
 
-    def inputs(self, rows: Tensor) -> Tensor:
-        """The samples of these rows as (B, ...); images as (B, C, H, W) in channels-last memory."""
-        picked = self.stored.index_select(0, rows)
-        return picked.permute(0, 3, 1, 2) if self.is_image else picked
+    def inputs(self, rows: Tensor) -> Inputs:
+        """The samples of these rows as (B, ...), a tuple of several inputs; images as (B, C, H, W) in channels-last memory."""
+        if len(self.stored) == 1:
+            return self.input(0, rows)
+        return tuple(self.input(number, rows) for number in range(len(self.stored)))
+
+    def input(self, number: int, rows: Tensor) -> Tensor:
+        """One of the inputs of these rows: (B, ...)."""
+        return _channels_first(self.stored[number].index_select(0, rows))
 
     def __getitem__(self, place: Place) -> Batch:
         rows = self.rows.index_select(0, place.positions)
@@ -55,8 +58,19 @@ class Arrays(Dataset[Batch]):
         return Batch(self.inputs(rows), self.targets.index_select(0, rows), rows, (place.epoch, place.batch))
 
 
+def _channels_last(part: Tensor) -> Tensor:
+    return part.permute(0, 2, 3, 1).contiguous() if part.ndim == 4 else part
+
+
+def _channels_first(part: Tensor) -> Tensor:
+    return part.permute(0, 3, 1, 2) if part.ndim == 4 else part
+
+
 class Items(Dataset[Batch]):
-    """A map-style dataset of (input, target) pairs, read item by item; what each draws depends on its place alone."""
+    """A map-style dataset of (input, target) pairs, read item by item; what each draws depends on its place alone.
+
+    An input may be a tuple of several.
+    """
 
     def __init__(self, dataset: Any, seed: int, rows: Tensor | None = None) -> None:
         self.dataset, self.seed = dataset, seed
@@ -64,6 +78,11 @@ class Items(Dataset[Batch]):
 
     def __len__(self) -> int:
         return len(self.rows)
+
+    @property
+    def shapes(self) -> tuple[tuple[int, ...], ...]:
+        """The shape of each input of one sample."""
+        return tuple(tuple(part.shape) for part in several(self.dataset[int(self.rows[0])][0]))
 
     def take(self, positions: Tensor) -> Items:
         return Items(self.dataset, self.seed, self.rows[positions])
@@ -74,5 +93,5 @@ class Items(Dataset[Batch]):
         for row in rows.tolist():
             reseed(self.seed, "sample", place.epoch, row)
             samples.append(self.dataset[row])
-        inputs, targets = default_collate(samples)
-        return Batch(inputs, targets, rows, (place.epoch, place.batch))
+        inputs, targets = default_collate(samples)  # which makes a list of the inputs where there are several
+        return Batch(tuple(inputs) if isinstance(inputs, list) else inputs, targets, rows, (place.epoch, place.batch))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any
@@ -16,7 +17,7 @@ from project.data.arrays import Arrays, Items
 from project.data.order import Order
 from project.errors import UserError, clip
 from project.randomness import generator, run_seed
-from project.spec import Batch, DataSpec
+from project.spec import Batch, DataSpec, several
 
 NEEDS = {"fit": ("train", "val"), "validate": ("val",), "test": ("test",), "predict": ("test",)}
 
@@ -114,22 +115,22 @@ class DataModule(L.LightningDataModule, ABC):
     def describe(self, train: Arrays | Items) -> DataSpec:
         """The DataSpec of the training samples."""
         targets = _targets(train)
-        shape = train.shape if isinstance(train, Arrays) else tuple(train.dataset[0][0].shape)
+        shapes = train.shapes
         if not isinstance(targets, Tensor):
             assert targets is not None
             names = tuple(sorted({targets[row] for row in train.rows.tolist()}))
             counts = torch.bincount(_numbers(targets, names)[train.rows], minlength=len(names))
-            return DataSpec((shape,), len(names), "class", names, counts=tuple(counts.tolist()))
+            return DataSpec(shapes, len(names), "class", names, counts=tuple(counts.tolist()))
         if targets.is_floating_point():
             columns = targets.reshape(len(targets), -1)[train.rows]
             names = tuple(self.names or (f"target{i}" for i in range(columns.shape[1])))
             if bool(((columns == 0) | (columns == 1)).all()) and columns.shape[1] > 1:
-                return DataSpec((shape,), len(names), "labels", names, counts=tuple(columns.sum(0).int().tolist()))
+                return DataSpec(shapes, len(names), "labels", names, counts=tuple(columns.sum(0).int().tolist()))
             scale = zip(columns.mean(0).tolist(), columns.std(0).clamp_min(1e-8).tolist(), strict=True)
-            return DataSpec((shape,), len(names), "number", names, scale=tuple(scale))
+            return DataSpec(shapes, len(names), "number", names, scale=tuple(scale))
         names = tuple(self.names or map(str, range(int(targets.max()) + 1)))
         counts = torch.bincount(targets[train.rows], minlength=len(names))
-        return DataSpec((shape,), len(names), "class", names, counts=tuple(counts.tolist()))
+        return DataSpec(shapes, len(names), "class", names, counts=tuple(counts.tolist()))
 
     def class_numbers(self, names: Sequence[str]) -> Tensor:
         """Class names as the numbers of the fitted classes: (N,) int64.
@@ -159,8 +160,8 @@ class DataModule(L.LightningDataModule, ABC):
         if not len(raw):
             raise UserError(f"the {split} split of {type(self).__name__} is empty; --data.root is {self.root}")
         part = self.encode(raw)
-        if isinstance(part, Arrays) and part.shape != self.spec.inputs[0]:
-            have = "x".join(map(str, part.shape))
+        if isinstance(part, Arrays) and part.shapes != self.spec.inputs:
+            have = dataclasses.replace(self.spec, inputs=part.shapes).shape()
             raise UserError(f"the model was made for inputs of {self.spec.shape()}, the {split} split has {have}")
         return part
 
@@ -246,8 +247,8 @@ class DataModule(L.LightningDataModule, ABC):
     def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
         if device.type == "cpu":
             return batch
-        inputs, targets, ids = (part.to(device, non_blocking=True) for part in batch[:3])
-        return Batch(inputs, targets, ids, batch.place)
+        *inputs, targets, ids = (part.to(device, non_blocking=True) for part in (*several(batch.inputs), *batch[1:3]))
+        return Batch(inputs[0] if len(inputs) == 1 else tuple(inputs), targets, ids, batch.place)
 
     def state_dict(self) -> dict[str, Any]:
         """The position in training; restored before any loader exists."""

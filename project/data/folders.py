@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
-import ntpath
-import posixpath
 import warnings
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from jsonargparse.typing import PositiveFloat
@@ -19,37 +18,29 @@ from torch.utils.data import Dataset
 
 from project.data.arrays import Arrays, Items
 from project.data.cache import Shape, cached_images, common_shape, decode, user_folder
-from project.data.csvfile import Format, find, header, records
+from project.data.csvfile import Format
 from project.data.images import ImageData
+from project.data.listing import SPLIT_NAMES, SPLITS, Listing, Sample, Samples, normal, rows
 from project.errors import UserError, clip, suggest
+from project.spec import DataSpec, Inputs
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".pbm")
-SPLITS = ("train", "val", "test")
-SPLIT_NAMES = {"train": "train", "training": "train", "test": "test", "testing": "test"}
-SPLIT_NAMES |= dict.fromkeys(("val", "valid", "validation"), "val")
 
 
-class Sample(NamedTuple):
-    """An image file, its path relative to the folder of the images, and its class."""
+class ReadOnDemand(Dataset[tuple[Inputs, Any]]):
+    """Images decoded when they are asked for: (C, H, W) uint8, or a pair with the numbers beside it, and the target."""
 
-    file: str
-    label: str
-
-
-Samples = dict[str, list[Sample]]  # of each split
-
-
-class ReadOnDemand(Dataset[tuple[Tensor, Any]]):
-    """Images decoded when they are asked for: (C, H, W) uint8 and the target."""
-
-    def __init__(self, paths: Sequence[Path], targets: Sequence[str] | Tensor, shape: Shape) -> None:
-        self.paths, self.targets, self.shape = paths, targets, shape
+    def __init__(
+        self, paths: Sequence[Path], targets: Sequence[str] | Tensor, shape: Shape, numbers: Tensor | None = None
+    ) -> None:
+        self.paths, self.targets, self.shape, self.numbers = paths, targets, shape, numbers
 
     def __len__(self) -> int:
         return len(self.paths)
 
-    def __getitem__(self, row: int) -> tuple[Tensor, Any]:
-        return torch.tensor(decode(self.paths[row], self.shape)).permute(2, 0, 1), self.targets[row]
+    def __getitem__(self, row: int) -> tuple[Inputs, Any]:
+        image = torch.tensor(decode(self.paths[row], self.shape)).permute(2, 0, 1)
+        return image if self.numbers is None else (image, self.numbers[row]), self.targets[row]
 
 
 class FileImages(ImageData):
@@ -103,23 +94,25 @@ class FileImages(ImageData):
     def load(self, split: str) -> Arrays | ReadOnDemand:
         if split not in self.listed:
             raise UserError(f"{self.folder}: no image belongs to the {split} split; there is {' and '.join(self.listed)}")
-        files, labels = zip(*self.listed[split], strict=True)
+        files, labels, beside = zip(*self.listed[split], strict=True)
+        numbers = torch.tensor(beside) if beside[0] else None
         # Validation and test images get the channels of the training split, even if all of them happen to be grey.
         channels = self.spec.inputs[0][0] if self.fitted and split != "train" else self.channels
         threads = torch.get_num_threads()
         if self.cache is False:
             paths = [self.folder / file for file in files]
-            return ReadOnDemand(paths, labels, common_shape(paths, self.size, channels, threads))
+            return ReadOnDemand(paths, labels, common_shape(paths, self.size, channels, threads), numbers)
         folder = user_folder() if self.cache is True else Path(self.cache).expanduser()
         pixels = cached_images(self.folder, files, self.size, channels, folder, self.cache_gigabytes, threads)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # torch knows no read-only tensors; this one is only ever read
-            return Arrays(torch.from_numpy(pixels).permute(0, 3, 1, 2), labels)
+            images = torch.from_numpy(pixels).permute(0, 3, 1, 2)
+        return Arrays(images if numbers is None else (images, numbers), labels)
 
     def encode(self, part: Arrays | Items) -> Arrays | Items:
         if isinstance(part, Items) and not isinstance(part.dataset.targets, Tensor):
             images = part.dataset
-            numbered = ReadOnDemand(images.paths, self.class_numbers(images.targets), images.shape)
+            numbered = ReadOnDemand(images.paths, self.class_numbers(images.targets), images.shape, images.numbers)
             return Items(numbered, part.seed, part.rows)
         return super().encode(part)
 
@@ -180,7 +173,7 @@ class ImageFolder(FileImages):
     def _listed_in(self, path: Path) -> Samples:
         listing = Listing(self.folder)
         for where, (file, split) in rows(path, ["file", "split"], ["--data.split_file", "--data.split_file"], self.format):
-            name = _normal(file)
+            name = normal(file)
             label = name.partition("/")[0] if "/" in name else ""
             listing.add(where, name, label, split, no_label="it lies in no class folder")
         return listing.finished(path)
@@ -233,6 +226,7 @@ class CSVImages(FileImages):
         file_column: Its column of file names, by name or number; null means the first.
         label_column: Its column of labels; null means the second.
         split_column: Its column of splits (train, val, test).
+        number_columns: Its columns of numbers that stand beside each image, a second input of the network.
         train_list: A text file below root with the training images; without it they are those of no other list.
         val_list: A text file with the validation images.
         test_list: A text file with the test images.
@@ -245,6 +239,7 @@ class CSVImages(FileImages):
         file_column: int | str | None = None,
         label_column: int | str | None = None,
         split_column: int | str | None = None,
+        number_columns: Sequence[int | str] = (),
         train_list: str | None = None,
         val_list: str | None = None,
         test_list: str | None = None,
@@ -254,6 +249,7 @@ class CSVImages(FileImages):
         self.labels = Path(self.root) / labels
         self.columns = [0 if file_column is None else file_column, 1 if label_column is None else label_column]
         self.columns += [] if split_column is None else [split_column]
+        self.number_columns = list(number_columns)
         lists = {"train": train_list, "val": val_list, "test": test_list}
         self.lists = {split: Path(self.root) / path for split, path in lists.items() if path is not None}
         if split_column is not None and self.lists:
@@ -265,16 +261,21 @@ class CSVImages(FileImages):
         listing = Listing(self.folder)
         places = self._read_lists(listing)
         rest = "" if "train" in self.lists else "train"
-        options = ["--data.file_column", "--data.label_column", "--data.split_column"]
+        options = ["--data.file_column", "--data.label_column", "--data.split_column"][: len(self.columns)]
+        options += ["--data.number_columns"] * len(self.number_columns)
         named = set()
-        for where, (file, label, *written) in rows(self.labels, self.columns, options[: len(self.columns)], self.format):
-            name = _normal(file)
+        for where, values in rows(self.labels, [*self.columns, *self.number_columns], options, self.format):
+            (file, label, *written), beside = values[: len(self.columns)], values[len(self.columns) :]
+            name = normal(file)
             named.add(name)
             split = written[0] if written else places.get(name, ("", rest))[1]
             if split or written:
-                listing.add(where, name, label, split)
+                listing.add(where, name, label, split, beside)
         listing.wrong += [f"{where}: {name} is not in {self.labels}" for name, (where, _) in places.items() if name not in named]
         return listing.finished(self.labels)
+
+    def describe(self, train: Arrays | Items) -> DataSpec:
+        return dataclasses.replace(super().describe(train), columns=tuple(map(str, self.number_columns)))
 
     def _read_lists(self, listing: Listing) -> dict[str, tuple[str, str]]:
         """Where each listed file stands, and its split."""
@@ -286,80 +287,8 @@ class CSVImages(FileImages):
                 reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
                 raise UserError(f"--data.{split}_list {path}: {reason}") from None
             for number, line in enumerate(lines, start=1):
-                name = _normal(line)
+                name = normal(line)
                 where = f"{path}:{number}"
                 if name and places.setdefault(name, (where, split))[1] != split:
                     listing.wrong.append(f"{where}: {name} is in the {places[name][1]} list too")
         return places
-
-
-class Listing:
-    """Samples gathered line by line; the lines that are wrong are reported together at the end.
-
-    known: label and split of each file.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.known: dict[str, tuple[str, str]] = {}
-        self.wrong: list[str] = []
-
-    def add(self, where: str, file: str, label: str, split: str, no_label: str = "the label is missing") -> None:
-        """Take the sample of a line, `where` being file:line."""
-        part = SPLIT_NAMES.get(split.lower(), "")
-        leads_out = posixpath.isabs(file) or ntpath.splitdrive(file)[0] or file.split("/")[0] == ".."
-        if not file:
-            fault = "the file name is missing"
-        elif leads_out:
-            fault = f"{clip(file)!r} leads out of the folder of the images, {self.folder}"
-        elif not label:
-            fault = f"{clip(file)}: {no_label}"
-        elif not part:
-            fault = f"unknown split {clip(split)!r}; {suggest(split, SPLITS, 'splits are')}"
-        elif (before := self.known.setdefault(file, (label, part))) != (label, part):
-            fault = f"{clip(file)} is listed before with label {clip(before[0])!r}, split {before[1]}"
-        elif not (self.folder / file).is_file():
-            fault = f"there is no file {self.folder / file}"
-        else:
-            return
-        self.wrong.append(f"{where}: {fault}")
-
-    def finished(self, path: Path) -> Samples:
-        """The samples of each split.
-
-        Raises:
-            UserError: lines are wrong, or there are none.
-        """
-        if self.wrong:
-            more = f" ({len(self.wrong):,} lines are wrong)" if len(self.wrong) > 1 else ""
-            raise UserError(self.wrong[0] + more)
-        if not self.known:
-            raise UserError(f"{path}: no images are listed")
-        samples: Mapping[str, list[Sample]] = {split: [] for split in SPLITS}
-        for file, (label, split) in self.known.items():
-            samples[split].append(Sample(file, label))
-        return {split: part for split, part in samples.items() if part}
-
-
-def _normal(file: str) -> str:
-    """A file name as it is compared: ./a.jpg and a.jpg are one file, and Windows writes folders with backslashes."""
-    written = file.strip().replace("\\", "/")
-    return posixpath.normpath(written) if written else ""
-
-
-def rows(
-    path: Path, columns: Sequence[int | str], options: Sequence[str], format: Format
-) -> Iterator[tuple[str, tuple[str, ...]]]:
-    """The values of some columns, each row with its place as file:line.
-
-    Raises:
-        UserError: a column is not there, a row has too few or too many fields.
-    """
-    names = header(path, format)
-    found = [find(column, names, option, path, format) for column, option in zip(columns, options, strict=True)]
-    places = [names.index(name) for name in found]
-    for line, fields in itertools.islice(records(path, format), format.header, None):
-        where = f"{path}:{line}"
-        if len(fields) != len(names):
-            raise UserError(f"{where}: {len(fields)} fields, the header has {len(names)}")
-        yield where, tuple(fields[place].strip() for place in places)

@@ -12,34 +12,45 @@ from jsonargparse.typing import PositiveInt
 from torch import Generator, Tensor, nn
 
 from project.data.arrays import Arrays, Items
-from project.data.augment import augmented
+from project.data.augment import Mixing, augmented
 from project.data.base import DataModule
+from project.errors import UserError
 from project.randomness import generator, run_seed
-from project.spec import Batch
+from project.spec import Batch, several
 
 CHUNK = 4096  # images converted at a time, which bounds the memory
 SAMPLED = 512  # images from which a dataset's mean and deviation are estimated, where each has to be decoded
 
 
 class Normalise(nn.Module):
-    """Images as floats with mean 0 and deviation 1 per channel: (B, C, H, W) uint8 or 0..255 floats to float32."""
+    """Values as floats with mean 0 and deviation 1 per channel: (B, C, ...) uint8 or floats to float32.
+
+    Args:
+        mean: Of each channel, in units of `unit`.
+        std: Standard deviation of each channel, in the same.
+        unit: 255 for images, whose values are 0..255 and whose statistics are told for 0..1.
+        dimensions: Of a batch: 4 for images, 2 for numbers.
+    """
 
     shift: Tensor
     factor: Tensor
 
-    def __init__(self, mean: Sequence[float], std: Sequence[float]) -> None:
+    def __init__(self, mean: Sequence[float], std: Sequence[float], unit: float = 255.0, dimensions: int = 4) -> None:
         super().__init__()
-        shape = (1, -1, 1, 1)
-        self.register_buffer("shift", torch.tensor(mean).mul(255).reshape(shape), persistent=False)
-        self.register_buffer("factor", torch.tensor(std).mul(255).reciprocal().reshape(shape), persistent=False)
+        shape = (1, -1, *[1] * (dimensions - 2))
+        self.register_buffer("shift", torch.tensor(mean).mul(unit).reshape(shape), persistent=False)
+        self.register_buffer("factor", torch.tensor(std).mul(unit).reciprocal().reshape(shape), persistent=False)
 
-    def forward(self, images: Tensor) -> Tensor:
-        floats = images.to(torch.float32) if images.dtype != torch.float32 else images.clone()
+    def forward(self, values: Tensor) -> Tensor:
+        floats = values.to(torch.float32) if values.dtype != torch.float32 else values.clone()
         return floats.sub_(self.shift).mul_(self.factor)
 
 
 class ImageData(DataModule):
     """Images as data; a dataset of your own writes `load(split)`, which returns uint8 images as (N, C, H, W).
+
+    Where there are numbers beside each image, it returns both: `Arrays((images, numbers), targets)` with numbers
+    (N, K) float32, which are standardised column by column as the images are channel by channel.
 
     Args:
         size: Height and width the images are resized to; null keeps them as they are.
@@ -58,21 +69,30 @@ class ImageData(DataModule):
         super().__init__(**options)
         self.size, self.channels = size, channels
         self.augment = [augment] if isinstance(augment, nn.Module) else list(augment or ())
-        self.normalise: Normalise | None = None
+        self.normalise: list[Normalise] = []
 
     def fit(self, train: Arrays | Items) -> dict[str, Any]:
         mean, std = statistics(train)
-        return {**super().fit(train), "mean": mean, "std": std}
+        beside = [column_statistics(train, number) for number in range(1, len(train.shapes))]
+        return {**super().fit(train), "mean": mean, "std": std, "beside": beside}
+
+    def setup(self, stage: str) -> None:
+        super().setup(stage)
+        if len(self.spec.inputs) > 1 and any(isinstance(step, Mixing) for step in self.augment):
+            raise UserError("--data.augment: Mixup and CutMix blend images, the numbers beside them cannot be blended")
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
-        if self.normalise is None:
-            self.normalise = Normalise(self.fitted["mean"], self.fitted["std"]).to(batch.inputs.device)
-        images, targets = batch.inputs, batch.targets
-        trainer = self.trainer
+        images, *beside = several(batch.inputs)
+        targets, trainer = batch.targets, self.trainer
+        if not self.normalise:
+            parts = [Normalise(self.fitted["mean"], self.fitted["std"])]
+            parts += [Normalise(how["mean"], how["std"], unit=1.0, dimensions=2) for how in self.fitted.get("beside", ())]
+            self.normalise = [part.to(images.device) for part in parts]
         if self.augment and trainer is not None and trainer.training:
             draw = generator(run_seed(), "augment", *batch.place, trainer.global_rank)
             images, targets = self.changed(images, targets, draw)
-        return batch._replace(inputs=self.normalise(images), targets=targets)
+        prepared = tuple(part(values) for part, values in zip(self.normalise, (images, *beside), strict=True))
+        return batch._replace(inputs=prepared if beside else prepared[0], targets=targets)
 
     def changed(self, images: Tensor, targets: Tensor, draw: Generator) -> tuple[Tensor, Tensor]:
         """A training batch as the augmentations leave it."""
@@ -103,16 +123,30 @@ def grey(images: Tensor) -> Tensor:
 def statistics(part: Arrays | Items) -> tuple[list[float], list[float]]:
     """Mean and standard deviation of each channel, of pixels scaled to 0..1, over a split; of Items, over a sample of it."""
     if isinstance(part, Items):
-        if torch.as_tensor(part.dataset[int(part.rows[0])][0]).dtype != torch.uint8:
+        samples = drawn(part, 0)
+        if samples.dtype != torch.uint8:
             return [0.0], [1 / 255]  # a dataset of its own transforms: left as it comes
-        some = part.rows[torch.linspace(0, len(part) - 1, min(len(part), SAMPLED)).long()]
-        part = Arrays(torch.stack([part.dataset[row][0] for row in some.tolist()]), torch.zeros(len(some)))
-    count, total, squares = 0, torch.zeros(part.shape[0]).double(), torch.zeros(part.shape[0]).double()
-    for rows in part.rows.split(max(1, CHUNK * 1024 // math.prod(part.shape))):
-        pixels = part.inputs(rows).double()
+        part = Arrays(samples, torch.zeros(len(samples)))
+    shape = part.shapes[0]
+    count, total, squares = 0, torch.zeros(shape[0]).double(), torch.zeros(shape[0]).double()
+    for rows in part.rows.split(max(1, CHUNK * 1024 // math.prod(shape))):
+        pixels = part.input(0, rows).double()
         count += pixels.numel() // pixels.shape[1]
         total += pixels.sum((0, 2, 3))
         squares += pixels.square().sum((0, 2, 3))
     mean = total / count
     std = (squares / count - mean.square()).clamp_min(1e-8).sqrt()
     return (mean / 255).tolist(), (std / 255).tolist()
+
+
+def column_statistics(part: Arrays | Items, number: int) -> dict[str, list[float]]:
+    """Mean and deviation of each column of the numbers beside images; a column that is always the same has deviation 1."""
+    values = part.input(number, part.rows) if isinstance(part, Arrays) else drawn(part, number)
+    std, mean = torch.std_mean(values.double(), 0, correction=0)
+    return {"mean": mean.tolist(), "std": torch.where(std > 0, std, 1.0).tolist()}
+
+
+def drawn(part: Items, number: int) -> Tensor:
+    """One input of a sample of the split, from which statistics are estimated where each image has to be decoded."""
+    rows = part.rows[torch.linspace(0, len(part) - 1, min(len(part), SAMPLED)).long()]
+    return torch.stack([several(part.dataset[row][0])[number] for row in rows.tolist()])

@@ -17,8 +17,9 @@ from torchvision.transforms import v2
 from project.data.arrays import Arrays, Items
 from project.data.augment import Crop, Cutout, Flip, augmented
 from project.data.digits import Digits
-from project.data.folders import SPLIT_NAMES, SPLITS, SUFFIXES, FileImages, ReadOnDemand, Sample, Samples, rows
+from project.data.folders import SUFFIXES, FileImages, ReadOnDemand
 from project.data.images import CHUNK, ImageData
+from project.data.listing import SPLIT_NAMES, SPLITS, Sample, Samples, rows
 from project.data.vision import MNIST
 from project.errors import UserError, clip, suggest
 from project.randomness import generator
@@ -43,10 +44,9 @@ class MaskData(ImageData):
 
     def describe(self, train: Arrays | Items) -> DataSpec:
         masks: Any = (train if isinstance(train, Arrays) else train.dataset).targets
-        shape = train.shape if isinstance(train, Arrays) else tuple(train.dataset[0][0].shape)
         names = tuple(self.names or ())
         counts = torch.bincount(masks[train.rows].flatten(), minlength=IGNORED + 1)
-        return DataSpec((shape,), len(names), "mask", names, counts=tuple(counts[: len(names)].tolist()))
+        return DataSpec(train.shapes, len(names), "mask", names, counts=tuple(counts[: len(names)].tolist()))
 
     def changed(self, images: Tensor, targets: Tensor, draw: Generator) -> tuple[Tensor, Tensor]:
         for step in self.augment:
@@ -102,7 +102,7 @@ class DigitMasks(MaskData):
     def load(self, split: str) -> Arrays:
         digits = self.digits.load(split)
         assert isinstance(digits, Arrays)
-        clean = digits.inputs(digits.rows)
+        clean = digits.input(0, digits.rows)
         masks = (clean[:, 0] > 255 * self.threshold).to(torch.uint8).contiguous()
         parts = [
             self.cluttered(part, generator(self.split_seed, "clutter", split, number))
@@ -179,7 +179,7 @@ class MaskFolder(MaskData, FileImages):
     def load(self, split: str) -> Arrays | ReadOnDemand:
         images = super().load(split)
         self.names, numbers = self.class_table()
-        height, width = images.shape[1:] if isinstance(images, Arrays) else images.shape[:2]
+        height, width = images.shapes[0][1:] if isinstance(images, Arrays) else images.shape[:2]
         masks = [read_mask(self.masks / str(file), (height, width), self.size is not None) for file in images.targets]
         coded = torch.from_numpy(numbers[np.stack(masks)])
         if (coded < 0).any():

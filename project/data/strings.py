@@ -71,12 +71,12 @@ class DigitStrings(ImageData):
     def describe(self, train: Arrays | Items) -> DataSpec:
         assert isinstance(train, Arrays) and isinstance(train.targets, Tensor)
         counts = torch.bincount(train.targets[train.targets != NOTHING], minlength=len(self.names))
-        return DataSpec((train.shape,), len(self.names), "sequence", self.names, counts=tuple(counts.tolist()))
+        return DataSpec(train.shapes, len(self.names), "sequence", self.names, counts=tuple(counts.tolist()))
 
     def load(self, split: str) -> Arrays:
         digits = self.digits.part(split)
         assert isinstance(digits, Arrays) and isinstance(digits.targets, Tensor)
-        images, classes = digits.inputs(digits.rows)[:, 0], digits.targets[digits.rows]
+        images, classes = digits.input(0, digits.rows)[:, 0], digits.targets[digits.rows]
         pages = torch.zeros(self.sizes[split], 1, 2 * self.side, self.longest * (self.side + self.gap), dtype=torch.uint8)
         strings = torch.full((len(pages), self.longest), NOTHING)
         for number, page in enumerate(pages):

@@ -6,6 +6,7 @@ NETWORKS = {
     "CNN": ("project.networks.cnn.CNN", "convolution blocks with pooling, with or without batch norm"),
     "AlexNet": ("project.networks.alexnet.AlexNet", "AlexNet for images of 224, and a form for small images"),
     "ResNet": ("project.networks.resnet.ResNet", "a compact residual network for images of about 32x32"),
+    "ImageAndNumbers": ("project.networks.fused.ImageAndNumbers", "a CNN and an MLP joined: an image and numbers beside it"),
     "TorchVision": ("project.networks.torchvision.TorchVision", "any torchvision classification model, by its name"),
     "UNet": ("project.networks.unet.UNet", "an encoder and decoder with skips, an answer for each pixel"),
     "ColumnReader": ("project.networks.reader.ColumnReader", "convolutions that answer for each column of an image"),

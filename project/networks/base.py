@@ -30,7 +30,8 @@ def image_shape(spec: DataSpec, name: str, at_least: int = 1) -> tuple[int, int,
         UserError: the data are not images, or smaller than the network needs.
     """
     if len(spec.inputs) != 1 or len(spec.inputs[0]) != 3:
-        raise UserError(f"{name} needs images of channels x height x width, the data gives {spec.shape()}; MLP takes any shape")
+        way_out = "ImageAndNumbers takes both" if [len(shape) for shape in spec.inputs] == [3, 1] else "MLP takes any shape"
+        raise UserError(f"{name} needs images of channels x height x width, the data gives {spec.shape()}; {way_out}")
     channels, height, width = spec.inputs[0]
     if min(height, width) < at_least:
         raise UserError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Literal
 
@@ -49,8 +50,15 @@ class Columns(nn.Module):
         return torch.cat(parts, dim=1)
 
 
+class Flat(nn.Module):
+    """Any inputs, flattened and joined: each (B, ...) to (B, width)."""
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        return inputs[0].flatten(1) if len(inputs) == 1 else torch.cat([part.flatten(1) for part in inputs], dim=1)
+
+
 class MLP(Network):
-    """Linear layers with an activation between them: any input, flattened, to (B, outputs).
+    """Linear layers with an activation between them: any inputs, flattened, to (B, outputs).
 
     Args:
         hidden: Width of each hidden layer; an empty list is a linear model.
@@ -70,8 +78,8 @@ class MLP(Network):
         embed_above: int = 16,
     ) -> None:
         super().__init__(spec)
-        self.inputs: nn.Module = Columns(spec, embed_above) if spec.cardinalities else nn.Flatten()
-        width = self.inputs.width if isinstance(self.inputs, Columns) else torch.Size(spec.inputs[0]).numel()
+        self.inputs: nn.Module = Columns(spec, embed_above) if spec.cardinalities else Flat()
+        width = self.inputs.width if isinstance(self.inputs, Columns) else sum(map(math.prod, spec.inputs))
         layers: list[nn.Module] = []
         for size in hidden:
             layers.append(nn.Linear(width, size, bias=not batch_norm))
@@ -83,8 +91,8 @@ class MLP(Network):
             width = size
         self.layers = nn.Sequential(*layers, nn.Linear(width, spec.outputs))
 
-    def forward(self, inputs: Tensor) -> Tensor:
-        return self.layers(self.inputs(inputs))
+    def forward(self, *inputs: Tensor) -> Tensor:
+        return self.layers(self.inputs(*inputs))
 
 
 def _embedding_width(codes: int) -> int:

@@ -17,7 +17,7 @@ from project.errors import UserError, clip, suggest
 from project.networks.base import Network
 from project.randomness import run_seed, seeded
 from project.runs.internals import FastHooks
-from project.spec import Batch, DataSpec
+from project.spec import Batch, DataSpec, Inputs, several
 from project.tasks.tally import Tally
 from project.training.initialisation import InitRule, initialise
 from project.training.optimizers import GroupRule, OptimizerFactory, build_optimizer
@@ -152,7 +152,7 @@ class Task(FastHooks, ABC):
         try:
             with torch.no_grad():
                 answer = self.net.eval()(*(torch.zeros(2, *shape) for shape in spec.inputs))
-        except (RuntimeError, AssertionError) as error:
+        except (RuntimeError, AssertionError, TypeError) as error:
             raise UserError(f"{name} does not fit inputs of {spec.shape()}: {clip(error, 160)}") from error
         finally:
             self.net.train(training)
@@ -181,8 +181,8 @@ class Task(FastHooks, ABC):
         before = {rule: [name for name in taken if name not in names] for rule, taken in self.initialised.items()}
         self.initialised = {rule: taken for rule, taken in before.items() if taken} | {how: names}
 
-    def forward(self, inputs: Tensor) -> Tensor:
-        return self.net(inputs)
+    def forward(self, inputs: Inputs) -> Tensor:
+        return self.net(*several(inputs))
 
     def tally(self, stage: str) -> Tally:
         tally = self.tallies[f"{stage}_"]

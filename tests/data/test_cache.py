@@ -335,8 +335,8 @@ def test_arrays_read_the_cache_without_a_copy() -> None:
         warnings.simplefilter("ignore", UserWarning)
         images = torch.from_numpy(kept).permute(0, 3, 1, 2)
     arrays = Arrays(images, torch.zeros(3))
-    assert arrays.stored.data_ptr() == kept.ctypes.data
-    assert arrays.shape == (3, 8, 8)
+    assert arrays.stored[0].data_ptr() == kept.ctypes.data
+    assert arrays.shapes == ((3, 8, 8),)
 
 
 @pytest.mark.parametrize(("value", "expected"), [("/somewhere", "/somewhere"), ("", "~/.cache"), ("relative", "~/.cache")])

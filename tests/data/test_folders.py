@@ -39,7 +39,7 @@ def text(path: str, *lines: str) -> None:
 
 
 def files_of(data: folders.FileImages) -> dict[str, list[tuple[str, str]]]:
-    return {split: [(Path(file).as_posix(), label) for file, label in part] for split, part in data.listed.items()}
+    return {split: [(Path(sample.file).as_posix(), sample.label) for sample in part] for split, part in data.listed.items()}
 
 
 # ---------------------------------------------------------------------- layouts
@@ -344,7 +344,7 @@ def test_grey_validation_images_get_the_channels_of_training() -> None:
     data = ImageFolder(root="d")
     data.setup("fit")
     val = data._parts["val"]
-    assert isinstance(val, Arrays) and val.shape == data.spec.inputs[0] == (3, 8, 8)
+    assert isinstance(val, Arrays) and val.shapes == data.spec.inputs == ((3, 8, 8),)
 
 
 @pytest.mark.parametrize(
@@ -355,7 +355,7 @@ def test_channels_are_those_of_the_images_unless_said(modes: list[str], channels
     image("d/b/1.png", mode=modes[1])
     data = ImageFolder(root="d", channels=channels)
     loaded = data.load("train")
-    assert isinstance(loaded, Arrays) and loaded.shape == (expected, 8, 8)
+    assert isinstance(loaded, Arrays) and loaded.shapes == ((expected, 8, 8),)
 
 
 def test_a_test_reads_the_test_split_alone() -> None:

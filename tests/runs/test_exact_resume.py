@@ -12,9 +12,7 @@ from project.runs import checkpoints
 from tests.conftest import Project
 from tests.runs.equal import differing
 
-TINY = (
-    "--data Digits --data.batch_size 256 --run.save_every 1 --run.tensorboard false --run.threads 1 --trainer.log_every_n_steps 2"
-)
+TINY = "--data.batch_size 256 --run.save_every 1 --run.tensorboard false --run.threads 1 --trainer.log_every_n_steps 2"
 MLP = "--model.net MLP --model.net.hidden [16] --model.net.dropout 0.2"
 EMA = '--trainer.callbacks [{"class_path":"EMAWeightAveraging","init_args":{"decay":0.9}}]'
 STOPPING = '--trainer.callbacks [{"class_path":"EarlyStopping","init_args":{"monitor":"val/loss","patience":9}}]'
@@ -37,6 +35,7 @@ SETTINGS = {
     "balanced sampling": "--data.balance true",
     "loader workers": "--data.num_workers 1",
     "drop last": "--data.drop_last true",
+    "two inputs": "--data DigitSums --data.copies 1 --data.augment [Crop] --model.net ImageAndNumbers --model.net.channels [4]",
 }
 
 
