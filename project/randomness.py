@@ -39,8 +39,15 @@ def reseed(*place: object) -> None:
 @contextlib.contextmanager
 def seeded(*place: object) -> Iterator[None]:
     """The global generators seeded for a place, and as they were afterwards."""
+    with unchanged():
+        reseed(*place)
+        yield
+
+
+@contextlib.contextmanager
+def unchanged() -> Iterator[None]:
+    """The global generators of the CPU are afterwards as they were, whatever is drawn."""
     before = torch.get_rng_state(), random.getstate(), np.random.get_state()
-    reseed(*place)
     try:
         yield
     finally:

@@ -13,10 +13,10 @@ from project.cli.machine import check_devices, settle_threads
 from project.cli.parser import ProjectCLI
 from project.cli.settings import Settings, from_yaml
 from project.errors import UserError, clip
-from project.runs import records
 from project.runs.checkpoints import SafeIO, locate, read
 from project.runs.files import csv_line, update_json, write_atomic
 from project.runs.folder import RunFolder
+from project.runs.predictions import Predictions
 from project.runs.progress import bars
 from project.spec import DataSpec
 from project.tasks.base import Task
@@ -48,7 +48,7 @@ def evaluate(request: Request) -> int:
     }
     folder = RunFolder(given) if given.is_dir() else RunFolder(path.parent.parent) if path.parent.name == "checkpoints" else None
     predicts = request.command == "predict"
-    kept = records.Predictions(None if predicts else folder)
+    kept = Predictions(None if predicts else folder)
     bar = bars()
     try:
         trainer = L.Trainer(

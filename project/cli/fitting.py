@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import os
 import shutil
 import sys
@@ -19,6 +18,7 @@ from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 from project.cli.arguments import Request, config_text, merge, refuse_changes
+from project.cli.describe import description
 from project.cli.machine import check_devices, settle_threads
 from project.cli.parser import ProjectCLI
 from project.cli.settings import Settings, from_yaml
@@ -26,9 +26,10 @@ from project.errors import UserError, clip
 from project.runs import records
 from project.runs.checkpoints import BestCheckpoint, SafeIO, locate, read, resumable
 from project.runs.exact import ExactResume
-from project.runs.files import update_json, write_json, write_text
+from project.runs.files import update_json, write_text
 from project.runs.folder import RunFolder
 from project.runs.internals import NullProfiler
+from project.runs.predictions import Predictions
 from project.runs.progress import bars
 from project.tasks.base import Task
 from project.training.weights import describe, table
@@ -93,7 +94,7 @@ def train(request: Request, start: Start) -> int:
         start.folder, start.is_new = claim(tree), True
     trainer = make_trainer(cli, start, tree)
     if start.folder is not None and trainer.is_global_zero:
-        announce(start.folder, tree, start, changes, cli.model)
+        announce(start.folder, cli, request, start, changes)
     began = time.monotonic()
     run_to_the_end(trainer, cli, start)
     if start.folder is not None and trainer.is_global_zero:
@@ -240,7 +241,7 @@ def make_trainer(cli: ProjectCLI, start: Start, tree: dict[str, Any]) -> L.Train
         if tree["run"]["tensorboard"] and wanted is not False:
             step = start.state["global_step"] + 1 if start.state else None
             loggers.append(records.Events(folder, step))
-        callbacks.append(records.Predictions(folder))
+        callbacks.append(Predictions(folder))
         callbacks.append(BestCheckpoint(folder.checkpoints, cli.model.monitor, cli.model.mode))
     callbacks.append(records.Epochs(folder))
     if arguments.get("enable_progress_bar") is not False:
@@ -261,7 +262,7 @@ def make_trainer(cli: ProjectCLI, start: Start, tree: dict[str, Any]) -> L.Train
         raise UserError(f"trainer: {clip(error, 200)}") from error
 
 
-def announce(folder: RunFolder, tree: dict[str, Any], start: Start, changes: list[str], task: Task) -> None:
+def announce(folder: RunFolder, cli: ProjectCLI, request: Request, start: Start, changes: list[str]) -> None:
     """Say where the run is, write its config and description."""
     if start.state:
         print(f"continuing {folder} from step {start.state['global_step']}")
@@ -269,31 +270,14 @@ def announce(folder: RunFolder, tree: dict[str, Any], start: Start, changes: lis
             print(f"  {line}")
         if not folder.metrics.exists() and start.checkpoint:  # a new run from another's checkpoint takes its records along
             origin = RunFolder(start.checkpoint.parent.parent)
-            for source, target in ((origin.metrics, folder.metrics), (origin.epochs, folder.epochs)):
+            for source in (origin.metrics, origin.epochs, origin.description):
                 if source.is_file():
-                    shutil.copyfile(source, target)
+                    shutil.copyfile(source, folder.path / source.name)
     else:
         print(f"run {folder}; if it is stopped, this continues it: python -m project fit --run {folder}")
     sys.stdout.flush()
-    write_text(folder.config, config_text(tree))
-    description = {
-        "command": records.command_line(),
-        "seed": tree["seed_everything"],
-        "state": "running",
-        **records.environment(),
-        "git": records.git_state(Path(__file__).parent),
-        "initialised": first_weights(start, task),
-    }
-    write_json(folder.description, description)
-
-
-def first_weights(start: Start, task: Task) -> dict[str, Any]:
-    """How the first weights were set and what they were like; a run that continues keeps what was written at its start."""
-    if not start.state:
-        return describe(task.net, task.initialised)
-    assert start.checkpoint is not None
-    origin = RunFolder(start.checkpoint.parent.parent).description
-    return json.loads(origin.read_text()).get("initialised", {}) if origin.is_file() else {}
+    write_text(folder.config, config_text(cli.config_tree))
+    update_json(folder.description, description(folder, cli, request, start.state))
 
 
 def report(folder: RunFolder, trainer: L.Trainer, task: Task, seconds: float) -> None:

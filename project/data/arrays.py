@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,8 +11,11 @@ from torch import Tensor
 from torch.utils.data import Dataset, default_collate
 
 from project.data.order import Place
-from project.randomness import reseed
+from project.randomness import reseed, unchanged
 from project.spec import Batch, Inputs, several
+
+HASHED = 64 * 2**20  # bytes of a split's inputs that its digest looks at
+CHUNK = 4096  # rows hashed at a time
 
 
 class Arrays(Dataset[Batch]):
@@ -52,10 +56,26 @@ class Arrays(Dataset[Batch]):
         """One of the inputs of these rows: (B, ...)."""
         return _channels_first(self.stored[number].index_select(0, rows))
 
+    def digest(self) -> str:
+        """A SHA-256 of the samples in their order and their targets; of more than HASHED bytes, of rows evenly spaced."""
+        assert isinstance(self.targets, Tensor)
+        row_bytes = sum(part[:1].nbytes for part in self.stored)
+        step = max(1, -(-len(self.rows) * row_bytes // HASHED))
+        found = hashlib.sha256(f"{len(self)} {self.shapes}".encode())
+        for rows in self.rows[::step].split(CHUNK):
+            for part in self.stored:
+                found.update(part.index_select(0, rows).numpy().data)
+        found.update(self.targets.index_select(0, self.rows).numpy().data)
+        return found.hexdigest()
+
+    def fetch(self, rows: Tensor) -> tuple[Inputs, Tensor]:
+        """Inputs and targets of these rows, as they are held."""
+        assert isinstance(self.targets, Tensor)
+        return self.inputs(rows), self.targets.index_select(0, rows)
+
     def __getitem__(self, place: Place) -> Batch:
         rows = self.rows.index_select(0, place.positions)
-        assert isinstance(self.targets, Tensor)
-        return Batch(self.inputs(rows), self.targets.index_select(0, rows), rows, (place.epoch, place.batch))
+        return Batch(*self.fetch(rows), rows, (place.epoch, place.batch))
 
 
 def _channels_last(part: Tensor) -> Tensor:
@@ -87,11 +107,22 @@ class Items(Dataset[Batch]):
     def take(self, positions: Tensor) -> Items:
         return Items(self.dataset, self.seed, self.rows[positions])
 
+    def digest(self) -> None:
+        """None: reading every item would cost an epoch."""
+
+    def fetch(self, rows: Tensor, epoch: int = 0) -> tuple[Inputs, Tensor]:
+        """Inputs and targets of these rows, as the dataset gives them in an epoch."""
+        with unchanged():
+            return self._read(rows, epoch)
+
+    def _read(self, rows: Tensor, epoch: int) -> tuple[Inputs, Tensor]:
+        items = []
+        for row in rows.tolist():
+            reseed(self.seed, "sample", epoch, row)
+            items.append(self.dataset[row])
+        inputs, targets = default_collate(items)  # which makes a list of the inputs where there are several
+        return tuple(inputs) if isinstance(inputs, list) else inputs, targets
+
     def __getitem__(self, place: Place) -> Batch:
         rows = self.rows[place.positions]
-        samples = []
-        for row in rows.tolist():
-            reseed(self.seed, "sample", place.epoch, row)
-            samples.append(self.dataset[row])
-        inputs, targets = default_collate(samples)  # which makes a list of the inputs where there are several
-        return Batch(tuple(inputs) if isinstance(inputs, list) else inputs, targets, rows, (place.epoch, place.batch))
+        return Batch(*self._read(rows, place.epoch), rows, (place.epoch, place.batch))

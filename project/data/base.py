@@ -17,7 +17,7 @@ from project.data.arrays import Arrays, Items
 from project.data.order import Order
 from project.errors import UserError, clip
 from project.randomness import generator, run_seed
-from project.spec import Batch, DataSpec, several
+from project.spec import Batch, DataSpec, Inputs, several
 
 NEEDS = {"fit": ("train", "val"), "validate": ("val",), "test": ("test",), "predict": ("test",)}
 
@@ -180,6 +180,16 @@ class DataModule(L.LightningDataModule, ABC):
         if source != "train" or not missing:
             return whole
         return whole.take(held_out(whole, {name: self.shares[name] for name in missing}, self.split_seed)[split])
+
+    # ------------------------------------------------------------------ looking at it
+
+    def summary(self) -> dict[str, Any]:
+        """Of each split that is loaded, how many samples it has and a digest of them (None where they are not in memory)."""
+        return {split: {"samples": len(part), "digest": part.digest()} for split, part in self._parts.items()}
+
+    def fetch(self, split: str, ids: Tensor) -> tuple[Inputs, Tensor]:
+        """Inputs and targets of a loaded split by their ids (N,), before preparation: (N, ...), images uint8."""
+        return self._parts[split].fetch(ids)
 
     # ------------------------------------------------------------------ loaders
 

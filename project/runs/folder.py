@@ -30,6 +30,9 @@ class RunFolder:
     def predictions(self, split: str) -> Path:
         return self.path / f"predictions-{split}.npz"
 
+    def samples(self, split: str) -> Path:
+        return self.path / ("samples.npz" if split == "val" else f"samples-{split}.npz")
+
     @classmethod
     def claim(cls, root: Path, name: str) -> RunFolder:
         """The next free number under `root/name`; simultaneous starts get different ones."""

@@ -1,30 +1,22 @@
-"""What a run writes down: metrics.csv, epochs.csv, predictions, results.json, run.json."""
+"""The figures of a run, row by row: metrics.csv and epochs.csv."""
 
 from __future__ import annotations
 
 import csv
 import os
-import platform
-import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import IO, Any
 
 import lightning.pytorch as L
-import numpy as np
-import torch
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import Logger, TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_only
-from torch import Tensor
 
 from project.errors import UserError
 from project.runs.files import csv_line, write_atomic
 from project.runs.folder import RunFolder
 from project.runs.progress import say
-
-PREDICTIONS = 100_000  # rows kept of a split
 
 
 class CSVRows:
@@ -112,24 +104,32 @@ class MetricsFile(Logger):
 
 
 class Epochs(Callback):
-    """A line on the screen for each epoch and a row in epochs.csv, the one file that a clock has a part in."""
+    """A line on the screen for each epoch and a row in epochs.csv, the one file that a clock has a part in.
+
+    Durations go on where a run is continued, without the time between. Samples per second are those of training,
+    without validations.
+    """
 
     def __init__(self, folder: RunFolder | None) -> None:
         self.rows = CSVRows(folder.epochs, ["epoch", "step"]) if folder else None
         self.restored: dict[str, Any] | None = None
-        self.seconds_before = 0.0
+        self.run, self.epoch, self.validation = Watch(), Watch(), Watch()
+        self.first_step = 0
 
     def state_dict(self) -> dict[str, Any]:
         mark = self.rows.mark() if self.rows is not None and self.rows.file else None
-        return {"mark": mark, "seconds": time.monotonic() - self.run_start}
+        watches = {name: getattr(self, name).seconds for name in ("run", "epoch", "validation")}
+        return {"mark": mark, "first_step": self.first_step, **watches}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self.restored, self.seconds_before = state_dict["mark"], state_dict["seconds"]
+        self.restored, self.first_step = state_dict["mark"], state_dict["first_step"]
+        for name in ("run", "epoch", "validation"):
+            getattr(self, name).before = state_dict[name]
 
     def on_fit_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         if trainer.is_global_zero and self.rows is not None:
             self.rows.begin(self.restored)
-        self.run_start = time.monotonic() - self.seconds_before
+        self.run.start()
 
     def teardown(self, trainer: L.Trainer, module: L.LightningModule, stage: str) -> None:
         if self.rows is not None:
@@ -138,28 +138,55 @@ class Epochs(Callback):
     def on_exception(self, trainer: L.Trainer, module: L.LightningModule, exception: BaseException) -> None:
         self.teardown(trainer, module, "fit")
 
-    def on_train_epoch_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
-        self.epoch_start, self.first_step = time.monotonic(), trainer.global_step
-
     def on_train_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
-        self.on_train_epoch_start(trainer, module)  # an epoch that is resumed in its middle has no start of its own
+        self.epoch.start()  # an epoch that is continued in its middle has no start of its own
+
+    def on_train_epoch_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+        self.first_step = trainer.global_step
+        self.epoch.start(0.0)
+        self.validation = Watch()
+
+    def on_validation_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+        self.validation.start()
+
+    def on_validation_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+        self.validation.stop()
 
     def on_train_epoch_end(self, trainer: Any, module: Any) -> None:
         values = {name: float(value) for name, value in (trainer.callback_metrics | module.train_figures()).items()}
         if not trainer.is_global_zero:
             return
-        now = time.monotonic()
-        seconds = max(now - self.epoch_start, 1e-9)
+        seconds = self.epoch.seconds
         batches = (trainer.global_step - self.first_step) * trainer.accumulate_grad_batches
-        speed = batches * getattr(trainer.datamodule, "batch_size", 0) * trainer.world_size / seconds
+        samples = batches * getattr(trainer.datamodule, "batch_size", 0) * trainer.world_size
+        speed = samples / max(seconds - self.validation.seconds, 1e-9)
         names = sorted(values, key=lambda name: (not name.startswith("train"), name))
         if self.rows is not None:
             row = {"epoch": trainer.current_epoch, "step": trainer.global_step} | {n: round(values[n], 6) for n in names}
-            timing = {"epoch_seconds": round(seconds, 3), "run_seconds": round(now - self.run_start, 3)}
+            timing = {"epoch_seconds": round(seconds, 3), "run_seconds": round(self.run.seconds, 3)}
             self.rows.append(row | module.rates() | timing | {"samples_per_second": round(speed, 1)})
         last = f"/{trainer.max_epochs}" if (trainer.max_epochs or -1) > 0 else ""
         figures = "  ".join(f"{name} {values[name]:.4f}" for name in names)
         say(f"epoch {trainer.current_epoch + 1}{last}  {figures}  {speed:,.0f}/s  {seconds:.1f} s")
+
+
+class Watch:
+    """A stop watch that can go on from what an earlier process has counted."""
+
+    def __init__(self) -> None:
+        self.before = 0.0
+        self.began: float | None = None
+
+    def start(self, before: float | None = None) -> None:
+        self.before = self.before if before is None else before
+        self.began = time.monotonic()
+
+    def stop(self) -> None:
+        self.before, self.began = self.seconds, None
+
+    @property
+    def seconds(self) -> float:
+        return self.before + (0.0 if self.began is None else time.monotonic() - self.began)
 
 
 class Events(TensorBoardLogger):
@@ -170,106 +197,3 @@ class Events(TensorBoardLogger):
 
     def save(self) -> None:
         """No hparams.yaml: the config is in config.yaml."""
-
-
-class Predictions(Callback):
-    """What the last validation, a test or `predict` said of each sample: ids, targets and predictions of all processes.
-
-    Args:
-        folder: Where predictions-<split>.npz goes, bounded; None keeps everything in memory for the caller.
-    """
-
-    def __init__(self, folder: RunFolder | None) -> None:
-        self.folder = folder
-        self.most = PREDICTIONS if folder else sys.maxsize
-        self.kept: list[tuple[Tensor, Tensor, Tensor]] = []
-        self.count = 0
-
-    def columns(self) -> tuple[Tensor, Tensor, Tensor]:
-        """ids (N,), targets and predictions (N, ...), sorted by id; a collective call when there are several processes."""
-        parts = self.kept
-        if torch.distributed.is_available() and torch.distributed.is_initialized():
-            gathered: list[Any] = [None] * torch.distributed.get_world_size()
-            torch.distributed.all_gather_object(gathered, parts)
-            parts = [part for share in gathered for part in share]
-        ids, targets, predictions = (torch.cat(column) for column in zip(*parts, strict=True))
-        order = torch.argsort(ids, stable=True)
-        return ids[order], targets[order], predictions[order]
-
-    def _start(self) -> None:
-        self.kept, self.count = [], 0
-
-    def _keep(self, outputs: Any) -> None:
-        if isinstance(outputs, dict) and "predictions" in outputs and self.count < self.most:
-            ids, targets, predictions = (outputs[key].detach().cpu() for key in ("ids", "targets", "predictions"))
-            self.kept.append((ids, targets, predictions.float()))
-            self.count += len(ids)
-
-    def _write(self, trainer: L.Trainer, split: str) -> None:
-        if self.folder is None or not self.kept:
-            return
-        ids, targets, predictions = (column.numpy() for column in self.columns())
-        if trainer.is_global_zero:
-            write_atomic(
-                self.folder.predictions(split),
-                lambda file: np.savez_compressed(file, id=ids, target=targets, prediction=predictions),
-            )
-
-    def on_validation_epoch_start(self, trainer: L.Trainer, module: Any) -> None:
-        self._start()
-
-    def on_test_epoch_start(self, trainer: L.Trainer, module: Any) -> None:
-        self._start()
-
-    def on_validation_batch_end(self, trainer: L.Trainer, module: Any, outputs: Any, *_: Any) -> None:
-        self._keep(outputs)
-
-    def on_test_batch_end(self, trainer: L.Trainer, module: Any, outputs: Any, *_: Any) -> None:
-        self._keep(outputs)
-
-    def on_predict_batch_end(self, trainer: L.Trainer, module: Any, outputs: Any, *_: Any) -> None:
-        self._keep(outputs)
-
-    def on_train_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
-        self._write(trainer, "val")
-
-    def on_validation_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
-        if trainer.state.fn == "validate":
-            self._write(trainer, "val")
-
-    def on_test_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
-        self._write(trainer, "test")
-
-
-def environment() -> dict[str, Any]:
-    """Where a run happens: versions, threads, the kind of host."""
-    import torchmetrics
-
-    return {
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "lightning": L.__version__,
-        "torchmetrics": torchmetrics.__version__,
-        "threads": torch.get_num_threads(),
-        "cpu_capability": torch.backends.cpu.get_cpu_capability(),
-        "system": f"{platform.system()} {platform.machine()}",
-        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
-    }
-
-
-def git_state(folder: Path) -> dict[str, Any]:
-    """Commit and uncommitted changes of the code; empty outside a repository."""
-
-    def git(*arguments: str) -> str:
-        done = subprocess.run(["git", *arguments], cwd=folder, capture_output=True, text=True, timeout=20)
-        return done.stdout if done.returncode == 0 else ""
-
-    try:
-        commit = git("rev-parse", "HEAD").strip()
-        return {"commit": commit, "diff": git("diff", "HEAD")[:200_000]} if commit else {}
-    except (OSError, subprocess.TimeoutExpired):
-        return {}
-
-
-def command_line() -> str:
-    return " ".join(["python -m project", *sys.argv[1:]])

@@ -100,6 +100,10 @@ class Task(FastHooks, ABC):
         """The shape of the network's answer to one sample, None for any length; further dimensions are not looked at."""
         return (spec.outputs,)
 
+    def errors(self, predictions: Tensor, targets: Tensor) -> Tensor:
+        """How wrong each prediction is, the more the worse: (B, ...) both to (B,) float32; NaN where nothing tells."""
+        return torch.full((len(predictions),), torch.nan)
+
     def readable(self, predictions: Tensor) -> dict[str, list[Any]]:
         """Predictions as columns for people: (B, ...) to name -> B values."""
         return {"prediction": predictions.tolist()}

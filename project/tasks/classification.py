@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torchmetrics import Metric
 from torchmetrics.classification import BinaryAccuracy, MulticlassAccuracy, MultilabelAccuracy
@@ -96,6 +97,15 @@ class Classification(Task):
             if not mixed and read.kinds[0] == "shares":
                 targets = one_hot(targets, self.spec.outputs)
         return self.loss(read.answers(logits), read.targets(targets)), logits, truth
+
+    def errors(self, predictions: Tensor, targets: Tensor) -> Tensor:
+        """The cross-entropy of each sample; of labels, its mean over them."""
+        assert self.spec is not None
+        if self.spec.target == "labels":
+            return F.binary_cross_entropy_with_logits(predictions, targets.float(), reduction="none").mean(1)
+        if self.spec.outputs == 1:
+            return F.binary_cross_entropy_with_logits(predictions, targets.float(), reduction="none")
+        return F.cross_entropy(predictions, targets, reduction="none")
 
     def readable(self, predictions: Tensor) -> dict[str, list[Any]]:
         assert self.spec is not None

@@ -68,6 +68,10 @@ class Regression(Task):
             loss = self.loss(answers, scaled)
         return loss, answers * self.target_std + self.target_mean, targets
 
+    def errors(self, predictions: Tensor, targets: Tensor) -> Tensor:
+        """The absolute error in units of the target's deviation, summed over the targets."""
+        return ((predictions - targets).abs() / self.target_std.to(predictions.device)).sum(1)
+
     def readable(self, predictions: Tensor) -> dict[str, list[Any]]:
         assert self.spec is not None
         return {name: column.tolist() for name, column in zip(self.spec.names, predictions.unbind(1), strict=True)}

@@ -17,6 +17,22 @@ from project.tasks.base import TASK_FOR, NetworkFactory, Task
 from project.training.dice import Dice
 from project.training.losses import losses_for, reading, short_name
 
+IMAGES = 256  # compared at a time, which bounds the memory
+
+
+def dice_of_each(predictions: Tensor, targets: Tensor, classes: int) -> Tensor:
+    """The Dice of each image, as `Overlap` has it of all together: (B, H, W) both to (B,); 1 where nothing is to be found."""
+    known = targets != IGNORED
+    image = torch.arange(len(targets), device=targets.device).reshape(-1, 1, 1).expand_as(targets) * classes
+
+    def count(places: Tensor, among: Tensor) -> Tensor:
+        found = torch.bincount((image + places.long())[among], minlength=len(targets) * classes)
+        return found.reshape(-1, classes)
+
+    both, sizes = count(targets, known & (predictions == targets)), count(predictions, known) + count(targets, known)
+    values = 2 * both / sizes
+    return (values[:, 1] if classes == 2 else values.nanmean(1)).nan_to_num(1.0)
+
 
 class Overlap(Metric):
     """How well masks agree, from the pixels of all images together.
@@ -101,6 +117,12 @@ class Segmentation(Task):
         if logits.shape[1] == 1:
             pixels = pixels.squeeze(1)
         return self.loss(read.answers(pixels), read.targets(targets)), predictions.to(torch.uint8), masks
+
+    def errors(self, predictions: Tensor, targets: Tensor) -> Tensor:
+        """One minus the Dice of each image: of the second class where there are two, else a mean over those that occur."""
+        assert self.spec is not None
+        pairs = zip(predictions.split(IMAGES), targets.split(IMAGES), strict=True)
+        return torch.cat([1 - dice_of_each(answer, truth, len(self.spec.names)) for answer, truth in pairs])
 
     def readable(self, predictions: Tensor) -> dict[str, list[Any]]:
         return {"prediction": self.readable_targets(predictions)}

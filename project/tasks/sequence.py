@@ -147,6 +147,10 @@ class Sequence(Task):
         )
         return loss, decode(answers, self.blank), targets
 
+    def errors(self, predictions: Tensor, targets: Tensor) -> Tensor:
+        """Characters to insert, delete or replace, over the length of the truth."""
+        return edit_distances(targets, predictions.long()) / (targets != NOTHING).sum(1).clamp_min(1)
+
     def readable(self, predictions: Tensor) -> dict[str, list[Any]]:
         return {"prediction": self.readable_targets(predictions)}
 

@@ -1,0 +1,52 @@
+"""run.json: what a run is made of, and with what command."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from project.cli.arguments import Request
+from project.cli.parser import ProjectCLI
+from project.cli.settings import ConfigLoader
+from project.runs.description import command_line, environment, git_state
+from project.runs.folder import RunFolder
+from project.training.weights import describe
+
+
+def description(folder: RunFolder, cli: ProjectCLI, request: Request, state: dict[str, Any] | None) -> dict[str, Any]:
+    """What run.json says of a run that begins; of one that continues from a checkpoint's `state`, only what is new."""
+    now = {"state": "running", **environment(), "git": git_state(Path(__file__).parent)}
+    if state is not None and folder.description.is_file():
+        known = json.loads(folder.description.read_text())
+        continued = {"step": state["global_step"], "command": command_line()}
+        return now | {"continued": continued, "overrides": known.get("overrides", {}) | overrides(request)}
+    task, data = cli.model, cli.datamodule
+    return {
+        "command": command_line(),
+        "configs": [str(path) for path in request.configs],
+        "overrides": overrides(request),
+        "seed": cli.config_tree["seed_everything"],
+        "task": type(task).__name__,
+        "net": type(task.net).__name__,
+        "spec": data.spec.to_dict(),
+        "monitor": task.monitor,
+        "monitor_mode": task.mode,
+        "data": data.summary(),
+        "initialised": describe(task.net, task.initialised) if state is None else {},
+        **now,
+    }
+
+
+def overrides(request: Request) -> dict[str, Any]:
+    """What the command line set, with its values as YAML reads them; a class is a name."""
+    return {key: value_of(text) for key, text in request.assignments}
+
+
+def value_of(text: str) -> Any:
+    try:
+        return yaml.load(text, Loader=ConfigLoader)
+    except yaml.YAMLError:
+        return text
