@@ -52,7 +52,7 @@ def read_arguments(command: str, arguments: Sequence[str], options: Sequence[str
             raise UserError(f"{word!r}: expected --KEY VALUE; a config file is given as --config FILE")
         if word in SWITCHES:
             if word != "--print_config" and word not in options:
-                raise UserError(f"{word} does not belong to {command}; it takes {', '.join(options)}")
+                raise UserError(f"{word} does not belong to {command}; it takes {', '.join(options) or '--config'}")
             setattr(request, SWITCHES[word], True)
             continue
         key, equals, value = word.partition("=")
@@ -64,7 +64,7 @@ def read_arguments(command: str, arguments: Sequence[str], options: Sequence[str
             request.configs.append(Path(value))
         elif key in OPTIONS:
             if key not in options:
-                raise UserError(f"{key} does not belong to {command}; it takes {', '.join(options)}")
+                raise UserError(f"{key} does not belong to {command}; it takes {', '.join(options) or '--config'}")
             if request.options.setdefault(key, value) != value:
                 raise UserError(f"{key} is given twice: {request.options[key]!r} and {value!r}")
         else:

@@ -5,5 +5,6 @@ COMMANDS = {
     "validate": ("project.commands.evaluate", "figures of a checkpoint on the validation split"),
     "test": ("project.commands.evaluate", "figures of a checkpoint on the test split"),
     "predict": ("project.commands.evaluate", "predictions of a checkpoint as a CSV"),
+    "stats": ("project.commands.stats", "what the inputs are normalised by: means and deviations"),
     "list": ("project.commands.list", "the names that can be used: networks, data, losses, ..."),
 }

@@ -101,6 +101,10 @@ class DataModule(L.LightningDataModule, ABC):
             part.targets = self.class_numbers(part.targets)
         return part
 
+    def statistics(self, fitted: dict[str, Any]) -> dict[str, tuple[float, float]]:
+        """Mean and deviation by channel or column, as the inputs are normalised by them; nothing where they are not."""
+        return {}
+
     # ------------------------------------------------------------------ description
 
     @property
@@ -169,6 +173,13 @@ class DataModule(L.LightningDataModule, ABC):
         """The split as `load` gives it, or its held-out share of "train"."""
         missing = [name for name in ("val", "test") if name not in self.splits]
         source = split if split in self.splits else "train"
+        whole = self.published(source)
+        if source != "train" or not missing:
+            return whole
+        return whole.take(held_out(whole, {name: self.shares[name] for name in missing}, self.split_seed)[split])
+
+    def published(self, source: str) -> Arrays | Items:
+        """A split as `load` gives it, whole, before any share of it is held out."""
         if source not in self._whole:
             loaded = self.load(source)
             if isinstance(loaded, IterableDataset):
@@ -176,10 +187,7 @@ class DataModule(L.LightningDataModule, ABC):
                     f"{type(self).__name__} is iterable data, which has no order to resume; give it __getitem__ and __len__"
                 )
             self._whole[source] = loaded if isinstance(loaded, Arrays) else Items(loaded, run_seed())
-        whole = self._whole[source]
-        if source != "train" or not missing:
-            return whole
-        return whole.take(held_out(whole, {name: self.shares[name] for name in missing}, self.split_seed)[split])
+        return self._whole[source]
 
     # ------------------------------------------------------------------ looking at it
 

@@ -16,9 +16,10 @@ from project.data.augment import Mixing, augmented
 from project.data.base import DataModule
 from project.errors import UserError
 from project.randomness import generator, run_seed
-from project.spec import Batch, several
+from project.spec import Batch, DataSpec, several
 
 CHUNK = 4096  # images converted at a time, which bounds the memory
+COLOURS = {1: ["grey"], 3: ["red", "green", "blue"]}
 SAMPLED = 512  # images from which a dataset's mean and deviation are estimated, where each has to be decoded
 
 
@@ -75,6 +76,15 @@ class ImageData(DataModule):
         mean, std = statistics(train)
         beside = [column_statistics(train, number) for number in range(1, len(train.shapes))]
         return {**super().fit(train), "mean": mean, "std": std, "beside": beside}
+
+    def statistics(self, fitted: dict[str, Any]) -> dict[str, tuple[float, float]]:
+        spec = DataSpec.from_dict(fitted["spec"])
+        colours = COLOURS.get(len(fitted["mean"]), [f"channel {i}" for i in range(len(fitted["mean"]))])
+        found = dict(zip(colours, zip(fitted["mean"], fitted["std"], strict=True), strict=True))
+        for how in fitted["beside"]:
+            names = spec.columns or [f"number {i}" for i in range(len(how["mean"]))]
+            found |= dict(zip(names, zip(how["mean"], how["std"], strict=True), strict=True))
+        return found
 
     def setup(self, stage: str) -> None:
         super().setup(stage)

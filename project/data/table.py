@@ -170,6 +170,9 @@ class CSVTable(DataModule):
         fitted = {"target": train.target, "numbers": numbers, "categories": categories}
         return {"spec": self._spec(train, fitted).to_dict(), **fitted}
 
+    def statistics(self, fitted: dict[str, Any]) -> dict[str, tuple[float, float]]:
+        return {name: (how["mean"], how["std"]) for name, how in fitted["numbers"].items()}
+
     def _spec(self, train: Table, fitted: dict[str, Any]) -> DataSpec:
         numbers, categories = fitted["numbers"], fitted["categories"]
         indicators = [f"{name} is missing" for name, how in numbers.items() if how["indicator"]]

@@ -41,6 +41,8 @@ MISTAKES = {
     "fit --trainer.max_epochs 1 --trainer.max_epochs 2": "--trainer.max_epochs is given twice: '1' and '2'",
     "fit --output p.csv": "--output does not belong to fit",
     "test": "test needs --ckpt_path",
+    "stats --data MNIS": "--data: unknown dataset 'MNIS'; did you mean MNIST?",
+    "stats --output p.csv": "--output does not belong to stats",
     # files
     "fit --config missing.yaml": "--config missing.yaml: No such file",
     "fit --config god.yaml": "did you mean good.yaml",
