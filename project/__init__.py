@@ -6,14 +6,15 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from project.cli.evaluation import load as load
+    from project.cli.evaluation import load_optimizer as load_optimizer
 
 __version__ = "0.1.0"
 
 
 def __getattr__(name: str) -> Any:
-    """`project.load`, imported when first asked for, so that `import project` stays free of torch."""
-    if name == "load":
-        from project.cli.evaluation import load
+    """`project.load` and `load_optimizer`, imported when first asked for, so that `import project` stays free of torch."""
+    if name in ("load", "load_optimizer"):
+        from project.cli import evaluation
 
-        return load
+        return getattr(evaluation, name)
     raise AttributeError(f"module 'project' has no attribute {name!r}")

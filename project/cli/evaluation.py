@@ -13,7 +13,7 @@ from project.cli.machine import check_devices, settle_threads
 from project.cli.parser import ProjectCLI
 from project.cli.settings import Settings, from_yaml
 from project.errors import UserError, clip
-from project.runs.checkpoints import SafeIO, locate, read
+from project.runs.checkpoints import SafeIO, locate, read, resumable
 from project.runs.files import csv_line, update_json, write_atomic
 from project.runs.folder import RunFolder
 from project.runs.predictions import Predictions
@@ -114,3 +114,21 @@ def load(path: str | Path) -> Task:
     cli.build()
     restore_task(cli.model, state, file)
     return cli.model.eval()
+
+
+def load_optimizer(path: str | Path, task: Task) -> torch.optim.Optimizer:
+    """The optimizer of a run over the parameters of `task`, with the state of a step-*.ckpt file, or of a folder's newest.
+
+    Its `state_dict()` can be saved alone, and loaded into an optimizer over the same groups of parameters.
+
+    Raises:
+        UserError: there is no such checkpoint, or it holds weights only.
+    """
+    where = Path(path)
+    newest = next((file for file, _ in resumable(RunFolder(where))), None) if where.is_dir() else None
+    state = read(newest or locate(where))
+    if "optimizer_states" not in state:
+        raise UserError(f"{path}: it holds no optimizer; the step-*.ckpt files of a run do")
+    optimizer = task.build_optimizer()
+    optimizer.load_state_dict(state["optimizer_states"][0])
+    return optimizer

@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from project.errors import UserError
 from project.networks.base import Network
 from project.spec import DataSpec
 
@@ -24,20 +25,27 @@ class Columns(nn.Module):
     Args:
         spec: The table's description.
         embed_above: Categories with more codes than this get a learnt embedding instead of one-hot.
+        sparse: Let an embedding's gradient hold only the rows that a batch has met.
+
+    Raises:
+        UserError: `sparse`, and no column is embedded.
     """
 
-    def __init__(self, spec: DataSpec, embed_above: int = 16) -> None:
+    def __init__(self, spec: DataSpec, embed_above: int = 16, sparse: bool = False) -> None:
         super().__init__()
         self.cardinalities = spec.cardinalities
         self.numbers = len(spec.columns) - len(self.cardinalities)
         widths = [_embedding_width(n) if n > embed_above else n for n in self.cardinalities]
         self.embeddings = nn.ModuleDict(
             {
-                str(i): nn.Embedding(n, width)
+                str(i): nn.Embedding(n, width, sparse=sparse)
                 for i, (n, width) in enumerate(zip(self.cardinalities, widths, strict=True))
                 if n > embed_above
             }
         )
+        if sparse and not self.embeddings:
+            most = max(self.cardinalities)
+            raise UserError(f"--model.net.sparse: no column is embedded; --model.net.embed_above {most - 1} embeds the largest")
         self.width = self.numbers + sum(widths)
 
     def forward(self, columns: Tensor) -> Tensor:
@@ -66,6 +74,7 @@ class MLP(Network):
         dropout: Share of the hidden units dropped in training.
         batch_norm: Normalise each hidden layer over the batch.
         embed_above: Of tables: categories with more codes than this are embedded, the others one-hot.
+        sparse: Of tables: the embeddings have sparse gradients, as SparseAdam wants them.
     """
 
     def __init__(
@@ -76,9 +85,12 @@ class MLP(Network):
         dropout: float = 0.0,
         batch_norm: bool = False,
         embed_above: int = 16,
+        sparse: bool = False,
     ) -> None:
         super().__init__(spec)
-        self.inputs: nn.Module = Columns(spec, embed_above) if spec.cardinalities else Flat()
+        if sparse and not spec.cardinalities:
+            raise UserError("--model.net.sparse: the data has no categorical columns, so there is nothing to embed")
+        self.inputs: nn.Module = Columns(spec, embed_above, sparse) if spec.cardinalities else Flat()
         width = self.inputs.width if isinstance(self.inputs, Columns) else sum(map(math.prod, spec.inputs))
         layers: list[nn.Module] = []
         for size in hidden:

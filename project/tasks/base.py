@@ -20,7 +20,7 @@ from project.runs.internals import FastHooks
 from project.spec import Batch, DataSpec, Inputs, several
 from project.tasks.tally import Tally
 from project.training.initialisation import InitRule, initialise
-from project.training.optimizers import GroupRule, OptimizerFactory, build_optimizer
+from project.training.optimizers import GroupRule, OptimizerFactory, build_optimizer, sparse_parameters
 from project.training.schedules import build_schedule, steps_every
 from project.training.weights import take_weights
 
@@ -270,11 +270,16 @@ class Task(FastHooks, ABC):
 
     # ------------------------------------------------------------------ optimizer and schedule
 
+    def build_optimizer(self, fused_allowed: bool = True) -> Optimizer:
+        """The optimizer over the groups of this network's parameters."""
+        return build_optimizer(self.make_optimizer, self.net, self.group_rules, fused_allowed)
+
     def configure_optimizers(self) -> dict[str, Any]:
         trainer: Any = self.trainer
         # Lightning refuses to clip gradients inside a fused optimizer under mixed precision.
-        fused = not (trainer.gradient_clip_val and "mixed" in str(trainer.precision))
-        optimizer = build_optimizer(self.make_optimizer, self.net, self.group_rules, fused)
+        optimizer = self.build_optimizer(not (trainer.gradient_clip_val and "mixed" in str(trainer.precision)))
+        if trainer.gradient_clip_algorithm == "value" and sparse_parameters(self.net):
+            raise UserError("--trainer.gradient_clip_algorithm value: torch cannot do that with sparse gradients; norm it can")
         if self.make_schedule is None:
             return {"optimizer": optimizer}
         schedule = build_schedule(self.make_schedule, optimizer, self.length)

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from project.errors import UserError
+from project.errors import UserError, clip
 from project.training.rules import match
 
 OptimizerFactory = Callable[[Iterable], Optimizer]
@@ -62,6 +62,8 @@ def build_optimizer(
     built = [_build(make, members, fused_allowed) for make, members in groups.items() if members]
     if not built:
         raise UserError("--model.groups: every parameter is frozen, there is nothing to train")
+    if sparse_parameters(net) or any(isinstance(optimizer, torch.optim.SparseAdam) for optimizer in built):
+        _check_gradients(groups, net)
     return built[0] if len(built) == 1 else Combined(built)
 
 
@@ -83,10 +85,44 @@ def _build(factory: Callable[..., Optimizer], groups: list[dict[str, Any]], fuse
     return optimizer
 
 
+def sparse_parameters(net: nn.Module) -> set[Tensor]:
+    """The parameters whose gradients are sparse: those of embeddings that say so."""
+    return {layer.weight for layer in net.modules() if isinstance(layer, (nn.Embedding, nn.EmbeddingBag)) and layer.sparse}
+
+
+def _check_gradients(groups: Mapping[OptimizerFactory, list[dict[str, Any]]], net: nn.Module) -> None:
+    """Try each optimizer on a small gradient of each kind it is going to meet: few take sparse ones, SparseAdam no others.
+
+    Raises:
+        UserError: an optimizer does not take the gradients of its parameters.
+    """
+    sparse, names = sparse_parameters(net), {parameter: name for name, parameter in net.named_parameters()}
+    for factory, group in ((factory, group) for factory, members in groups.items() for group in members):
+        for kind in {parameter in sparse for parameter in group["params"]}:
+            trial = nn.Parameter(torch.zeros(2, 1))
+            trial.grad = torch.ones(2, 1).to_sparse(1) if kind else torch.ones(2, 1)
+            optimizer = factory([group | {"params": [trial]}])
+            try:
+                optimizer.step(lambda: 0.0)
+            except RuntimeError as error:
+                name = next(names[parameter] for parameter in group["params"] if (parameter in sparse) == kind)
+                gradient = f"the {'sparse' if kind else 'dense'} gradient of {name}"
+                raise UserError(
+                    f"--model.optimizer {type(optimizer).__name__}: it does not suit {gradient} ({clip(error, 80)}); "
+                    "--model.groups gives embeddings and the rest an optimizer each"
+                ) from error
+
+
 class Combined(Optimizer):
-    """Several optimizers over different parameters as one: they step together, and one schedule moves all their rates."""
+    """Several optimizers over different parameters as one: they step together, and one schedule moves all their rates.
+
+    Raises:
+        UserError: one of them is LBFGS, which steps by evaluating the loss of the whole network again and again.
+    """
 
     def __init__(self, optimizers: Sequence[Optimizer]) -> None:
+        if any(isinstance(optimizer, torch.optim.LBFGS) for optimizer in optimizers):
+            raise UserError("--model.groups: LBFGS stands beside no other optimizer; it trains everything that is not frozen")
         self.optimizers = list(optimizers)
         super().__init__([group for optimizer in optimizers for group in optimizer.param_groups], {})
 

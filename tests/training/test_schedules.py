@@ -1,4 +1,4 @@
-"""Optimizers are fused where torch can; schedules are as long as the run and step when they should."""
+"""Schedules are as long as the run and step when they should."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from torch import nn
 from torch.optim import lr_scheduler
 
 from project.errors import UserError
-from project.training.optimizers import build_optimizer
 from project.training.schedules import Chain, Cosine, Lambda, build_schedule, rebuild, steps_every
 from tests.conftest import Project
 
@@ -30,24 +29,6 @@ def curve(schedule: lr_scheduler.LRScheduler, steps: int) -> list[float]:
         schedule.optimizer.step()
         schedule.step()
     return rates
-
-
-@pytest.mark.parametrize(("factory", "fused"), [(torch.optim.Adam, True), (torch.optim.SGD, True), (torch.optim.RMSprop, None)])
-def test_an_optimizer_is_fused_where_torch_has_the_kernel(factory: type[torch.optim.Optimizer], fused: bool | None) -> None:
-    optimizer = build_optimizer(functools.partial(factory, lr=0.1), nn.Linear(2, 1))
-    assert optimizer.param_groups[0].get("fused") is fused
-    assert not build_optimizer(factory, nn.Linear(2, 1), fused_allowed=False).param_groups[0].get("fused")
-
-
-def test_frozen_parameters_are_left_out() -> None:
-    net = nn.Linear(2, 1)
-    net.bias.requires_grad_(False)
-    assert len(build_optimizer(torch.optim.Adam, net).param_groups[0]["params"]) == 1
-
-
-def test_an_optimizer_that_refuses_its_arguments_is_named() -> None:
-    with pytest.raises(UserError, match=r"--model\.optimizer: Invalid learning rate"):
-        build_optimizer(functools.partial(torch.optim.Adam, lr=-1), nn.Linear(2, 1))
 
 
 def test_cosine_warms_up_and_comes_down_to_its_last_rate() -> None:
@@ -163,32 +144,3 @@ def test_every_schedule_trains_from_the_command_line(words: str, project: Projec
     words = "--config chain.yaml" if "Chain" in words else words
     code, _, err = project("fit --data.size 12 --run.threads 1 --run run --run.tensorboard false --trainer.max_epochs 2", words)
     assert code == 0, err
-
-
-ADAPTIVE = "Adam AdamW NAdam RAdam Adamax RMSprop Adagrad Adadelta ASGD Adafactor Rprop SGD LBFGS".split()
-
-
-@pytest.mark.parametrize("name", ADAPTIVE)
-def test_every_optimizer_lowers_the_loss_from_the_command_line(name: str, project: Project, tmp_path: Path) -> None:
-    rate = {"Adadelta": 1.0, "ASGD": 0.1, "SGD": 0.1, "Adafactor": 0.05, "LBFGS": 0.1, "Adagrad": 0.01}.get(name, 0.003)
-    size = 1400 if name in ("LBFGS", "Rprop") else 64
-    code, _, err = project(
-        f"fit --data.size 12 --data.batch_size {size} --run.threads 1 --run run --run.tensorboard false --trainer.max_epochs 4 "
-        f"--model.net MLP --model.net.hidden [32] --model.optimizer {name} --model.optimizer.lr {rate}"
-    )
-    assert code == 0, err
-    with open(tmp_path / "run/epochs.csv", newline="") as file:
-        losses = [float(row["train/loss"]) for row in csv.DictReader(file)]
-    assert losses[-1] < 0.9 * losses[0]
-
-
-def test_muon_takes_the_matrices_and_another_optimizer_the_rest(project: Project, tmp_path: Path) -> None:
-    (tmp_path / "muon.yaml").write_text(
-        "model: {init_args: {net: {class_path: MLP, init_args: {hidden: [32]}}, optimizer: AdamW, "
-        "groups: [{match: Linear.weight, optimizer: {class_path: Muon, init_args: {lr: 0.02}}}]}}\n"
-    )
-    code, _, err = project("fit --config muon.yaml --data.size 12 --run.threads 1 --run run --trainer.max_epochs 4")
-    assert code == 0, err
-    with open(tmp_path / "run/epochs.csv", newline="") as file:
-        losses = [float(row["train/loss"]) for row in csv.DictReader(file)]
-    assert losses[-1] < 0.5 * losses[0]
