@@ -197,10 +197,9 @@ class Run:
         arrays = self._arrays(path, ("id", "target", "prediction"))
         return Answers(arrays["id"], arrays["target"], arrays["prediction"])
 
-    @functools.cached_property
-    def samples(self) -> Columns | None:
-        """samples.npz: id, input, target, prediction, error, worst of the first and the worst; None in older runs."""
-        path = self.path / "samples.npz"
+    def samples(self, split: str) -> Columns | None:
+        """Some samples of a split: id, input, target, prediction, error, worst; None in older runs."""
+        path = self.path / ("samples.npz" if split == "val" else f"samples-{split}.npz")
         if not path.is_file():
             return None
         return self._arrays(path, ("id", "input", "target", "prediction", "error", "worst"))

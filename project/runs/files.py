@@ -56,8 +56,13 @@ def update_json(path: Path, values: dict[str, Any]) -> None:
 
 
 def plain(value: Any) -> Any:
-    """Text that a spreadsheet would run as a formula gets a leading apostrophe; numbers stay numbers."""
-    return "'" + value if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r") else value
+    """Text that a spreadsheet would run as a formula gets a leading apostrophe; numbers stay numbers, read from text too."""
+    if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r"):
+        try:
+            float(value)
+        except ValueError:
+            return "'" + value
+    return value
 
 
 def csv_line(row: list[Any]) -> bytes:

@@ -16,6 +16,7 @@ from project.errors import UserError
 from project.runs.checkpoints import fault
 from project.runs.files import csv_line, write_atomic
 from project.runs.folder import RunFolder
+from project.runs.records import CSVRows
 from tests.conftest import Project
 
 TINY = "--data.size 12 --data.batch_size 128 --run.threads 1 --trainer.max_epochs 2 --trainer.log_every_n_steps 3"
@@ -158,3 +159,12 @@ def test_a_write_that_fails_leaves_the_old_file(tmp_path: Path) -> None:
 
 def test_a_csv_cell_never_becomes_a_formula() -> None:
     assert csv_line(["=1+1", "-x", "fine", -2.5]) == b"'=1+1,'-x,fine,-2.5\n"
+
+
+def test_a_negative_number_stays_one_when_a_column_is_new(tmp_path: Path) -> None:
+    rows = CSVRows(tmp_path / "rows.csv", ["step"])
+    rows.begin(None)
+    rows.append({"step": 1, "a": -0.5})
+    rows.append({"step": 2, "b": 1.0})
+    rows.close()
+    assert rows.path.read_text() == "step,a,b\n1,-0.5,\n2,,1.0\n"

@@ -1,0 +1,250 @@
+"""What a page says of any run: what was asked for, the data, the network, how training went, and from what it was made."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import yaml
+
+from project.cli.arguments import leaves_with_class
+from project.reports import plots
+from project.reports.answers import answer_parts
+from project.reports.parts import Code, Drawing, Facts, Part, Picture, Pictures, Section, Table
+from project.reports.pictures import beside, data_uri, overlay, pixels
+from project.reports.run import Run
+
+SPLITS = {"val": "validation", "test": "test", "train": "training"}
+MOST_PICTURES = 32
+MOST_CLASSES = 60
+WORDS = 60  # characters of a value in a table
+
+
+def all_sections(run: Run) -> Iterator[Section]:
+    """The sections of a run's page, in their order."""
+    for title, make in SECTIONS.items():
+        if parts := list(make(run)):
+            yield Section(title, parts)
+    for split in run.splits():
+        if parts := answer_parts(run, split):
+            yield Section(f"Answers on the {SPLITS[split]} split", parts)
+    yield Section("What it was made from", list(origin(run)))
+
+
+def summary(run: Run) -> dict[str, Any]:
+    """What stands at the top: names and values."""
+    facts: dict[str, Any] = {
+        "state": run.state,
+        "data": run.settings.get("data"),
+        "network": run.settings.get("model.net"),
+        "task": run.task,
+        "seed": run.seed,
+        "parameters": run.results.get("parameters"),
+        "steps": run.results.get("steps"),
+        "epochs": run.results.get("epochs"),
+        "seconds": run.results.get("seconds"),
+    }
+    return {name: value for name, value in facts.items() if value not in (None, "")}
+
+
+def headline(run: Run) -> dict[str, float]:
+    """The figures of validation and test, the monitored one first."""
+    figures = {name: run.figure(name) for name in run.figures if name.startswith(("val/", "test/"))}
+    order = sorted(figures, key=lambda name: (name != run.monitor, not name.startswith("val/"), name))
+    return {name: value for name in order if (value := figures[name]) is not None}
+
+
+# ---------------------------------------------------------------------- what was asked for
+
+
+def settings(run: Run) -> Iterator[Part]:
+    """The config, and what of it was given on the command line."""
+    files = run.description.get("configs")
+    given = run.description.get("overrides")
+    yield Code(str(run.description.get("command", "")), title="Command")
+    if files is not None and given is not None:
+        base = ", ".join(map(str, files)) or "the defaults"
+        rows = [[key, said(value)] for key, value in given.items()]
+        if rows:
+            yield Table(["key", "value"], rows, title="What differs from the base", note=f"The base is {base}.")
+        else:
+            yield Facts({"base": base, "what differs from it": "nothing"})
+    yield Code(yaml.safe_dump(run.config, sort_keys=False, allow_unicode=True), title="The whole config")
+
+
+def said(value: Any) -> str:
+    """A value of a config in one line."""
+    if isinstance(value, dict) and "class_path" in value:
+        return str(value["class_path"])
+    if isinstance(value, list):
+        return "[" + ", ".join(map(said, value)) + "]"
+    return "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def data(run: Run) -> Iterator[Part]:
+    """The description of the data, class counts, and the first samples."""
+    spec = run.spec
+    if spec is None:
+        return
+    splits = run.description.get("data") or {}
+    facts: dict[str, Any] = {"inputs": spec.shape(), "target": spec.target}
+    if spec.columns:
+        facts["columns"] = ", ".join(spec.columns)
+    if spec.scale and len(spec.scale) == len(spec.names):
+        facts |= {
+            f"{name}": f"mean {mean:.5g}, deviation {std:.5g}" for name, (mean, std) in zip(spec.names, spec.scale, strict=True)
+        }
+    yield Facts(facts)
+    if splits:
+        rows = [[SPLITS.get(name, name), part.get("samples"), part.get("digest") or ""] for name, part in splits.items()]
+        yield Table(["split", "samples", "SHA-256 of the samples"], rows, title="Splits")
+    if spec.counts and len(spec.counts) == len(spec.names):
+        across = {"mask": "training pixels", "sequence": "times in the training split"}.get(spec.target, "training samples")
+        if len(spec.names) <= MOST_CLASSES:
+            yield Drawing(plots.bars(spec.names, spec.counts, "Classes", across))
+        else:
+            yield Table(
+                ["class", across], sorted(zip(spec.names, spec.counts, strict=True), key=lambda row: row[1]), title="Classes"
+            )
+    samples = run.samples("val")
+    if samples is None or pixels(samples["input"][0]) is None:
+        return
+    pictures = []
+    for i in range(min(MOST_PICTURES, len(samples["input"]))):
+        image = pixels(samples["input"][i])
+        assert image is not None
+        target, lines = samples["target"][i], [f"#{samples['id'][i]}"]
+        if spec.target == "mask":
+            image = beside(image, overlay(image, target))
+        else:
+            lines.append(target_text(spec.target, spec.names, target))
+        pictures.append(Picture(data_uri(image), lines))
+    yield Pictures(pictures, title="Samples of the validation split")
+
+
+def target_text(kind: str, names: tuple[str, ...], target: np.ndarray) -> str:
+    """A target as people write it."""
+    if kind == "class":
+        return names[int(target)]
+    if kind == "labels":
+        return ", ".join(name for name, on in zip(names, target, strict=True) if on > 0.5)
+    if kind == "sequence":
+        return ("" if all(len(name) == 1 for name in names) else " ").join(names[int(i)] for i in target if i >= 0)
+    return ", ".join(f"{float(value):.5g}" for value in np.atleast_1d(target))
+
+
+def network(run: Run) -> Iterator[Part]:
+    """The layers and their parameters."""
+    layers = run.description.get("layers")
+    if isinstance(layers, list) and layers and isinstance(layers[0], dict):
+        head = list(layers[0])
+        rows = [[said(layer.get(name)) for name in head] for layer in layers]
+    elif run.folder.best.is_file():
+        head, rows = ["layer", "tensors", "values"], layers_of(run)
+    else:
+        return
+    options = {
+        name.removeprefix("model.net."): said(value) for name, value in run.settings.items() if name.startswith("model.net.")
+    }
+    if options:
+        yield Facts(options, title=str(run.settings.get("model.net")))
+    yield Table(head, rows, title="Layers", most=200)
+
+
+def layers_of(run: Run) -> list[list[Any]]:
+    """Of each layer in the best checkpoint its tensors with their shapes, and how many values they have."""
+    from project.runs.checkpoints import read
+
+    layers: dict[str, list[tuple[str, Any]]] = {}
+    for name, tensor in read(run.folder.best)["state_dict"].items():
+        if name.startswith("net."):
+            layer, _, part = name.removeprefix("net.").rpartition(".")
+            layers.setdefault(layer, []).append((part, tensor))
+    return [
+        [
+            layer,
+            ", ".join(f"{part} {'x'.join(map(str, t.shape)) or 'one'}" for part, t in parts),
+            sum(t.numel() for _, t in parts),
+        ]
+        for layer, parts in layers.items()
+    ]
+
+
+# ---------------------------------------------------------------------- how it went
+
+
+def training(run: Run) -> Iterator[Part]:
+    """Curves of every figure, of the learning rate, and the time of each epoch."""
+    for name in dict.fromkeys(name.partition("/")[2] for name in run.metrics if name.startswith(("train/", "val/"))):
+        lines = {split: line for split in ("train", "val") if len((line := curve(run, f"{split}/{name}"))[0])}
+        tested = run.figure(f"test/{name}")
+        levels = {"test": tested} if tested is not None else None
+        yield Drawing(plots.curves(lines, name, levels=levels, log="loss" in name))
+    rates = {name: line for name in run.metrics if name.split("/")[0] == "lr" and len((line := curve(run, name))[0])}
+    if rates:
+        yield Drawing(plots.curves(rates, "learning rate"))
+    seconds = run.epochs.get("epoch_seconds")
+    if seconds is not None and len(seconds):
+        yield Drawing(plots.columns(seconds.tolist(), f"Time per epoch, {seconds.sum():.1f} s together", "epoch", "seconds"))
+
+
+def curve(run: Run, name: str) -> tuple[np.ndarray, np.ndarray]:
+    """A column of metrics.csv over the epochs, fractions of them included; of epochs.csv where that has more: (N,) both."""
+    values, of_epochs = run.metrics.get(name, np.zeros(0)), run.epochs.get(name, np.zeros(0))
+    there = ~np.isnan(values)
+    if there.sum() < (~np.isnan(of_epochs)).sum():
+        return run.epochs["epoch"] + 1, of_epochs
+    return epochs_of(run, run.metrics["step"][there]) if len(values) else values, values[there]
+
+
+def epochs_of(run: Run, steps: np.ndarray) -> np.ndarray:
+    """Steps (N,) as epochs that are done, by the epochs that epochs.csv has; within one, evenly."""
+    ends, epochs = run.epochs.get("step"), run.epochs.get("epoch")
+    if ends is None or epochs is None or not len(ends):
+        return steps
+    known_steps, known_epochs = np.concatenate([[0.0], ends]), np.concatenate([[epochs[0]], epochs + 1])
+    length = known_steps[-1] - known_steps[-2]
+    beyond = np.clip(steps - known_steps[-1], 0, None) / max(length, 1)
+    return np.interp(steps, known_steps, known_epochs) + beyond
+
+
+# ---------------------------------------------------------------------- from what
+
+
+def origin(run: Run) -> Iterator[Part]:
+    """Versions, the code with what was changed in it, and anything else the run wrote of itself."""
+    told = run.description
+    git = told.get("git") or {}
+    shown = {
+        "git",
+        "command",
+        "configs",
+        "overrides",
+        "spec",
+        "data",
+        "seed",
+        "state",
+        "task",
+        "net",
+        "monitor",
+        "monitor_mode",
+        "layers",
+    }
+    versions = {
+        key: value
+        for key, value in told.items()
+        if key not in shown and not isinstance(value, (dict, list)) and value is not None
+    }
+    diff = str(git.get("diff") or "")
+    code = {"commit": git.get("commit") or "no git repository", "uncommitted changes": "below" if diff else "none"}
+    yield Facts({**versions, **code, "folder": str(run.path.absolute())})
+    for name, value in told.items():
+        if name not in shown and isinstance(value, (dict, list)) and value:
+            rows = [[".".join(map(str, path)), said(item)] for path, item in leaves_with_class({name: value})]
+            yield Table(["key", "value"], rows, title=name)
+    if diff:
+        yield Code(diff, title="Uncommitted changes")
+
+
+SECTIONS = {"Training": training, "Settings": settings, "Data": data, "Network": network}
