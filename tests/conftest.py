@@ -24,6 +24,14 @@ def empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+@pytest.fixture(autouse=True)
+def no_pages(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A page costs a second, so that only the tests of pages write them."""
+    if "tests/reports" not in request.path.as_posix():
+        for command in ("fit", "evaluate"):
+            monkeypatch.setattr(f"project.commands.{command}.write_page", lambda folder: None)
+
+
 @pytest.fixture(autouse=True, scope="session")
 def one_thread() -> None:
     torch.set_num_threads(1)

@@ -32,6 +32,7 @@ class Request:
     print_config: bool = False
     print_init: bool = False
     debug: bool = False
+    to_report: Path | None = None  # filled in at the end: the folder of a run that has figures a page should show
 
     def path(self, option: str) -> Path | None:
         return Path(self.options[option]) if option in self.options else None
@@ -74,6 +75,32 @@ def read_arguments(command: str, arguments: Sequence[str], options: Sequence[str
                 raise UserError(f"{key}: unknown option; {suggest(key, known, 'options')} (as in --trainer.max_epochs 3)")
             request.assignments.append((key[2:], value))
     return request
+
+
+def read_words(command: str, arguments: Sequence[str], options: Sequence[str]) -> tuple[list[str], dict[str, str]]:
+    """Split the words of a command from its `--option value` pairs.
+
+    Raises:
+        UserError: an option that the command does not have, or one without a value.
+    """
+    words: list[str] = []
+    given: dict[str, str] = {}
+    rest = list(arguments)
+    while rest:
+        word = rest.pop(0)
+        if not word.startswith("--"):
+            words.append(word)
+            continue
+        key, equals, value = word.partition("=")
+        if key not in options:
+            raise UserError(f"{key}: unknown option; {suggest(key, options, f'{command} takes')}")
+        if not equals:
+            if not rest or rest[0].startswith("--"):
+                raise UserError(f"{key} needs a value; write {key} VALUE")
+            value = rest.pop(0)
+        if given.setdefault(key, value) != value:
+            raise UserError(f"{key} is given twice: {given[key]!r} and {value!r}")
+    return words, given
 
 
 def merge(request: Request, base: Layer | None = None) -> Settings:

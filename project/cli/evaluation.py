@@ -74,6 +74,7 @@ def evaluate(request: Request) -> int:
         if folder is not None:
             split = "val" if request.command == "validate" else "test"
             update_json(folder.results, {split: {**figures, "checkpoint": path.name}})
+            request.to_report = folder.path if tree["run"]["report"] else None
     return 0
 
 

@@ -99,6 +99,7 @@ def train(request: Request, start: Start) -> int:
     run_to_the_end(trainer, cli, start)
     if start.folder is not None and trainer.is_global_zero:
         report(start.folder, trainer, cli.model, time.monotonic() - began)
+        request.to_report = start.folder.path if tree["run"]["report"] else None
     return 0
 
 

@@ -42,6 +42,7 @@ class RunOptions:
         tensorboard: Write TensorBoard events into the run folder.
         threads: CPU threads; null means all cores, divided among the processes of this machine.
         compile: Compile the network with torch.compile.
+        report: Write report.html into the run folder at the end.
     """
 
     root: str = "runs"
@@ -49,6 +50,7 @@ class RunOptions:
     tensorboard: bool = True
     threads: PositiveInt | None = None
     compile: bool = False
+    report: bool = True
 
 
 class ProjectCLI(LightningCLI):

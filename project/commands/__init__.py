@@ -6,5 +6,6 @@ COMMANDS = {
     "test": ("project.commands.evaluate", "figures of a checkpoint on the test split"),
     "predict": ("project.commands.evaluate", "predictions of a checkpoint as a CSV"),
     "stats": ("project.commands.stats", "what the inputs are normalised by: means and deviations"),
+    "report": ("project.commands.report", "a page of a run, or a table of many runs"),
     "list": ("project.commands.list", "the names that can be used: networks, data, losses, ..."),
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from project.cli.arguments import read_arguments
+from project.commands.report import write_page
 
 HELP = """usage: python -m project {command} --ckpt_path RUN [--KEY VALUE]...
 
@@ -24,4 +25,6 @@ def main(command: str, arguments: Sequence[str], debug: bool) -> int:
     from project.cli.machine import quiet
 
     with quiet(debug):
-        return evaluate(request)
+        code = evaluate(request)
+        write_page(request.to_report)
+        return code

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from project.cli.arguments import merge, read_arguments
+from project.commands.report import write_page
 
 HELP = """usage: python -m project fit [--config FILE]... [--run FOLDER] [--weights RUN] [--KEY VALUE]...
 
@@ -24,7 +25,7 @@ HELP = """usage: python -m project fit [--config FILE]... [--run FOLDER] [--weig
   --model.optimizer NAME      --model.optimizer.lr 0.001
   --model.schedule NAME       --model.schedule.warmup 0.1
   --trainer.max_epochs 10     --trainer.accelerator auto --trainer.devices auto --trainer.precision bf16-mixed
-  --run.save_every 500        --run.tensorboard true --run.threads 2 --run.compile false
+  --run.save_every 500        --run.tensorboard true --run.threads 2 --run.compile false --run.report true
   --seed_everything 0         --name NAME of the run's folder
 
 `python -m project list` shows every NAME, `python -m project list networks LeNet` the arguments of one."""
@@ -42,4 +43,6 @@ def main(command: str, arguments: Sequence[str], debug: bool) -> int:
     from project.cli.machine import quiet
 
     with quiet(debug):
-        return fit(request)
+        code = fit(request)
+        write_page(request.to_report)
+        return code

@@ -103,7 +103,7 @@ def classes(case: Case) -> Iterator[Part]:
         for i, name in enumerate(names)
         if matrix[i].sum()
     ]
-    rows.sort(key=lambda row: row[-1])
+    rows.sort(key=lambda row: str(row[-1]))
     yield Table(["class", "samples", "precision", "recall", "F1"], rows, title="Each class", note="The weakest first.")
     pairs = confused(matrix)
     if pairs:
@@ -119,7 +119,7 @@ def classes(case: Case) -> Iterator[Part]:
         return [f"#{case.samples['id'][i]} {names[truth[i]]}", f"read as {names[best[i]]} {sure[i]:.0%}"]  # type: ignore[index]
 
     wrong = best != truth
-    mistaken = [i for pair in pairs for i in np.flatnonzero((truth == pair[0]) & (best == pair[1]))]
+    mistaken = [int(i) for pair in pairs for i in np.flatnonzero((truth == pair[0]) & (best == pair[1]))]
     if mistaken:
         yield shown(case, mistaken, lines, wrong, "Examples of the most confused")
     yield shown(case, worst_first(case), lines, wrong, "The worst")
@@ -151,7 +151,7 @@ def labels(case: Case) -> Iterator[Part]:
         for f in (C.multilabel_precision, C.multilabel_recall, C.multilabel_f1_score, C.multilabel_average_precision)
     ]
     rows = [[name, int(targets[:, i].sum()), *(f"{f[i]:.4f}" for f in figures)] for i, name in enumerate(names)]
-    rows.sort(key=lambda row: row[-2])
+    rows.sort(key=lambda row: str(row[-2]))
     head = ["label", "samples", "precision", "recall", "F1", "average precision"]
     yield Table(head, rows, title="Each label", note="The weakest first.")
     flat, truth = chances.flatten(), targets.flatten()
@@ -184,9 +184,9 @@ def numbers(case: Case) -> Iterator[Part]:
         rows.append([name, len(truth), rmse, float(M.mean_absolute_error(answer, truth)), r2, float((answer - truth).mean())])
     yield Table(["target", "samples", "RMSE", "MAE", "R2", "bias"], rows, title="Each target")
     for i, name in enumerate(names[:4]):
-        truth, answer = targets[:, i].numpy(), predictions[:, i].numpy()
-        yield Drawing(plots.predicted_against_true(truth, answer, name))
-        yield Drawing(plots.residuals(truth, answer, name))
+        pair = targets[:, i].numpy(), predictions[:, i].numpy()
+        yield Drawing(plots.predicted_against_true(*pair, name))
+        yield Drawing(plots.residuals(*pair, name))
     if case.samples is not None:
         samples = case.samples
 
@@ -315,10 +315,9 @@ def embedding(case: Case) -> Iterator[Part]:
     matrix = C.multiclass_confusion_matrix(
         torch.from_numpy(nearest).long(), torch.from_numpy(targets[: len(among)]).long(), len(names)
     ).numpy()
-    rows = [
-        [n, int(matrix[i].sum()), f"{matrix[i, i] / matrix[i].sum():.4f}"] for i, n in enumerate(names) if matrix[i].sum()
-    ]
-    rows.sort(key=lambda row: row[-1])
+    sizes = matrix.sum(1)
+    weakest = sorted((matrix[i, i] / sizes[i], i) for i in range(len(names)) if sizes[i])
+    rows = [[names[i], int(sizes[i]), f"{share:.4f}"] for share, i in weakest]
     head = ["class", "samples", "nearest is of the class"]
     yield Table(head, rows, title="Nearest neighbours", note="The weakest first.")
     if pairs := confused(matrix):

@@ -13,10 +13,10 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
-from matplotlib.ticker import NullFormatter
+from matplotlib.ticker import MaxNLocator, NullFormatter
 
 INK, GRID = "#0a0b0c", "#0d0e0f"  # no colour of ours: each stands for one of the page's
-STYLE: dict[str, Any] = {
+STYLE: dict[Any, Any] = {
     **dict.fromkeys(("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color"), INK),
     "grid.color": GRID,
     "figure.facecolor": "none",
@@ -25,7 +25,7 @@ STYLE: dict[str, Any] = {
     "savefig.facecolor": "none",
     "svg.fonttype": "none",
 }
-PLAIN: dict[str, Any] = {  # for every drawing
+PLAIN: dict[Any, Any] = {  # for every drawing
     "font.size": 9,
     "axes.titlesize": 10,
     "axes.titleweight": "bold",
@@ -92,7 +92,7 @@ def curves(
         axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
         axes.yaxis.set_minor_formatter(NullFormatter())
     if across == "epoch":
-        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set(title=title, xlabel=across)
     if len(lines) + len(levels or {}) > 1:
         axes.legend(fontsize=8)
@@ -116,7 +116,7 @@ def columns(values: Sequence[float], title: str, across: str, up: str) -> Figure
     """A vertical bar for each value, numbered from 1."""
     drawing, (axes,) = figure(5.2, 2.4)
     axes.bar(np.arange(1, len(values) + 1), values, color=BLUE, width=0.75 if len(values) > 1 else 0.3)
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.grid(axis="x", visible=False)
     axes.set(title=title, xlabel=across, ylabel=up)
     return drawing
@@ -228,8 +228,8 @@ def histogram(values: np.ndarray, title: str, across: str) -> Figure:
 def scores_against_values(values: np.ndarray, scores: np.ndarray) -> Figure:
     """The score of each sample over its value, and the mean score of each value: (N,) both."""
     drawing, (axes,) = figure(5.2, 3.2)
-    shown = some(values, scores)
-    axes.scatter(*shown, s=8, color=BLUE, alpha=0.4, linewidths=0, rasterized=True)
+    places, heights = some(values, scores)
+    axes.scatter(places, heights, s=8, color=BLUE, alpha=0.4, linewidths=0, rasterized=True)
     distinct = np.unique(values)
     if len(distinct) <= 50:
         means = [scores[values == value].mean() for value in distinct]

@@ -265,6 +265,15 @@ def _are_numbers(row: list[str]) -> bool:
         return False
 
 
+def written(value: Any) -> str:
+    """A value of a config in one line; a class is its name."""
+    if isinstance(value, dict) and "class_path" in value:
+        return str(value["class_path"])
+    if isinstance(value, list):
+        return "[" + ", ".join(map(written, value)) + "]"
+    return "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+
+
 # ---------------------------------------------------------------------- finding
 
 

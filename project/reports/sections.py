@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,7 +14,7 @@ from project.reports import plots
 from project.reports.answers import answer_parts
 from project.reports.parts import Code, Drawing, Facts, Part, Picture, Pictures, Section, Table
 from project.reports.pictures import beside, data_uri, overlay, pixels
-from project.reports.run import Run
+from project.reports.run import Run, written
 
 SPLITS = {"val": "validation", "test": "test", "train": "training"}
 MOST_PICTURES = 32
@@ -65,21 +66,12 @@ def settings(run: Run) -> Iterator[Part]:
     yield Code(str(run.description.get("command", "")), title="Command")
     if files is not None and given is not None:
         base = ", ".join(map(str, files)) or "the defaults"
-        rows = [[key, said(value)] for key, value in given.items()]
+        rows = [[key, written(value)] for key, value in given.items()]
         if rows:
             yield Table(["key", "value"], rows, title="What differs from the base", note=f"The base is {base}.")
         else:
             yield Facts({"base": base, "what differs from it": "nothing"})
     yield Code(yaml.safe_dump(run.config, sort_keys=False, allow_unicode=True), title="The whole config")
-
-
-def said(value: Any) -> str:
-    """A value of a config in one line."""
-    if isinstance(value, dict) and "class_path" in value:
-        return str(value["class_path"])
-    if isinstance(value, list):
-        return "[" + ", ".join(map(said, value)) + "]"
-    return "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def data(run: Run) -> Iterator[Part]:
@@ -135,40 +127,30 @@ def target_text(kind: str, names: tuple[str, ...], target: np.ndarray) -> str:
 
 
 def network(run: Run) -> Iterator[Part]:
-    """The layers and their parameters."""
-    layers = run.description.get("layers")
-    if isinstance(layers, list) and layers and isinstance(layers[0], dict):
-        head = list(layers[0])
-        rows = [[said(layer.get(name)) for name in head] for layer in layers]
-    elif run.folder.best.is_file():
-        head, rows = ["layer", "tensors", "values"], layers_of(run)
-    else:
-        return
+    """The parameters of each layer, their first values, and the rules that set them."""
     options = {
-        name.removeprefix("model.net."): said(value) for name, value in run.settings.items() if name.startswith("model.net.")
+        name.removeprefix("model.net."): written(value) for name, value in run.settings.items() if name.startswith("model.net.")
     }
     if options:
         yield Facts(options, title=str(run.settings.get("model.net")))
-    yield Table(head, rows, title="Layers", most=200)
-
-
-def layers_of(run: Run) -> list[list[Any]]:
-    """Of each layer in the best checkpoint its tensors with their shapes, and how many values they have."""
-    from project.runs.checkpoints import read
-
-    layers: dict[str, list[tuple[str, Any]]] = {}
-    for name, tensor in read(run.folder.best)["state_dict"].items():
-        if name.startswith("net."):
-            layer, _, part = name.removeprefix("net.").rpartition(".")
-            layers.setdefault(layer, []).append((part, tensor))
-    return [
-        [
-            layer,
-            ", ".join(f"{part} {'x'.join(map(str, t.shape)) or 'one'}" for part, t in parts),
-            sum(t.numel() for _, t in parts),
-        ]
-        for layer, parts in layers.items()
-    ]
+    first = run.description.get("initialised") or {}
+    rows = []
+    for name, figures in (first.get("layers") or {}).items():
+        shape = figures.get("shape") or []
+        rows.append(
+            [
+                name,
+                "x".join(map(str, shape)) or "one",
+                math.prod(shape),
+                *(figures.get(key) for key in ("mean", "std", "min", "max")),
+            ]
+        )
+    if rows:
+        head = ["parameter", "shape", "values", "mean", "deviation", "smallest", "largest"]
+        note = f"{sum(row[2] for row in rows):,} values in all; mean to largest are those of the first weights."
+        yield Table(head, rows, title="Layers", note=note, most=200)
+    if rules := first.get("rules"):
+        yield Facts({rule: ", ".join(names) for rule, names in rules.items()}, title="Rules of the first weights")
 
 
 # ---------------------------------------------------------------------- how it went
@@ -229,7 +211,7 @@ def origin(run: Run) -> Iterator[Part]:
         "net",
         "monitor",
         "monitor_mode",
-        "layers",
+        "initialised",
     }
     versions = {
         key: value
@@ -241,7 +223,7 @@ def origin(run: Run) -> Iterator[Part]:
     yield Facts({**versions, **code, "folder": str(run.path.absolute())})
     for name, value in told.items():
         if name not in shown and isinstance(value, (dict, list)) and value:
-            rows = [[".".join(map(str, path)), said(item)] for path, item in leaves_with_class({name: value})]
+            rows = [[".".join(map(str, path)), written(item)] for path, item in leaves_with_class({name: value})]
             yield Table(["key", "value"], rows, title=name)
     if diff:
         yield Code(diff, title="Uncommitted changes")
