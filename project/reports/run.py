@@ -199,7 +199,7 @@ class Run:
 
     def samples(self, split: str) -> Columns | None:
         """Some samples of a split: id, input, target, prediction, error, worst; None in older runs."""
-        path = self.path / ("samples.npz" if split == "val" else f"samples-{split}.npz")
+        path = self.folder.samples(split)
         if not path.is_file():
             return None
         return self._arrays(path, ("id", "input", "target", "prediction", "error", "worst"))
