@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 import os
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from tests.conftest import REPOSITORY
 
@@ -31,11 +33,16 @@ def command(words: str, folder: Path) -> subprocess.CompletedProcess[str]:
 def test_two_processes_train_and_evaluate_like_one(tmp_path: Path) -> None:
     # 1,257 training samples and 180 for validation: neither rank's share is a whole number of batches.
     done = command(
-        f"fit --data.size 12 --data.validation 0.101 --trainer.max_epochs 2 --run.tensorboard false --run run {TWO}", tmp_path
+        "fit --data.size 12 --data.validation 0.101 --trainer.max_epochs 2 --run.tensorboard false --run run "
+        f"--model.schedule Cosine --trainer.log_every_n_steps 1 {TWO}",
+        tmp_path,
     )
     assert done.returncode == 0, done.stderr
     with open(tmp_path / "run/metrics.csv", newline="") as file:
-        assert len(list(csv.DictReader(file))) == 2, "one process writes"
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 20 + 2, "one process writes"
+    rates = [float(row["lr"]) for row in rows if row["lr"]]
+    assert rates == pytest.approx([0.001 * 0.5 * (1 + math.cos(math.pi * step / 20)) for step in range(20)])
     figures, ids = [], []
     for devices in (1, 2):
         done = command(f"validate --ckpt_path run --trainer.accelerator cpu --trainer.devices {devices}", tmp_path)

@@ -81,6 +81,7 @@ class Task(FastHooks, ABC):
         self.latest: dict[str, float] = {}
         self._rows_at = -1
         self._train_figures: dict[str, Tensor] = {}
+        self._rates: list[Any] = []
 
     # ------------------------------------------------------------------ what a task writes
 
@@ -230,12 +231,16 @@ class Task(FastHooks, ABC):
         for logger in self.loggers:
             logger.log_metrics({"epoch": self.current_epoch, **row}, self.global_step)
 
+    def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
+        self._rates = [group["lr"] for group in optimizer.param_groups]
+
     def rates(self) -> dict[str, float]:
-        """The learning rate of each parameter group."""
+        """The learning rate that each parameter group last stepped with; its schedule may have moved on since then."""
         groups = [group for optimizer in self.trainer.optimizers for group in optimizer.param_groups]
+        rates = self._rates or [group["lr"] for group in groups]
         if len(groups) == 1:
-            return {"lr": float(groups[0]["lr"])}
-        return {f"lr/{group.get('name', i)}": float(group["lr"]) for i, group in enumerate(groups)}
+            return {"lr": float(rates[0])}
+        return {f"lr/{group.get('name', i)}": float(rate) for i, (group, rate) in enumerate(zip(groups, rates, strict=True))}
 
     # ------------------------------------------------------------------ evaluation
 

@@ -73,8 +73,21 @@ def test_the_logged_rates_follow_the_optimizer_steps(accumulate: int, project: P
     with open(tmp_path / "run/metrics.csv", newline="") as file:
         rates = [float(row["lr"]) for row in csv.DictReader(file) if row["lr"]]
     steps = 20 // accumulate
-    wanted = [0.001 * 0.5 * (1 + math.cos(math.pi * step / steps)) for step in range(1, steps + 1)]
+    wanted = [0.001 * 0.5 * (1 + math.cos(math.pi * step / steps)) for step in range(steps)]
     assert rates == pytest.approx(wanted)
+
+
+def test_a_factor_of_zero_holds_the_network_still_for_two_epochs(project: Project, tmp_path: Path) -> None:
+    code, _, err = project(
+        "fit --data.size 12 --run.threads 1 --run run --run.tensorboard false --trainer.max_epochs 4 --model.net MLP "
+        "--model.optimizer SGD --model.optimizer.lr 0.1 --model.schedule Lambda --model.schedule.factor epoch//2"
+    )
+    assert code == 0, err
+    with open(tmp_path / "run/epochs.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [float(row["lr"]) for row in rows] == pytest.approx([0, 0, 0.1, 0.1]), "the rate that an epoch was trained with"
+    losses = [float(row["val/loss"]) for row in rows]
+    assert losses[0] == losses[1] and losses[2] < 0.9 * losses[1]
 
 
 @pytest.mark.parametrize(
