@@ -33,13 +33,17 @@ class Request:
     print_init: bool = False
     debug: bool = False
     to_report: Path | None = None  # filled in at the end: the folder of a run that has figures a page should show
+    callbacks: list[Any] = field(default_factory=list)  # what a caller in Python adds to the run: callbacks,
+    description: Tree = field(default_factory=dict)  # and keys of its run.json
 
     def path(self, option: str) -> Path | None:
         return Path(self.options[option]) if option in self.options else None
 
 
-def read_arguments(command: str, arguments: Sequence[str], options: Sequence[str], debug: bool = False) -> Request:
-    """Split `--key value`, `--key=value` and the command's own options.
+def read_arguments(
+    command: str, arguments: Sequence[str], options: Sequence[str], debug: bool = False, groups: Sequence[str] = GROUPS
+) -> Request:
+    """Split `--key value`, `--key=value` and the command's own options; `groups` are the first words of its keys.
 
     Raises:
         UserError: a word without a key, a key without a value, an option of another command.
@@ -70,8 +74,8 @@ def read_arguments(command: str, arguments: Sequence[str], options: Sequence[str
                 raise UserError(f"{key} is given twice: {request.options[key]!r} and {value!r}")
         else:
             top = key[2:].partition(".")[0]
-            if top not in GROUPS:
-                known = {*options, "--config", "--print_config", *(f"--{group}" for group in GROUPS)}
+            if top not in groups:
+                known = {*options, "--config", "--print_config", *(f"--{group}" for group in groups)}
                 raise UserError(f"{key}: unknown option; {suggest(key, known, 'options')} (as in --trainer.max_epochs 3)")
             request.assignments.append((key[2:], value))
     return request
@@ -109,20 +113,25 @@ def merge(request: Request, base: Layer | None = None) -> Settings:
     if base is not None:
         settings.add(base)
     for path in request.configs:
-        try:
-            settings.add(from_yaml(path.read_text(encoding="utf-8"), str(path)))
-        except (OSError, UnicodeDecodeError) as error:
-            near = (
-                suggest(path.name, [entry.name for entry in path.parent.glob("*.yaml")], "there are")
-                if path.parent.is_dir()
-                else ""
-            )
-            reason = error.strerror if isinstance(error, OSError) else "not a text file"
-            raise UserError(f"--config {path}: {reason}; {near}") from None
+        settings.add(from_yaml(read_config(path), str(path)))
     settings.add(from_assignments(request.assignments))
     if request.configs:
         settings.tree.setdefault("name", request.configs[0].stem)
     return settings
+
+
+def read_config(path: Path) -> str:
+    """The text of a config file.
+
+    Raises:
+        UserError: it cannot be read; names the nearest ones beside it.
+    """
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        names = [entry.name for entry in path.parent.glob("*.yaml")] if path.parent.is_dir() else []
+        reason = error.strerror if isinstance(error, OSError) else "not a text file"
+        raise UserError(f"--config {path}: {reason}; {suggest(path.name, names, 'there are') if names else ''}") from None
 
 
 # ---------------------------------------------------------------------- comparing configs

@@ -37,6 +37,7 @@ def description(folder: RunFolder, cli: ProjectCLI, request: Request, state: dic
         "data": data.summary(),
         "initialised": describe(task.net, task.initialised) if state is None else {},
         **now,
+        **request.description,
     }
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
 import shutil
 import sys
 import time
 import traceback
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +27,7 @@ from project.cli.settings import Settings, from_yaml
 from project.errors import UserError, clip
 from project.runs import records
 from project.runs.checkpoints import BestCheckpoint, SafeIO, locate, read, resumable
-from project.runs.exact import ExactResume
+from project.runs.exact import ExactResume, Stop
 from project.runs.files import update_json, write_text
 from project.runs.folder import RunFolder
 from project.runs.internals import NullProfiler
@@ -82,6 +84,8 @@ def train(request: Request, start: Start) -> int:
     if start.state and start.state["config"] != config_text(tree):
         changes = refuse_changes(tree, full_tree(start.config), start.folder or start.checkpoint)
     if start.state and is_finished(start, tree["trainer"]):
+        if start.folder is not None:
+            update_json(start.folder.description, {"state": "finished"})
         print(f"{start.folder} is finished at step {start.state['global_step']}; --trainer.max_epochs prolongs it")
         return 0
     assemble(cli, request, start)
@@ -92,13 +96,14 @@ def train(request: Request, start: Start) -> int:
         start.folder = None
     elif start.folder is None:
         start.folder, start.is_new = claim(tree), True
-    trainer = make_trainer(cli, start, tree)
+    trainer = make_trainer(cli, start, tree, request.callbacks)
     if start.folder is not None and trainer.is_global_zero:
         announce(start.folder, cli, request, start, changes)
     began = time.monotonic()
     run_to_the_end(trainer, cli, start)
     if start.folder is not None and trainer.is_global_zero:
         report(start.folder, trainer, cli.model, time.monotonic() - began)
+        update_json(start.folder.description, {"state": "finished"})
         request.to_report = start.folder.path if tree["run"]["report"] else None
     return 0
 
@@ -133,13 +138,13 @@ def run_to_the_end(trainer: L.Trainer, cli: ProjectCLI, start: Start) -> None:
         if folder is not None:
             os.environ[CHILD] = str(folder)
         trainer.fit(cli.model, datamodule=cli.datamodule, ckpt_path=checkpoint, weights_only=True)
-        state = "finished"
+        state = "running"  # its results are still to be written
     except (MisconfigurationException, ValueError) as error:
         if raised_by_lightning(error):
             raise UserError(f"trainer: {clip(error, 300)}") from error
         raise
-    except SystemExit:
-        state = "interrupted"
+    except SystemExit as stop:
+        state = stop.state if isinstance(stop, Stop) else "interrupted"
         if folder is not None and trainer.is_global_zero:
             print(f"stopped at step {trainer.global_step}; continue: python -m project fit --run {folder}", flush=True)
         raise
@@ -168,13 +173,21 @@ def find_start(request: Request, start: Start) -> None:
         start.folder = RunFolder(run) if is_child() else RunFolder(run).open()
         for path, state in resumable(start.folder):
             start.checkpoint, start.state = path, state
-            if not (state["callbacks"]["ExactResume"]["mid_epoch_end"] and _asks_for_more_steps(request, state)):
+            saved = state["callbacks"]["ExactResume"]
+            if saved["finished"] and not is_reported(start.folder, state["global_step"]):
+                continue  # killed between its last checkpoint and its results: the end is run again
+            if not (saved["mid_epoch_end"] and _asks_for_more_steps(request, state)):
                 return
     if given is not None and start.state is None:
         start.checkpoint = locate(given)
         start.state = read(start.checkpoint)
         if "optimizer_states" not in start.state:
             raise UserError(f"--ckpt_path {given}: it holds weights only; --weights {given} starts a new run with them")
+
+
+def is_reported(folder: RunFolder, step: int) -> bool:
+    """Whether the results of an end at this step are written, which comes last."""
+    return folder.results.is_file() and json.loads(folder.results.read_text()).get("steps") == step
 
 
 def _asks_for_more_steps(request: Request, state: dict[str, Any]) -> bool:
@@ -221,8 +234,8 @@ def claim(tree: dict[str, Any]) -> RunFolder:
     return RunFolder.claim(Path(tree["run"]["root"]), name)
 
 
-def make_trainer(cli: ProjectCLI, start: Start, tree: dict[str, Any]) -> L.Trainer:
-    """The Trainer with the machinery around a user's own callbacks and loggers.
+def make_trainer(cli: ProjectCLI, start: Start, tree: dict[str, Any], further: Sequence[Any] = ()) -> L.Trainer:
+    """The Trainer with the machinery around a user's own callbacks and loggers; `further` callbacks come last.
 
     Raises:
         UserError: Lightning refuses the arguments.
@@ -244,7 +257,7 @@ def make_trainer(cli: ProjectCLI, start: Start, tree: dict[str, Any]) -> L.Train
             loggers.append(records.Events(folder, step))
         callbacks.append(Predictions(folder))
         callbacks.append(BestCheckpoint(folder.checkpoints, cli.model.monitor, cli.model.mode))
-    callbacks.append(records.Epochs(folder))
+    callbacks += [records.Epochs(folder), *further]
     if arguments.get("enable_progress_bar") is not False:
         callbacks += bars()
         arguments["enable_progress_bar"] = any(isinstance(c, ProgressBar) for c in callbacks)

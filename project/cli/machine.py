@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import logging
 import os
+import signal
+import sys
+import threading
 import warnings
 from collections.abc import Iterator
 from typing import Any
@@ -12,6 +16,7 @@ from typing import Any
 import torch
 
 from project.errors import UserError
+from project.runs.signals import STOPPING
 
 # Warnings about what is so on purpose.
 SETTLED = (
@@ -43,13 +48,46 @@ def quiet(debug: bool) -> Iterator[None]:
                 logger.setLevel(level)
 
 
+@contextlib.contextmanager
+def as_found() -> Iterator[None]:
+    """Leave the process as it was: for a run among others in one process, each of which must be like one of its own."""
+    handlers = {number: signal.getsignal(number) for number in STOPPING}
+    variables = dict(os.environ)
+    deterministic, warn_only = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
+    cudnn = torch.backends.cudnn.benchmark, torch.backends.cudnn.deterministic
+    threads, number_type = torch.get_num_threads(), torch.get_default_dtype()
+    precision = torch.get_float32_matmul_precision()
+    try:
+        yield
+    finally:
+        for number, handler in handlers.items():
+            if threading.current_thread() is threading.main_thread():
+                signal.signal(number, handler)
+        os.environ.clear()
+        os.environ.update(variables)
+        torch.use_deterministic_algorithms(deterministic, warn_only=warn_only)
+        torch.backends.cudnn.benchmark, torch.backends.cudnn.deterministic = cudnn
+        torch.set_num_threads(threads)
+        torch.set_default_dtype(number_type)
+        torch.set_float32_matmul_precision(precision)
+        if "torch._dynamo" in sys.modules:
+            torch.compiler.reset()  # a function compiled for many shapes is no longer compiled for a further one
+        gc.collect()  # trainer, task and data refer to each other
+        if torch.cuda.is_initialized():
+            torch.cuda.empty_cache()
+
+
+def available_cores() -> int:
+    """The CPU cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def settle_threads(tree: dict[str, Any]) -> None:
     """CPU threads of this process: as set, or all cores shared by the processes of this machine; kept in the config."""
     if tree["run"]["threads"] is None:
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         devices = str(tree["trainer"].get("devices"))
         processes = int(devices) if devices.isdecimal() else 1
-        tree["run"]["threads"] = max(1, cores // processes)
+        tree["run"]["threads"] = max(1, available_cores() // processes)
     torch.set_num_threads(tree["run"]["threads"])
 
 

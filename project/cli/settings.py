@@ -39,10 +39,24 @@ def from_yaml(text: str, source: str) -> Layer:
     Raises:
         UserError: it is not YAML, a key stands twice, or it is built to be expensive.
     """
+    return from_tree(read_yaml(text, source), source)
+
+
+def from_tree(tree: Tree, source: str) -> Layer:
+    """The settings of a tree as a YAML file holds it."""
 
     def say(path: KeyPath) -> str:
         return f"{source}: {'.'.join(path)}" if path else source
 
+    return Layer(_normal(tree, (), say), say)
+
+
+def read_yaml(text: str, source: str) -> Tree:
+    """A YAML text as a tree, nothing in it looked at but its form.
+
+    Raises:
+        UserError: it is not YAML, a key stands twice, or it is built to be expensive.
+    """
     if len(text) > MAX_FILE_BYTES:
         raise UserError(f"{source}: {len(text):,} bytes are more than a config has")
     try:
@@ -60,19 +74,19 @@ def from_yaml(text: str, source: str) -> Layer:
         tree = {}
     if not isinstance(tree, dict):
         raise UserError(f"{source}: expected keys ({', '.join(GROUPS)}), got {clip(tree)!r}")
-    return Layer(_normal(tree, (), say), say)
+    return tree
 
 
-def from_assignments(assignments: list[tuple[str, str]]) -> Layer:
+def on_the_command_line(path: KeyPath) -> str:
+    return f"--{'.'.join(path)}"
+
+
+def from_assignments(assignments: list[tuple[str, str]], say: Callable[[KeyPath], str] = on_the_command_line) -> Layer:
     """The settings of `--key value` pairs; their order does not matter.
 
     Raises:
         UserError: one key is given twice with different values.
     """
-
-    def say(path: KeyPath) -> str:
-        return f"--{'.'.join(path)}"
-
     tree: Tree = {}
     given: dict[KeyPath, str] = {}
     for key, text in assignments:

@@ -7,5 +7,6 @@ COMMANDS = {
     "predict": ("project.commands.evaluate", "predictions of a checkpoint as a CSV"),
     "stats": ("project.commands.stats", "what the inputs are normalised by: means and deviations"),
     "report": ("project.commands.report", "a page of a run, or a table of many runs"),
+    "sweep": ("project.commands.sweep", "many runs of one config with some of its settings varied"),
     "list": ("project.commands.list", "the names that can be used: networks, data, losses, ..."),
 }

@@ -24,6 +24,14 @@ from project.runs.signals import Signals
 from project.training.schedules import rebuild
 
 
+class Stop(SystemExit):
+    """The end of a run at a save point, before its limits: `state` is the word for it in run.json."""
+
+    def __init__(self, code: int, state: str) -> None:
+        super().__init__(code)
+        self.state = state
+
+
 class ExactResume(Callback):
     """Saves and restores what a run needs to continue exactly. Must be the first callback of the list.
 
@@ -42,6 +50,7 @@ class ExactResume(Callback):
         self.restored: dict[str, Any] | None = None
         self.resumed: internals.ResumedStart | None = None
         self.mid_epoch_end = False
+        self.stop_as: str | None = None  # another callback's wish to stop at the next save point, and the state to stop in
 
     # ------------------------------------------------------------------ saving
 
@@ -51,10 +60,12 @@ class ExactResume(Callback):
             self.resumed = None
         if batch_idx % trainer.accumulate_grad_batches == 0:
             step, stop = trainer.global_step, self._asked_to_stop(trainer, module)
-            if step != self.saved_step and (stop or step % self.every == 0):
+            if step != self.saved_step and (stop or self.stop_as or step % self.every == 0):
                 self._save(trainer, module)
             if stop:
-                raise SystemExit(128 + stop)
+                raise Stop(128 + stop, "interrupted")
+            if self.stop_as:
+                raise Stop(0, self.stop_as)
         reseed(self.seed, "step", trainer.current_epoch, batch_idx, trainer.global_rank)
 
     def on_train_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:

@@ -1,0 +1,97 @@
+"""One trial: a run of `fit` like any other, told apart by its folder, with someone to report to."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import os
+import sys
+import traceback
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import lightning.pytorch as L
+from lightning.pytorch.callbacks import Callback
+
+from project.cli.arguments import Request
+from project.cli.fitting import fit
+from project.cli.machine import as_found, quiet
+from project.errors import UserError
+from project.runs.exact import ExactResume
+from project.runs.folder import RunFolder
+from project.sweeps.order import Order, Outcome, Report
+
+Ask = Callable[[Report], bool]  # takes a report, answers whether the trial is to be given up
+
+
+class Reporter(Callback):
+    """Tells the value of each epoch, and stops the run at its next save point when the answer is to give up."""
+
+    def __init__(self, monitor: str, ask: Ask) -> None:
+        self.monitor, self.ask = monitor, ask
+
+    def on_train_epoch_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+        value = trainer.callback_metrics.get(self.monitor)
+        given_up = self.ask(Report(trainer.current_epoch + 1, None if value is None else float(value), trainer.max_epochs))
+        if given_up:
+            next(c for c in trainer.callbacks if isinstance(c, ExactResume)).stop_as = "pruned"  # type: ignore[attr-defined]
+
+
+def run_trial(order: Order, ask: Ask) -> Outcome:
+    """Train as the order says, in this process and as if in one of its own; whatever happens is told, not raised."""
+    folder = RunFolder(order.folder)
+    request = Request(
+        "fit",
+        configs=[order.base],
+        options={"--run": str(order.folder)},
+        assignments=order.assignments,
+        callbacks=[Reporter(order.monitor, ask)],
+        description={"command": order.command, "sweep": order.description},
+    )
+    state, reason = "complete", ""
+    with output_in(folder.path / "output.txt"), as_found(), quiet(debug=False):
+        try:
+            fit(request)
+        except UserError as error:
+            state, reason = "failed", " ".join(str(error).split())
+        except SystemExit as stop:
+            state = "pruned" if getattr(stop, "state", "") == "pruned" else "interrupted"
+        except KeyboardInterrupt:
+            state = "interrupted"
+        except Exception as error:
+            traceback.print_exc()
+            state, reason = "failed", f"{type(error).__name__}: {' '.join(str(error).split())}"
+    values = column(folder.metrics, order.monitor) or column(folder.epochs, order.monitor)
+    if state == "complete" and not values:
+        state, reason = "failed", f"it never reported {order.monitor}"
+    best = (max if order.direction == "maximize" else min)(values, default=None)
+    epochs, seconds = column(folder.epochs, "epoch"), column(folder.epochs, "run_seconds")
+    return Outcome(state, best, len(epochs), seconds[-1] if seconds else 0.0, reason)
+
+
+def column(path: Path, name: str) -> list[float]:
+    """The finite numbers in a column of a CSV; none where it has no such file or column."""
+    if not path.is_file():
+        return []
+    with path.open(newline="") as file:
+        numbers = [float(row[name]) for row in csv.DictReader(file) if row.get(name)]
+    return [number for number in numbers if abs(number) < float("inf")]
+
+
+@contextlib.contextmanager
+def output_in(path: Path) -> Iterator[None]:
+    """Everything this process prints goes to the end of a file, the words of libraries too."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    with open(path, "a", encoding="utf-8", buffering=1) as file:
+        kept = os.dup(1), os.dup(2)
+        os.dup2(file.fileno(), 1)
+        os.dup2(file.fileno(), 2)
+        try:
+            with contextlib.redirect_stdout(file), contextlib.redirect_stderr(file):
+                yield
+        finally:
+            for number, handle in zip((1, 2), kept, strict=True):
+                os.dup2(handle, number)
+                os.close(handle)
