@@ -9,7 +9,7 @@ from typing import Any, Literal, NamedTuple
 
 from torch import Tensor
 
-Target = Literal["class", "labels", "number", "mask", "sequence"]
+Target = Literal["class", "labels", "number", "count", "mask", "sequence"]
 
 IGNORED = 255  # in a mask, a pixel that has no class: no loss and no metric looks at it
 
@@ -22,8 +22,8 @@ class DataSpec:
 
     inputs: the shape of one sample as the network sees it, one shape for each input; (C, H, W) for images.
     outputs: width of the network's answer. The data proposes it, a task may change it before the network is built.
-    target: "class" (an integer), "labels" (a row of zeros and ones), "number" (one float or several), "mask" (an integer
-        for each pixel) or "sequence" (several integers in their order).
+    target: "class" (an integer), "labels" (a row of zeros and ones), "number" (one float or several), "count" (how many,
+        of one thing or several), "mask" (an integer for each pixel) or "sequence" (several integers in their order).
     names: the classes, the labels or the target columns, for people.
     columns: of tables, the input columns in order, the categorical ones last; of images with numbers, what the numbers are.
     cardinalities: of tables, how many codes each of those last, categorical columns has (0 stands for unseen).
@@ -68,8 +68,8 @@ class Batch(NamedTuple):
 
     inputs: (B, ...) the samples; uint8 images until the data's preparation has turned them to floats on the device. Where
         the network has several inputs, a tuple of them.
-    targets: (B,) class numbers (int64), (B, K) labels, numbers or class probabilities (float32), (B, H, W) masks (uint8,
-        IGNORED where there is no class), or (B, L) sequences (int64, filled up with -1).
+    targets: (B,) class numbers (int64), (B, K) labels, numbers or class probabilities (float32), (B, K) counts (int64),
+        (B, H, W) masks (uint8, IGNORED where there is no class), or (B, L) sequences (int64, filled up with -1).
     ids: (B,) row numbers within the split's source, so that a sample can be named.
     place: (epoch, batch), from which every random choice about this batch is drawn.
     """

@@ -18,6 +18,7 @@ OPTIONS = {"--config", "--run", "--ckpt_path", "--weights", "--fresh", "--output
 SWITCHES = {"--print_config": "print_config", "--print_init": "print_init"}  # each a field of Request
 # What may differ from the checkpoint's config at a resume: where the data lies and how it is read, not what it is.
 MAY_CHANGE = {("data", key) for key in ("root", "num_workers", "pin_memory", "download", "cache", "cache_gigabytes")}
+MAY_CHANGE.add(("model", "teacher"))  # its folder; that it is the same one, the task checks
 DECIDES_THE_RESULT = ("data", "model", "seed_everything")
 
 

@@ -24,6 +24,7 @@ def description(folder: RunFolder, cli: ProjectCLI, request: Request, state: dic
         continued = {"step": state["global_step"], "command": command_line()}
         return now | {"continued": continued, "overrides": known.get("overrides", {}) | overrides(request)}
     task, data = cli.model, cli.datamodule
+    assert task.spec is not None
     return {
         "command": command_line(),
         "configs": [str(path) for path in request.configs],
@@ -31,7 +32,7 @@ def description(folder: RunFolder, cli: ProjectCLI, request: Request, state: dic
         "seed": cli.config_tree["seed_everything"],
         "task": type(task).__name__,
         "net": type(task.net).__name__,
-        "spec": data.spec.to_dict(),
+        "spec": task.spec.to_dict(),
         "monitor": task.monitor,
         "monitor_mode": task.mode,
         "data": data.summary(),

@@ -21,6 +21,7 @@ from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 from project.cli.arguments import Request, config_text, merge, refuse_changes
 from project.cli.describe import description
+from project.cli.evaluation import load
 from project.cli.machine import check_devices, settle_threads
 from project.cli.parser import ProjectCLI
 from project.cli.settings import Settings, from_yaml
@@ -119,6 +120,7 @@ def assemble(cli: ProjectCLI, request: Request, start: Start) -> None:
         data.prepare_data()
     data.setup("fit")
     task.build(data.spec, data.fitted)
+    task.take_runs(load)
     weights, fresh = request.path("--weights"), request.options.get("--fresh")
     if fresh and not weights:
         raise UserError("--fresh says which of the weights of --weights RUN are left out; there is no --weights")

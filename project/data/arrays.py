@@ -23,7 +23,8 @@ class Arrays(Dataset[Batch]):
 
     inputs: (N, C, H, W) uint8 for images, kept with the channels last; (N, ...) for anything else; a tuple of several
         where the network has several inputs. May be memory-mapped: it is only ever read by rows.
-    targets: (N,) int64 classes, (N, K) float32, or the N class names themselves, which the DataModule encodes.
+    targets: (N,) int64 classes, (N, K) float32 numbers or labels, (N, K) int64 counts, or the N class names themselves,
+        which the DataModule encodes.
     rows: which rows of the arrays belong to this split; all of them by default.
     """
 

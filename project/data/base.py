@@ -17,7 +17,7 @@ from project.data.arrays import Arrays, Items
 from project.data.order import Order
 from project.errors import UserError, clip
 from project.randomness import generator, run_seed
-from project.spec import Batch, DataSpec, Inputs, several
+from project.spec import Batch, DataSpec, Inputs, Target, several
 
 NEEDS = {"fit": ("train", "val"), "validate": ("val",), "test": ("test",), "predict": ("test",)}
 
@@ -125,13 +125,14 @@ class DataModule(L.LightningDataModule, ABC):
             names = tuple(sorted({targets[row] for row in train.rows.tolist()}))
             counts = torch.bincount(_numbers(targets, names)[train.rows], minlength=len(names))
             return DataSpec(shapes, len(names), "class", names, counts=tuple(counts.tolist()))
-        if targets.is_floating_point():
-            columns = targets.reshape(len(targets), -1)[train.rows]
+        if targets.is_floating_point() or targets.ndim == 2:
+            columns = targets.reshape(len(targets), -1)[train.rows].to(torch.float32)
             names = tuple(self.names or (f"target{i}" for i in range(columns.shape[1])))
-            if bool(((columns == 0) | (columns == 1)).all()) and columns.shape[1] > 1:
+            kind: Target = "number" if targets.is_floating_point() else "count"
+            if kind == "number" and bool(((columns == 0) | (columns == 1)).all()) and columns.shape[1] > 1:
                 return DataSpec(shapes, len(names), "labels", names, counts=tuple(columns.sum(0).int().tolist()))
             scale = zip(columns.mean(0).tolist(), columns.std(0).clamp_min(1e-8).tolist(), strict=True)
-            return DataSpec(shapes, len(names), "number", names, scale=tuple(scale))
+            return DataSpec(shapes, len(names), kind, names, scale=tuple(scale))
         names = tuple(self.names or map(str, range(int(targets.max()) + 1)))
         counts = torch.bincount(targets[train.rows], minlength=len(names))
         return DataSpec(shapes, len(names), "class", names, counts=tuple(counts.tolist()))

@@ -18,6 +18,7 @@ from project.randomness import generator
 from project.spec import DataSpec
 
 NOTHING = -1  # fills the strings up to the longest
+DIGITS = tuple("0123456789")
 
 
 class DigitStrings(ImageData):
@@ -33,10 +34,10 @@ class DigitStrings(ImageData):
         shortest: Digits in the shortest string.
         longest: Digits in the longest string.
         gap: The widest gap between two digits, in pixels.
+        target: What is asked: the digits in their order (sequence), which occur (labels), or how many there are (count).
     """
 
     splits = ("train", "val", "test")
-    names = tuple("0123456789")
 
     def __init__(
         self,
@@ -47,6 +48,7 @@ class DigitStrings(ImageData):
         shortest: PositiveInt = 3,
         longest: PositiveInt = 6,
         gap: NonNegativeInt = 4,
+        target: Literal["sequence", "labels", "count"] = "sequence",
         **options: Any,
     ) -> None:
         super().__init__(**options)
@@ -56,9 +58,11 @@ class DigitStrings(ImageData):
         kind = Digits if source == "Digits" else MNIST
         self.digits: ImageData = kind(root=self.root, size=size, split_seed=self.split_seed, **shares)
         # Nothing of them has to be fitted, so that a test reads the test split alone.
-        self.digits.restore({"spec": DataSpec(((1, size, size),), len(self.names), "class", self.names).to_dict()})
+        self.digits.restore({"spec": DataSpec(((1, size, size),), len(DIGITS), "class", DIGITS).to_dict()})
         self.sizes = {"train": strings, "val": evaluated, "test": evaluated}
         self.side, self.shortest, self.longest, self.gap = size, shortest, longest, gap
+        self.target = target
+        self.names = ("digits",) if target == "count" else DIGITS
 
     def setup(self, stage: str) -> None:
         if any(isinstance(step, Mixing) for step in self.augment):
@@ -69,9 +73,11 @@ class DigitStrings(ImageData):
         self.digits.prepare_data()
 
     def describe(self, train: Arrays | Items) -> DataSpec:
+        if self.target != "sequence":
+            return super().describe(train)
         assert isinstance(train, Arrays) and isinstance(train.targets, Tensor)
-        counts = torch.bincount(train.targets[train.targets != NOTHING], minlength=len(self.names))
-        return DataSpec(train.shapes, len(self.names), "sequence", self.names, counts=tuple(counts.tolist()))
+        counts = torch.bincount(train.targets[train.targets != NOTHING], minlength=len(DIGITS))
+        return DataSpec(train.shapes, len(DIGITS), "sequence", DIGITS, counts=tuple(counts.tolist()))
 
     def load(self, split: str) -> Arrays:
         digits = self.digits.part(split)
@@ -82,7 +88,13 @@ class DigitStrings(ImageData):
         for number, page in enumerate(pages):
             chosen = self._write(page[0], images, generator(self.split_seed, "string", split, number))
             strings[number, : len(chosen)] = classes[chosen]
-        return Arrays(self.fitting(pages), strings)
+        return Arrays(self.fitting(pages), self._asked(strings))
+
+    def _asked(self, strings: Tensor) -> Tensor:
+        """What is asked of strings (N, longest): themselves, the labels (N, 10) float32, or the counts (N, 1) int64."""
+        if self.target == "labels":
+            return (strings.unsqueeze(2) == torch.arange(len(DIGITS))).any(1).to(torch.float32)
+        return (strings != NOTHING).sum(1, keepdim=True) if self.target == "count" else strings
 
     def _write(self, page: Tensor, images: Tensor, draw: Generator) -> Tensor:
         """Lay random digits onto an empty page, each a little up or down; returns which ones."""

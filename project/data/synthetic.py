@@ -6,12 +6,14 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from jsonargparse.typing import NonNegativeFloat, PositiveInt
+from jsonargparse.typing import ClosedUnitInterval, NonNegativeFloat, PositiveInt
 from torch import Tensor
 
 from project.data.arrays import Arrays
 from project.data.base import DataModule
 from project.randomness import generator
+
+OUTLIER = 100.0  # how far off a ruined measurement is
 
 
 class Plane(DataModule):
@@ -21,27 +23,34 @@ class Plane(DataModule):
         weights: One for each input.
         bias: The value at the origin.
         noise: Standard deviation of the error.
-        samples: How many, the held-out ones among them.
+        outliers: Share of the training samples whose y is 100 too high, as from a broken sensor.
+        samples: How many to train on.
+        evaluated: How many to validate on, and as many to test on.
     """
 
-    splits = ("train",)
+    splits = ("train", "val", "test")
 
     def __init__(
         self,
         weights: Sequence[float] = (2.0, -3.4),
         bias: float = 4.2,
         noise: NonNegativeFloat = 0.01,
-        samples: PositiveInt = 1000,
+        outliers: ClosedUnitInterval = 0.0,
+        samples: PositiveInt = 800,
+        evaluated: PositiveInt = 200,
         **options: Any,
     ) -> None:
         super().__init__(**options)
-        self.weights, self.bias, self.noise, self.samples = torch.tensor(weights), bias, noise, samples
+        self.weights, self.bias, self.noise, self.outliers = torch.tensor(weights), bias, noise, outliers
+        self.sizes = {"train": samples, "val": evaluated, "test": evaluated}
 
     def load(self, split: str) -> Arrays:
-        draw = generator("plane", self.samples)
-        inputs = torch.randn(self.samples, len(self.weights), generator=draw)
-        error = torch.randn(self.samples, generator=draw) * self.noise
-        return Arrays(inputs, (inputs * self.weights).sum(1) + self.bias + error)
+        size, draw = self.sizes[split], generator("plane", split)
+        inputs = torch.randn(size, len(self.weights), generator=draw)
+        values = (inputs * self.weights).sum(1) + self.bias + torch.randn(size, generator=draw) * self.noise
+        if split == "train":
+            values[torch.rand(size, generator=draw) < self.outliers] += OUTLIER
+        return Arrays(inputs, values)
 
 
 class FourPoints(DataModule):

@@ -16,7 +16,7 @@ from project.data.arrays import Arrays, Items
 from project.data.base import DataModule
 from project.data.csvfile import UNNAMED, CSVFile, Format, Numbers, Texts, find, header, read
 from project.errors import UserError, clip, suggest
-from project.spec import DataSpec
+from project.spec import DataSpec, Target
 
 MOSTLY = 0.9  # a column of texts of which this share are numbers is taken for a mistake
 MISSING = "; --data.missing names the texts that mean a missing value"
@@ -26,7 +26,7 @@ MIXED = f"{MISSING}, --data.categorical the columns that are categories"
 class Table(Arrays):
     """The rows of a file before they are encoded.
 
-    targets: (N,) places in `labels`, or (N, 1) float32.
+    targets: (N,) places in `labels`, (N, 1) float32 numbers, or (N, 1) int64 counts.
     target: the column they come from.
     categorical: the columns that are categories whatever they look like.
     encoded: the whole file once it is encoded, which all parts of it share.
@@ -49,7 +49,8 @@ class CSVTable(DataModule):
         test_file: The official test split; null holds out a share of the table.
         val_file: The validation split; null holds out a share of the table.
         target: The column to predict: its name, or its number from 0 (-1 is the last).
-        target_type: class or number; auto takes texts for classes and numbers with a decimal point for numbers.
+        target_type: class, number, or count (whole, 0 or more); auto takes texts for classes and numbers with a decimal
+            point for numbers.
         drop: Columns to leave out, by name or number.
         categorical: Columns of numbers that mean categories, such as postal codes.
         min_count: Texts rarer than this in the training split share the code of unseen ones.
@@ -67,7 +68,7 @@ class CSVTable(DataModule):
         test_file: str | None = None,
         val_file: str | None = None,
         target: int | str = "target",
-        target_type: Literal["auto", "class", "number"] = "auto",
+        target_type: Literal["auto", "class", "number", "count"] = "auto",
         drop: Sequence[int | str] = (),
         categorical: Sequence[int | str] = (),
         min_count: PositiveInt = 2,
@@ -129,14 +130,19 @@ class CSVTable(DataModule):
         if kind == "auto" and isinstance(column, Numbers) and column.whole:
             values = np.unique(column.values)
             some = ", ".join(f"{value:g}" for value in values[:5]) + ", ..." * (len(values) > 5)
-            raise UserError(f"--data.target_type: {shown} holds whole numbers ({some}): say class or number")
+            raise UserError(f"--data.target_type: {shown} holds whole numbers ({some}): say class, number or count")
         if kind == "auto" and isinstance(column, Texts):
             all_numbers(file, name, np.arange(file.size), "; if they are classes, say --data.target_type class")
-        if kind == "number" or isinstance(column, Numbers):
+        if kind in ("number", "count") or isinstance(column, Numbers):
             values = file.numbers(name)
             if np.isnan(values).any():
                 raise file.fault(int(np.isnan(values).argmax()), f"{shown} is missing; complete the line or delete it")
-            return torch.from_numpy(values.astype(np.float32)).unsqueeze(1), []
+            if kind != "count":
+                return torch.from_numpy(values.astype(np.float32)).unsqueeze(1), []
+            if (no_count := (values < 0) | (values % 1 != 0)).any():
+                row = int(no_count.argmax())
+                raise file.fault(row, f"{shown} is {values[row]:g}, a count is a whole number of 0 or more")
+            return torch.from_numpy(values.astype(np.int64)).unsqueeze(1), []
         if (column.codes < 0).any():
             raise file.fault(int(column.codes.argmin()), f"{shown} is missing; complete the line or delete it")
         written = [text.removesuffix(self.label_suffix).strip() for text in column.texts]
@@ -186,10 +192,11 @@ class CSVTable(DataModule):
         }
         assert isinstance(train.targets, Tensor)
         targets = train.targets[train.rows]
-        if targets.is_floating_point():
+        if targets.ndim == 2:
             std, mean = torch.std_mean(targets.double(), correction=0)
             scale = ((mean.item(), max(std.item(), 1e-8)),)
-            return DataSpec(outputs=1, target="number", names=(train.target,), scale=scale, **table)
+            kind: Target = "number" if targets.is_floating_point() else "count"
+            return DataSpec(outputs=1, target=kind, names=(train.target,), scale=scale, **table)
         counts = torch.bincount(targets, minlength=len(train.labels)).tolist()
         names = {label: count for label, count in zip(train.labels, counts, strict=True) if count}
         if len(names) < 2 or 2 * len(names) > len(targets):
@@ -227,9 +234,9 @@ class CSVTable(DataModule):
         return torch.from_numpy(columns)
 
     def _encoded_targets(self, part: Table) -> Tensor:
-        """The targets of a whole file: (N,) int64 classes of the training split, or (N, 1) float32."""
+        """The targets of a whole file: (N,) int64 classes of the training split, or (N, 1) numbers or counts."""
         assert isinstance(part.targets, Tensor)
-        if part.targets.is_floating_point():
+        if part.targets.ndim == 2:
             return part.targets
         classes = {label: i for i, label in enumerate(self.spec.names)}
         known = torch.tensor([classes.get(label, -1) for label in part.labels])[part.targets]

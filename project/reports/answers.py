@@ -171,10 +171,11 @@ def labels(case: Case) -> Iterator[Part]:
 
 
 def numbers(case: Case) -> Iterator[Part]:
-    """Numbers, predicted against true."""
+    """Numbers, predicted against true; of means and deviations, the means."""
     targets, predictions = case.targets.float(), case.predictions
     names = case.spec.names
-    case.check(predictions.shape == targets.shape == (len(targets), len(names)), f"of {len(names)} columns")
+    fits = targets.shape == (len(targets), len(names)) and predictions.shape[1:] in ((len(names),), (2 * len(names),))
+    case.check(fits, f"of {len(names)} columns")
     rows = []
     for i, name in enumerate(names):
         answer, truth = predictions[:, i].contiguous(), targets[:, i].contiguous()
@@ -381,6 +382,7 @@ KINDS: dict[str, Callable[[Case], Iterator[Part]]] = {
     "class": classes,
     "labels": labels,
     "number": numbers,
+    "count": numbers,
     "mask": masks,
     "sequence": sequences,
     "embedding": embedding,

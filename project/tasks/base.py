@@ -32,6 +32,7 @@ TASK_FOR = {  # the target of some data, and the task that is made for it
     "class": "Classification",
     "labels": "Classification",
     "number": "Regression",
+    "count": "Regression",
     "mask": "Segmentation",
     "sequence": "Sequence",
 }
@@ -71,6 +72,7 @@ class Task(FastHooks, ABC):
         super().__init__()
         self.make_net, self.make_optimizer = net, optimizer
         self.loss = copy.deepcopy(loss)  # a default is shared by all tasks, and class weights are written into it
+        self._check_reduction()
         self.make_schedule, self.interval = schedule, interval
         self.init_rules, self.group_rules = list(init or ()), list(groups or ())
         self.monitor = monitor or self.default_monitor[0]
@@ -82,6 +84,13 @@ class Task(FastHooks, ABC):
         self._rows_at = -1
         self._train_figures: dict[str, Tensor] = {}
         self._rates: list[Any] = []
+
+    def _check_reduction(self) -> None:
+        """A batch has one loss."""
+        known = ["mean", "sum", *(["batchmean"] if isinstance(self.loss, nn.KLDivLoss) else [])]
+        given = getattr(self.loss, "reduction", "mean")
+        if given not in known:
+            raise UserError(f"--model.loss.reduction {clip(given)}: a batch has one loss, so it is one of {', '.join(known)}")
 
     # ------------------------------------------------------------------ what a task writes
 
@@ -112,6 +121,9 @@ class Task(FastHooks, ABC):
     def readable_targets(self, targets: Tensor) -> list[Any]:
         """Targets as people write them."""
         return targets.squeeze(-1).tolist() if targets.ndim > 1 else targets.tolist()
+
+    def take_runs(self, load: Callable[[str], Task]) -> None:
+        """Take what training needs of other runs, whose trained tasks `load` gives; called before it begins or continues."""
 
     # ------------------------------------------------------------------ building
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import torch
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torchmetrics import Metric
 from torchmetrics.classification import BinaryAccuracy, MulticlassAccuracy, MultilabelAccuracy
 
-from project.errors import UserError
+from project.errors import UserError, clip, suggest
 from project.networks.lenet import LeNet
 from project.spec import Batch, DataSpec
 from project.tasks.base import TASK_FOR, NetworkFactory, Task
@@ -29,26 +29,31 @@ class Classification(Task):
     Args:
         net: The network, built when the data is known.
         loss: Compares logits with classes.
+        positive: Classes that mean yes, all others meaning no: `[1, 3, 5, 7, 9]` asks of a digit whether it is odd.
         class_weights: "balanced" weighs each class in the loss by the inverse of its share in the training split.
     """
 
     default_monitor = ("val/accuracy", "max")
+    is_positive: Tensor
 
     def __init__(
         self,
         net: NetworkFactory = LeNet,
         loss: nn.Module = nn.CrossEntropyLoss(),  # noqa: B008 - the command line shows it as the default
+        positive: Sequence[int | str] = (),
         class_weights: Literal["balanced"] | None = None,
         **training: Any,
     ) -> None:
         super().__init__(net, loss, **training)
-        self.class_weights = class_weights
+        self.positive, self.class_weights = positive, class_weights
 
     def adapt(self, spec: DataSpec) -> DataSpec:
-        if spec.target == "number":
-            raise UserError(f"Classification needs classes, the target {', '.join(spec.names)} is a number: --model Regression")
-        if spec.target in ("mask", "sequence"):
-            raise UserError(f"Classification needs classes, the target is a {spec.target}: --model {TASK_FOR[spec.target]}")
+        if spec.target not in ("class", "labels"):
+            which = f"{', '.join(spec.names)} is" if spec.target == "number" else "is"
+            way_out = f"--model {TASK_FOR[spec.target]}"
+            raise UserError(f"Classification needs classes, the target {which} a {spec.target}: {way_out}")
+        if self.positive:
+            spec = self._yes_or_no(spec)
         kinds = reading(self.loss).kinds
         kind = "labels" if spec.target == "labels" else "class" if "class" in kinds else "binary"
         if kind not in kinds:
@@ -63,7 +68,33 @@ class Classification(Task):
             spec = dataclasses.replace(spec, outputs=1)
         if self.class_weights == "balanced":
             self._balance(spec)
+        self._check_weights(spec)
         return spec
+
+    def _yes_or_no(self, spec: DataSpec) -> DataSpec:
+        """Two classes of several: the positive ones and the others."""
+        if spec.target != "class":
+            raise UserError(f"--model.positive needs classes, the target is of kind {spec.target!r}")
+        wanted = [str(name) for name in self.positive]
+        if unknown := [name for name in wanted if name not in spec.names]:
+            raise UserError(f"--model.positive: unknown class {clip(unknown[0])!r}; {suggest(unknown[0], spec.names, 'classes')}")
+        chosen = torch.tensor([name in wanted for name in spec.names])
+        if chosen.all():
+            raise UserError("--model.positive: no class is left to mean no")
+        self.register_buffer("is_positive", chosen, persistent=False)
+        yes = sum(count for count, on in zip(spec.counts, chosen.tolist(), strict=True) if on)
+        counts, names = (sum(spec.counts) - yes, yes), ("other", "+".join(wanted))
+        return dataclasses.replace(spec, outputs=2, names=names, counts=counts)
+
+    def _check_weights(self, spec: DataSpec) -> None:
+        """As many weights as there are classes or labels."""
+        for option in ("weight", "pos_weight"):
+            given = getattr(self.loss, option, None)
+            if isinstance(given, Tensor) and given.shape != (spec.outputs,):
+                have = f"{given.numel()} number" + "s" * (given.numel() != 1)
+                raise UserError(
+                    f"--model.loss.{option}: {have}, expected {spec.outputs}, one for each of {', '.join(spec.names)}"
+                )
 
     def _balance(self, spec: DataSpec) -> None:
         counts = torch.tensor(spec.counts, dtype=torch.float32).clamp_min(1)
@@ -83,7 +114,7 @@ class Classification(Task):
 
     def step(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
         assert self.spec is not None
-        logits, targets, read = self(batch.inputs), batch.targets, reading(self.loss)
+        logits, targets, read = self(batch.inputs), self._asked(batch.targets), reading(self.loss)
         mixed = targets.ndim == 2  # labels, or shares of classes in images that were blended
         if self.spec.target == "labels":
             truth = (targets > 0.5).int()
@@ -106,6 +137,15 @@ class Classification(Task):
         if self.spec.outputs == 1:
             return F.binary_cross_entropy_with_logits(predictions, targets.float(), reduction="none")
         return F.cross_entropy(predictions, targets, reduction="none")
+
+    def _asked(self, targets: Tensor) -> Tensor:
+        """The targets as this task sees them: yes and no where only some classes are positive."""
+        if not self.positive:
+            return targets
+        if targets.ndim == 1:
+            return self.is_positive[targets].long()
+        yes = targets[:, self.is_positive].sum(1)
+        return torch.stack([1 - yes, yes], dim=1)
 
     def readable(self, predictions: Tensor) -> dict[str, list[Any]]:
         assert self.spec is not None

@@ -1,4 +1,4 @@
-"""Embeddings: classes as neighbourhoods. Pairs and triplets are drawn within each batch, so any data with classes will do."""
+"""Embeddings: classes as neighbourhoods. Pairs and triplets are formed within each batch, so any data with classes will do."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from project.training.losses import losses_for, reading, short_name
 
 CHUNK = 1024  # rows of the distance matrix held at a time
 MOST = 20_000  # samples among which neighbours are looked for
+FOLLOWING = 32  # samples that each is paired with, so that large batches take no memory of the square of their size
 
 
 class NeighbourAccuracy(Metric):
@@ -54,8 +55,8 @@ class NeighbourAccuracy(Metric):
 class Embedding(Task):
     """Points in space: near for samples of one class, far for those of different ones.
 
-    TripletMargin compares each sample with one of its class and one of another; CosineEmbedding and HingeEmbedding
-    compare pairs, half of them of one class.
+    TripletMargin compares each sample with a random one of its class and one of another; CosineEmbedding and
+    HingeEmbedding compare all pairs of a batch (of a large one, each sample with the 32 that follow it).
 
     Args:
         net: The network, built when the data is known.
@@ -88,18 +89,24 @@ class Embedding(Task):
 
     def step(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
         points, classes = self(batch.inputs), batch.targets
-        draw = generator(run_seed(), "pairs", *batch.place)
-        same, other = partners(classes, draw)
         if reading(self.loss).kinds[0] == "triplets":
+            same, other = partners(classes, generator(run_seed(), "pairs", *batch.place))
             return self.loss(points, points[same], points[other]), points, classes
-        partner = torch.where(torch.rand(len(classes), generator=draw).to(classes.device) < 0.5, same, other)
-        alike = torch.where(classes == classes[partner], 1.0, -1.0)
+        first, second = pairs(len(classes), classes.device)
+        alike = torch.where(classes[first] == classes[second], 1.0, -1.0)
         if isinstance(self.loss, nn.HingeEmbeddingLoss):
-            return self.loss(F.pairwise_distance(points, points[partner]), alike), points, classes
-        return self.loss(points, points[partner], alike), points, classes
+            return self.loss(F.pairwise_distance(points[first], points[second]), alike), points, classes
+        return self.loss(points[first], points[second], alike), points, classes
 
     def readable(self, predictions: Tensor) -> dict[str, list[Any]]:
         return {f"x{i}": column.tolist() for i, column in enumerate(predictions.unbind(1))}
+
+
+def pairs(size: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Each sample of a batch beside those that follow it, around the end: twice (P,) positions."""
+    first = torch.arange(size, device=device)
+    shifts = torch.arange(1, max(1, min(size // 2, FOLLOWING)) + 1, device=device).unsqueeze(1)
+    return first.repeat(len(shifts)), ((first + shifts) % size).flatten()
 
 
 def partners(classes: Tensor, draw: Generator) -> tuple[Tensor, Tensor]:

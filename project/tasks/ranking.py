@@ -59,7 +59,7 @@ class Ranking(Task):
         super().__init__(net, loss, **training)
 
     def adapt(self, spec: DataSpec) -> DataSpec:
-        if spec.target != "number" or spec.outputs != 1:
+        if spec.target not in ("number", "count") or spec.outputs != 1:
             raise UserError(
                 f"Ranking needs one number a sample, the target is of kind {spec.target!r} with {spec.outputs} columns"
             )

@@ -1,4 +1,4 @@
-"""Regression: one number or several."""
+"""Regression: one number or several, or counts."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torchmetrics import MeanAbsoluteError, MeanSquaredError, Metric, R2Score
+from torchmetrics import MeanAbsoluteError, MeanSquaredError, Metric, R2Score, TweedieDevianceScore
+from torchmetrics.wrappers import LambdaInputTransformer
 
 from project.errors import UserError
 from project.networks.mlp import MLP
@@ -17,18 +18,47 @@ from project.spec import Batch, DataSpec
 from project.tasks.base import TASK_FOR, NetworkFactory, Task
 from project.training.losses import losses_for, reading, short_name
 
-SMALLEST_VARIANCE = 1e-6
+SMALLEST_VARIANCE, SMALLEST_RATE = 1e-6, 1e-6
+WITHIN = 1.96  # deviations, between which 95 % of a normal distribution lie
+
+
+class Coverage(Metric):
+    """The share of targets within 1.96 predicted deviations of the predicted mean: 0.95 where the variance is right."""
+
+    full_state_update = False
+    inside: Tensor
+    targets: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.add_state("inside", torch.zeros((), dtype=torch.int64), dist_reduce_fx="sum")
+        self.add_state("targets", torch.zeros((), dtype=torch.int64), dist_reduce_fx="sum")
+
+    def update(self, predictions: Tensor, targets: Tensor) -> None:
+        """(B, 2 K) means and then deviations, and (B, K) targets."""
+        mean, deviation = predictions.chunk(2, dim=1)
+        self.inside += ((targets - mean).abs() <= WITHIN * deviation).sum()
+        self.targets += targets.numel()
+
+    def compute(self) -> Tensor:
+        return self.inside / self.targets
+
+
+def means(predictions: Tensor) -> Tensor:
+    """Of (B, 2 K) means and deviations the (B, K) means."""
+    return predictions.chunk(2, dim=1)[0]
 
 
 class Regression(Task):
     """Numbers. The loss sees targets of mean 0 and deviation 1, the metrics and predictions are in the target's units.
 
-    With PoissonNLL the targets are counts, as they are, and the network answers with the logarithm of their rate; with
-    GaussianNLL it answers with a mean and a variance for each target.
+    GaussianNLL has the network answer with a mean and a variance for each target; predictions are then (B, 2 K), the
+    means and after them the standard deviations. PoissonNLL compares counts as they are: the network answers with the
+    logarithm of their rate (with `log_input: false`, a rate by softplus), counted from the mean of the training split.
 
     Args:
         net: The network, built when the data is known.
-        loss: Compares numbers: MSE, L1, SmoothL1, Huber, PoissonNLL, GaussianNLL.
+        loss: Compares numbers: MSE, L1, SmoothL1, Huber, GaussianNLL; or counts: PoissonNLL.
     """
 
     default_monitor = ("val/rmse", "min")
@@ -39,39 +69,58 @@ class Regression(Task):
         super().__init__(net, loss, **training)
 
     def adapt(self, spec: DataSpec) -> DataSpec:
-        if spec.target != "number":
+        if spec.target not in ("number", "count"):
             raise UserError(f"Regression needs numbers, the target is of kind {spec.target!r}: --model {TASK_FOR[spec.target]}")
-        kinds = reading(self.loss).kinds
+        kinds, name = reading(self.loss).kinds, short_name(self.loss)
         if not {"number", "count", "spread"} & set(kinds):
+            raise UserError(f"--model.loss {name} compares classes, the target is a number: use {losses_for('number')}")
+        if kinds[0] == "count" and spec.target != "count":
             raise UserError(
-                f"--model.loss {short_name(self.loss)} compares classes, the target is a number: use {losses_for('number')}"
+                f"--model.loss {name} is for counts, the target {', '.join(spec.names)} is a number: use {losses_for('number')}; "
+                "a column of counts is one with --data.target_type count"
             )
         mean, std = torch.tensor(spec.scale, dtype=torch.float32).unbind(1)
         self.register_buffer("target_mean", mean)
         self.register_buffer("target_std", std)
-        return dataclasses.replace(spec, outputs=2 * spec.outputs) if "spread" in kinds else spec
+        return dataclasses.replace(spec, outputs=2 * spec.outputs) if kinds[0] == "spread" else spec
 
     def metrics(self, spec: DataSpec) -> Mapping[str, Metric]:
-        return {"rmse": MeanSquaredError(squared=False), "mae": MeanAbsoluteError(), "r2": R2Score()}
+        usual: dict[str, Metric] = {"rmse": MeanSquaredError(squared=False), "mae": MeanAbsoluteError(), "r2": R2Score()}
+        kind = reading(self.loss).kinds[0]
+        if kind == "spread":
+            return {name: LambdaInputTransformer(metric, means) for name, metric in usual.items()} | {"coverage": Coverage()}
+        return usual | {"deviance": TweedieDevianceScore(power=1)} if kind == "count" else usual
 
     def step(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
         answers = self(batch.inputs)
-        targets = batch.targets.reshape(len(answers), -1)
+        targets = batch.targets.reshape(len(answers), -1).to(torch.float32)
         kind = reading(self.loss).kinds[0]
         if kind == "count":
-            return self.loss(answers, targets), answers.exp(), targets
+            return self._count(answers, targets)
         scaled = (targets - self.target_mean) / self.target_std
         if kind == "spread":
             answers, spread = answers.chunk(2, dim=1)
-            loss = self.loss(answers, scaled, F.softplus(spread) + SMALLEST_VARIANCE)
-        else:
-            loss = self.loss(answers, scaled)
-        return loss, answers * self.target_std + self.target_mean, targets
+            variance = F.softplus(spread) + SMALLEST_VARIANCE
+            loss = self.loss(answers, scaled, variance)
+            mean, deviation = answers * self.target_std + self.target_mean, variance.sqrt() * self.target_std
+            return loss, torch.cat([mean, deviation], dim=1), targets
+        return self.loss(answers, scaled), answers * self.target_std + self.target_mean, targets
+
+    def _count(self, answers: Tensor, targets: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        usual = self.target_mean.clamp_min(SMALLEST_RATE)
+        if getattr(self.loss, "log_input", True):
+            logarithms = answers + usual.log()
+            return self.loss(logarithms, targets), logarithms.exp().clamp_min(SMALLEST_RATE), targets
+        rates = F.softplus(answers) * usual + SMALLEST_RATE
+        return self.loss(rates, targets), rates, targets
 
     def errors(self, predictions: Tensor, targets: Tensor) -> Tensor:
         """The absolute error in units of the target's deviation, summed over the targets."""
-        return ((predictions - targets).abs() / self.target_std.to(predictions.device)).sum(1)
+        return ((predictions[:, : targets.shape[1]] - targets).abs() / self.target_std.to(predictions.device)).sum(1)
 
     def readable(self, predictions: Tensor) -> dict[str, list[Any]]:
         assert self.spec is not None
-        return {name: column.tolist() for name, column in zip(self.spec.names, predictions.unbind(1), strict=True)}
+        names = self.spec.names
+        if predictions.shape[1] == 2 * len(names):
+            names = (*names, *(f"{name} deviation" for name in names))
+        return {name: column.tolist() for name, column in zip(names, predictions.unbind(1), strict=True)}

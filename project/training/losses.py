@@ -29,8 +29,17 @@ def signs(targets: Tensor) -> Tensor:
     return targets.to(torch.float32) * 2 - 1
 
 
+def with_opposites(logits: Tensor) -> Tensor:
+    """(B, K) logits and their negatives: (B, 2 K).
+
+    A loss that only orders labels then orders "occurs" above "does not occur" as well, and 0 becomes the boundary.
+    """
+    return torch.cat([logits, -logits], dim=1)
+
+
 def label_lists(targets: Tensor) -> Tensor:
-    """(B, K) zeros and ones as (B, K) label numbers, the rest filled with -1."""
+    """(B, K) zeros and ones as (B, 2 K) numbers: of what occurs and, from K on, of what does not; filled up with -1."""
+    targets = torch.cat([targets, 1 - targets], dim=1)
     numbers = torch.arange(targets.shape[1], device=targets.device).expand_as(targets)
     on = targets > 0.5
     order = torch.argsort(on.to(torch.int8), dim=1, descending=True, stable=True)
@@ -63,7 +72,7 @@ READINGS: dict[type[nn.Module], Reading] = {
     nn.BCELoss: Reading(("binary", "labels"), torch.sigmoid, floats),
     nn.SoftMarginLoss: Reading(("binary", "labels"), targets=signs),
     nn.MultiLabelSoftMarginLoss: Reading(("labels",), targets=floats),
-    nn.MultiLabelMarginLoss: Reading(("labels",), targets=label_lists),
+    nn.MultiLabelMarginLoss: Reading(("labels",), with_opposites, label_lists),
     nn.MSELoss: Reading(("number",)),
     nn.L1Loss: Reading(("number",)),
     nn.SmoothL1Loss: Reading(("number",)),

@@ -211,6 +211,23 @@ def test_a_string_shows_its_digits_from_left_to_right() -> None:
         assert found == [digit for digit in string if digit != NOTHING]
 
 
+@pytest.mark.parametrize("target", ["labels", "count"])
+def test_of_strings_can_be_asked_which_digits_occur_or_how_many(target: Any) -> None:
+    options: dict[str, Any] = {"size": 8, "strings": 30, "evaluated": 5}
+    images, strings = arrays(DigitStrings(**options), "train")
+    data = DigitStrings(target=target, **options)
+    same_images, asked = arrays(data, "train")
+    assert torch.equal(images, same_images)
+    written = [[digit for digit in string if digit != NOTHING] for string in strings.tolist()]
+    by_hand = [[len(string)] if target == "count" else [float(digit in string) for digit in range(10)] for string in written]
+    assert asked.tolist() == by_hand
+    assert (data.spec.target, data.spec.outputs) == (target, len(by_hand[0]))
+    if target == "count":
+        assert data.spec.scale[0][0] == pytest.approx(sum(map(len, written)) / 30)
+    else:
+        assert data.spec.counts == tuple(sum(map(int, column)) for column in zip(*by_hand, strict=True))
+
+
 def test_strings_to_test_on_are_made_of_other_images() -> None:
     data = DigitStrings(strings=5, evaluated=5)
     rows = [set(data.digits.part(split).rows.tolist()) for split in ("train", "val", "test")]

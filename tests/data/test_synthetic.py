@@ -6,6 +6,8 @@ import pytest
 import torch
 
 import project as package
+from project.data.arrays import Arrays
+from project.data.synthetic import Plane
 from tests.conftest import REPOSITORY, Project
 
 LESSONS = REPOSITORY / "configs" / "techniques"
@@ -31,3 +33,14 @@ def test_logistic_regression_finds_the_boundary(project: Project) -> None:
     task = train("logistic_regression", project)
     weight, bias = (parameter.item() for parameter in task.parameters())
     assert -bias / weight == pytest.approx(2.5, abs=0.05)
+
+
+def test_outliers_are_in_the_training_split_alone() -> None:
+    clean, ruined = Plane(), Plane(outliers=0.25)
+    for split in ("train", "val", "test"):
+        parts = clean.part(split), ruined.part(split)
+        assert isinstance(parts[0], Arrays) and isinstance(parts[1], Arrays)
+        assert torch.equal(parts[0].stored[0], parts[1].stored[0])
+        error = torch.as_tensor(parts[1].targets) - torch.as_tensor(parts[0].targets)
+        share = float((error > 50).float().mean())
+        assert share == pytest.approx(0.25, abs=0.05) if split == "train" else share == 0

@@ -70,6 +70,17 @@ def test_numbers_are_standardised_by_the_training_rows_and_texts_become_codes() 
     assert (mean, std) == pytest.approx((prices.mean(), prices.std()), rel=1e-5)
 
 
+def test_counts_stay_whole() -> None:
+    table = rows()
+    write(table)
+    data = make(target="rooms", target_type="count")
+    _, targets, ids = split(data, "test")
+    assert targets.dtype == torch.int64 and targets.tolist() == [[int(table[i][1])] for i in ids.tolist()]
+    _, targets, _ = split(data, "train")
+    assert (data.spec.target, data.spec.names) == ("count", ("rooms",))
+    assert data.spec.scale[0][0] == pytest.approx(float(targets.double().mean()))
+
+
 def test_nothing_is_learnt_from_the_held_out_rows() -> None:
     table = rows()
     write(table)
@@ -283,7 +294,7 @@ def spoilt(row: int, column: int, value: str) -> list[list[str]]:
         (
             rows(),
             {"target": "rooms"},
-            "--data.target_type: the target 'rooms' holds whole numbers (1, 2, 3, 4, 5): say class or ",
+            "--data.target_type: the target 'rooms' holds whole numbers (1, 2, 3, 4, 5): say class, number or count",
         ),
         (rows(), {"target": "prize"}, "--data.target prize: t.csv has no such column; did you mean price or size?"),
         (rows(), {"drop": ["colr"]}, "--data.drop colr: t.csv has no such column; did you mean colour?"),

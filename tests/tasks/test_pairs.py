@@ -1,34 +1,20 @@
-"""Embeddings and rankings: pairs are drawn as they should be, and what is learnt from them holds on other samples."""
+"""Embeddings and rankings: pairs are formed as they should be, and counted right; training is in test_every_loss_learns.py."""
 
 from __future__ import annotations
 
-import functools
-
-import lightning.pytorch as L
 import pytest
 import torch
 from torch import nn
 
-from project.data.digits import Digits
-from project.data.synthetic import Plane
 from project.errors import UserError
-from project.networks.lenet import LeNet
-from project.networks.mlp import MLP
 from project.randomness import generator
-from project.tasks.embedding import Embedding, NeighbourAccuracy, partners
+from project.spec import DataSpec
+from project.tasks.base import Task
+from project.tasks.embedding import FOLLOWING, Embedding, NeighbourAccuracy, pairs, partners
 from project.tasks.ranking import PairAccuracy, Ranking
 
-ADAM = functools.partial(torch.optim.Adam, lr=0.002)
-
-
-def figure(task: L.LightningModule, data: L.LightningDataModule, epochs: int) -> float:
-    """The monitored figure on the test split."""
-    quiet = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False, "enable_model_summary": False}
-    trainer = L.Trainer(max_epochs=epochs, accelerator="cpu", **quiet)
-    if epochs:
-        trainer.fit(task, datamodule=data)
-    trainer.test(task, datamodule=data, verbose=False)
-    return float(trainer.callback_metrics[task.monitor.replace("val/", "test/")])
+CLASSES = DataSpec(((1, 28, 28),), 2, "class", ("a", "b"))
+NUMBERS = DataSpec(((2,),), 1, "number", ("y",), scale=((0.0, 1.0),))
 
 
 def test_partners_are_of_the_same_and_of_another_class_and_never_oneself() -> None:
@@ -56,24 +42,24 @@ def test_pairs_in_their_order_count_and_ties_do_not() -> None:
     assert float(metric.compute()) == 0.5
 
 
+@pytest.mark.parametrize("size", [1, 2, 3, 8, 65, 100])
+def test_all_pairs_of_a_batch_are_compared_and_of_a_large_one_a_bounded_number(size: int) -> None:
+    first, second = pairs(size, torch.device("cpu"))
+    found = {frozenset(pair) for pair in zip(first.tolist(), second.tolist(), strict=True) if pair[0] != pair[1]}
+    assert len(found) == size * min((size - 1) / 2, FOLLOWING)
+    assert len(first) <= size * FOLLOWING
+
+
 @pytest.mark.parametrize(
-    ("loss", "share"),
-    [(nn.TripletMarginLoss(), 0.5), (nn.CosineEmbeddingLoss(margin=0.3), 0.8), (nn.HingeEmbeddingLoss(), 0.8)],
-    ids=lambda value: type(value).__name__,
+    ("task", "data", "message"),
+    [
+        (Embedding(loss=nn.CrossEntropyLoss()), CLASSES, "CrossEntropy does not compare points in space: use TripletMargin"),
+        (Embedding(), NUMBERS, "Embedding needs classes, the target is of kind 'number'"),
+        (Ranking(), CLASSES, "Ranking needs one number"),
+        (Ranking(loss=nn.MSELoss()), NUMBERS, "MSE does not compare the order of two: use MarginRanking"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_an_embedding_makes_fewer_errors_than_the_untrained_network(loss: nn.Module, share: float) -> None:
-    untrained = figure(Embedding(LeNet, loss, optimizer=ADAM), Digits(size=28), 0)
-    trained = figure(Embedding(LeNet, loss, optimizer=ADAM), Digits(size=28), 12)
-    assert 1 - trained < share * (1 - untrained)
-
-
-def test_a_ranking_halves_the_errors_of_chance() -> None:
-    net = functools.partial(MLP, hidden=(8,))
-    assert figure(Ranking(net, nn.MarginRankingLoss(0.1), optimizer=ADAM), Plane(noise=1.0), 10) > 0.75
-
-
-def test_what_does_not_fit_is_one_line() -> None:
-    with pytest.raises(UserError, match="does not compare points in space: use TripletMargin"):
-        figure(Embedding(LeNet, nn.CrossEntropyLoss()), Digits(size=12), 1)
-    with pytest.raises(UserError, match="Ranking needs one number"):
-        figure(Ranking(MLP), Digits(size=12), 1)
+def test_what_does_not_fit_is_one_line(task: Task, data: DataSpec, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        task.build(data)

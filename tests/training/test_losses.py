@@ -11,7 +11,7 @@ from torch import nn
 
 from project.cli.classes import load_class
 from project.training import LOSSES
-from project.training.losses import READINGS, label_lists, reading
+from project.training.losses import READINGS, label_lists, reading, with_opposites
 
 TABLE, SIGNS = [[0.3, 0.7], [0.5, 0.5]], [[-1.0, 1.0], [1.0, -1.0]]
 P, Q = [[0.9, 0.05, 0.05], [0.1, 0.7, 0.2]], [[0.5, 0.3, 0.2], [0.2, 0.3, 0.5]]
@@ -47,9 +47,11 @@ def test_a_gaussian_weighs_an_error_by_its_variance() -> None:
     assert float(nn.GaussianNLLLoss()(mean, target, variance)) == pytest.approx(0.5 * (math.log(4) + 1))
 
 
-def test_labels_become_lists_of_their_numbers() -> None:
+def test_labels_become_lists_of_what_occurs_and_what_does_not() -> None:
     table = torch.tensor([[1.0, 1, 0, 1], [0, 0, 0, 0], [0, 0, 1, 0]])
-    assert label_lists(table).tolist() == [[0, 1, 3, -1], [-1, -1, -1, -1], [2, -1, -1, -1]]
+    rest = [-1] * 4
+    assert label_lists(table).tolist() == [[0, 1, 3, 6, *rest], [4, 5, 6, 7, *rest], [2, 4, 5, 7, *rest]]
+    assert with_opposites(table[:1]).tolist() == [[1, 1, 0, 1, -1, -1, 0, -1]]
 
 
 @pytest.mark.parametrize("name", LOSSES)
