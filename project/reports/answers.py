@@ -5,8 +5,6 @@ from __future__ import annotations
 import difflib
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -14,49 +12,19 @@ import torchmetrics.functional as M
 import torchmetrics.functional.classification as C
 from torch import Tensor
 
-from project.errors import UserError
 from project.reports import plots
+from project.reports.cases import MOST_SHOWN, Case, first_ones, listed, shown, worst_first
 from project.reports.parts import Drawing, Part, Picture, Pictures, Table
 from project.reports.pictures import beside, data_uri, overlay, pixels
-from project.reports.run import Answers, Run
-from project.spec import IGNORED, DataSpec
+from project.reports.run import Run
+from project.spec import IGNORED
+from project.tasks.segmentation import IMAGES, dice_of_each
 
 BINS = 15  # of the confidences: Guo et al., On Calibration of Modern Neural Networks, 2017
-MOST_SHOWN = 32  # pictures
 MOST_PAIRS = 10  # of confused classes
 NEIGHBOURS_AMONG = 5000  # points of an embedding
 PAIRED = 1500  # samples of a ranking whose pairs are compared
 NOTHING = -1  # fills sequences
-
-
-@dataclass
-class Case:
-    """The answers of a run for one split, and some of the samples."""
-
-    run: Run
-    split: str
-    spec: DataSpec
-    answers: Answers
-    samples: dict[str, np.ndarray] | None
-
-    @property
-    def targets(self) -> Tensor:
-        return torch.from_numpy(self.answers.target)
-
-    @property
-    def predictions(self) -> Tensor:
-        return torch.from_numpy(self.answers.prediction).float()
-
-    def check(self, fits: bool, expected: str) -> None:
-        """Refuse answers that cannot be this run's.
-
-        Raises:
-            UserError: they do not fit the description of the data.
-        """
-        if not fits:
-            shapes = f"predictions {self.answers.prediction.shape} and targets {self.answers.target.shape}"
-            path = self.run.folder.predictions(self.split)
-            raise UserError(f"{path}: {shapes} are not {expected}; are they another run's?")
 
 
 def answer_parts(run: Run, split: str) -> list[Part]:
@@ -113,16 +81,16 @@ def classes(case: Case) -> Iterator[Part]:
         return
     said = chances_of(torch.from_numpy(case.samples["prediction"]).float())
     sure, best = (part.numpy() for part in said.max(1))
-    truth = case.samples["target"]
+    truth, ids = case.samples["target"], case.samples["id"]
 
     def lines(i: int) -> list[str]:
-        return [f"#{case.samples['id'][i]} {names[truth[i]]}", f"read as {names[best[i]]} {sure[i]:.0%}"]  # type: ignore[index]
+        return [f"true {names[truth[i]]}", f"read as {names[best[i]]} {sure[i]:.0%}", f"#{ids[i]}"]
 
     wrong = best != truth
     mistaken = [int(i) for pair in pairs for i in np.flatnonzero((truth == pair[0]) & (best == pair[1]))]
     if mistaken:
-        yield shown(case, mistaken, lines, wrong, "Examples of the most confused")
-    yield shown(case, worst_first(case), lines, wrong, "The worst")
+        yield from shown(case, mistaken, lines, wrong, "Examples of the most confused")
+    yield from shown(case, worst_first(case), lines, wrong, "The worst")
 
 
 def reliability_bins(confidence: Tensor, right: Tensor) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -158,13 +126,13 @@ def labels(case: Case) -> Iterator[Part]:
     error = float(C.binary_calibration_error(flat, truth, n_bins=BINS, norm="l1"))
     yield Drawing(plots.reliability(*reliability_bins(flat, truth > 0), error))
     if case.samples is not None:
-        answers, wanted = case.samples["prediction"] > 0, case.samples["target"] > 0.5
+        answers, wanted, ids = case.samples["prediction"] > 0, case.samples["target"] > 0.5, case.samples["id"]
 
         def lines(i: int) -> list[str]:
             written = [", ".join(n for n, on in zip(names, row, strict=True) if on) or "none" for row in (wanted[i], answers[i])]
-            return [f"#{case.samples['id'][i]} {written[0]}", f"read as {written[1]}"]  # type: ignore[index]
+            return [f"true {written[0]}", f"read as {written[1]}", f"#{ids[i]}"]
 
-        yield shown(case, worst_first(case), lines, (answers != wanted).any(1), "The worst")
+        yield from shown(case, worst_first(case), lines, (answers != wanted).any(1), "The worst")
 
 
 # ---------------------------------------------------------------------- numbers
@@ -192,9 +160,13 @@ def numbers(case: Case) -> Iterator[Part]:
         samples = case.samples
 
         def lines(i: int) -> list[str]:
-            return [f"#{samples['id'][i]} true {listed(samples['target'][i])}", f"predicted {listed(samples['prediction'][i])}"]
+            return [
+                f"true {listed(samples['target'][i])}",
+                f"predicted {listed(samples['prediction'][i])}",
+                f"#{samples['id'][i]}",
+            ]
 
-        yield shown(case, worst_first(case), lines, None, "The worst")
+        yield from shown(case, worst_first(case), lines, None, "The worst")
 
 
 def ranking(case: Case) -> Iterator[Part]:
@@ -241,10 +213,12 @@ def masks(case: Case) -> Iterator[Part]:
     yield Table(head, rows, title="Each class", note="Over the pixels of all images together; ignored ones do not count.")
     if len(names) > 2:
         yield Drawing(plots.confusion(matrix, names, "Confusion of pixels"))
+    pairs = zip(predictions.split(IMAGES), targets.split(IMAGES), strict=True)
+    of_each = torch.cat([dice_of_each(answer, truth, len(names)) for answer, truth in pairs])
+    yield Drawing(plots.histogram(of_each.numpy(), "Dice of each image", "Dice"))
     samples = case.samples
     if samples is None or pixels(samples["input"][0]) is None:
         return
-    yield Drawing(plots.histogram(1 - samples["error"], "Dice of the samples shown below", "Dice"))
     for title, chosen in (("The worst", worst_first(case)), ("The first", first_ones(case))):
         pictures = []
         for i in chosen[: MOST_SHOWN // 2]:
@@ -254,7 +228,8 @@ def masks(case: Case) -> Iterator[Part]:
             lines = [f"#{samples['id'][i]}", f"Dice {1 - samples['error'][i]:.3f}"]
             pictures.append(Picture(data_uri(beside(image, *both_masks)), lines))
         note = "Image, truth, answer. " + ("; ".join(names[1:9]) + " in colour." if len(names) < 10 else "")
-        yield Pictures(pictures, title=title, note=note)
+        if pictures:
+            yield Pictures(pictures, title=title, note=note)
 
 
 # ---------------------------------------------------------------------- sequences
@@ -288,14 +263,15 @@ def sequences(case: Case) -> Iterator[Part]:
         rows = [[int(case.answers.id[i]), truth[i], read[i]] for i in wrong[:MOST_SHOWN]]
         yield Table(["id", "true", "read"], rows, title="Read wrong")
         return
+    ids = case.samples["id"]
     shown_truth, shown_read = [list(map(write, case.samples[part])) for part in ("target", "prediction")]
 
     def lines(i: int) -> list[str]:
-        return [f"#{case.samples['id'][i]} {shown_truth[i]}", f"read {shown_read[i] or 'nothing'}"]  # type: ignore[index]
+        return [f"true {shown_truth[i]}", f"read {shown_read[i] or 'nothing'}", f"#{ids[i]}"]
 
     differ = np.array([a != b for a, b in zip(shown_truth, shown_read, strict=True)])
-    yield shown(case, worst_first(case), lines, differ, "The worst")
-    yield shown(case, first_ones(case), lines, differ, "The first, read against true")
+    yield from shown(case, worst_first(case), lines, differ, "The worst")
+    yield from shown(case, first_ones(case), lines, differ, "The first, read against true")
 
 
 # ---------------------------------------------------------------------- embeddings
@@ -334,48 +310,6 @@ def principal_plane(points: np.ndarray) -> tuple[np.ndarray, float]:
     if plane.shape[1] < 2:
         plane = np.concatenate([plane, np.zeros_like(plane)], axis=1)
     return plane, float(spread[::-1][:2].sum() / max(spread.sum(), 1e-12))
-
-
-# ---------------------------------------------------------------------- samples
-
-
-def worst_first(case: Case) -> list[int]:
-    """Positions among the samples of the worst, the worst first."""
-    assert case.samples is not None
-    chosen = np.flatnonzero(case.samples["worst"])
-    return [int(i) for i in chosen[np.argsort(-case.samples["error"][chosen], kind="stable")]]
-
-
-def first_ones(case: Case) -> list[int]:
-    """Positions among the samples of those that the split begins with, not chosen for their error."""
-    assert case.samples is not None
-    ids = case.samples["id"]
-    begins = ids == case.answers.id[: len(ids)]
-    return list(range(len(ids) if begins.all() else int(begins.argmin())))
-
-
-def shown(
-    case: Case, chosen: list[int], lines: Callable[[int], list[str]], wrong: np.ndarray | None, title: str, most: int = MOST_SHOWN
-) -> Part:
-    """Samples as pictures with lines below, or as rows where they are no pictures."""
-    samples = case.samples
-    assert samples is not None
-    chosen = list(dict.fromkeys(chosen))[:most]
-    images = {i: pixels(samples["input"][i]) for i in chosen}
-    if all(image is not None for image in images.values()):
-        made = [Picture(data_uri(image), lines(i), bool(wrong[i]) if wrong is not None else False) for i, image in images.items()]  # type: ignore[arg-type]
-        return Pictures(made, title=title)
-    head, rows = ["sample", "answer", "error"], [[*lines(i), float(samples["error"][i])] for i in chosen]
-    if samples["input"].ndim == 2 and samples["input"].shape[1] <= 16:
-        width = samples["input"].shape[1]
-        head += case.spec.columns if len(case.spec.columns) == width else [f"input {i}" for i in range(width)]
-        rows = [[*row, *(float(value) for value in samples["input"][i])] for row, i in zip(rows, chosen, strict=True)]
-    return Table(head, rows, title=title)
-
-
-def listed(values: Any) -> str:
-    """Numbers of a row as text."""
-    return ", ".join(f"{float(value):.5g}" for value in np.atleast_1d(values))
 
 
 KINDS: dict[str, Callable[[Case], Iterator[Part]]] = {

@@ -28,12 +28,13 @@ class Drawing(Part):
 
 @dataclass
 class Table(Part):
-    """Rows below a head; numbers stand to the right. The rows beyond `most` are left out, and the page says so."""
+    """Rows below a head, folded away or not. The rows beyond `most` are left out, and the page says so."""
 
     form = "table"
     head: Sequence[str]
     rows: Sequence[Sequence[Any]]
     most: int = 60
+    folded: bool = False
 
 
 @dataclass

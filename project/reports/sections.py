@@ -19,6 +19,7 @@ from project.reports.run import Run, written
 SPLITS = {"val": "validation", "test": "test", "train": "training"}
 MOST_PICTURES = 32
 MOST_CLASSES = 60
+MOST_LAYERS = 16  # whose table is not folded away
 WORDS = 60  # characters of a value in a table
 
 
@@ -103,7 +104,8 @@ def data(run: Run) -> Iterator[Part]:
     if samples is None or pixels(samples["input"][0]) is None:
         return
     pictures = []
-    for i in range(min(MOST_PICTURES, len(samples["input"]))):
+    height, width = samples["input"].shape[2:]
+    for i in range(min(MOST_PICTURES * height // max(height, width), len(samples["input"]))):
         image = pixels(samples["input"][i])
         assert image is not None
         target, lines = samples["target"][i], [f"#{samples['id'][i]}"]
@@ -148,7 +150,7 @@ def network(run: Run) -> Iterator[Part]:
     if rows:
         head = ["parameter", "shape", "values", "mean", "deviation", "smallest", "largest"]
         note = f"{sum(row[2] for row in rows):,} values in all; mean to largest are those of the first weights."
-        yield Table(head, rows, title="Layers", note=note, most=200)
+        yield Table(head, rows, title="Layers", note=note, most=1000, folded=len(rows) > MOST_LAYERS)
     if rules := first.get("rules"):
         yield Facts({rule: ", ".join(names) for rule, names in rules.items()}, title="Rules of the first weights")
 

@@ -20,8 +20,7 @@ NUMERIC = re.compile(r"-?[\d,]*\.?\d+(e[-+]?\d+)?%?|nan|")  # a cell that stands
 def render(template: str, filters: dict[str, Callable[[Any], Any]] | None = None, **values: Any) -> str:
     """A page from a template, with the style sheet in it, so that it needs nothing beside it."""
     environment = jinja2.Environment(autoescape=True, loader=jinja2.FileSystemLoader(HERE), undefined=jinja2.StrictUndefined)
-    environment.filters |= {"shown": shown, **(filters or {})}
-    environment.tests["numeric"] = lambda cell: NUMERIC.fullmatch(shown(cell)) is not None
+    environment.filters |= {"shown": shown, "numeric": numeric, **(filters or {})}
     return environment.get_template(template).render(style=style(), footer=f"project {__version__}", **values)
 
 
@@ -29,6 +28,11 @@ def render(template: str, filters: dict[str, Callable[[Any], Any]] | None = None
 def style() -> Markup:
     """The style sheet of all pages."""
     return Markup((HERE / "style.css").read_text())
+
+
+def numeric(table: Any) -> list[bool]:
+    """Which columns of a table hold nothing but numbers."""
+    return [all(NUMERIC.fullmatch(shown(row[i])) for row in table.rows) for i in range(len(table.head))]
 
 
 def shown(value: Any) -> str:
