@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -72,10 +72,8 @@ def shown(
     samples = case.samples
     assert samples is not None
     chosen = list(dict.fromkeys(chosen))[:MOST_SHOWN]
-    pictures = []
-    for i in chosen:
-        if (image := pixels(samples["input"][i])) is not None:
-            pictures.append(Picture(data_uri(image), lines(i), wrong is not None and bool(wrong[i])))
+    images = {i: image for i in chosen if (image := pixels(samples["input"][i])) is not None}
+    pictures = [Picture(data_uri(image), lines(i), wrong is not None and bool(wrong[i])) for i, image in images.items()]
     if pictures:
         yield Pictures(pictures, title=title)
         return
