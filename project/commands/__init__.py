@@ -8,5 +8,6 @@ COMMANDS = {
     "stats": ("project.commands.stats", "what the inputs are normalised by: means and deviations"),
     "report": ("project.commands.report", "a page of a run, or a table of many runs"),
     "sweep": ("project.commands.sweep", "many runs of one config with some of its settings varied"),
+    "compare": ("project.commands.compare", "which of some settings is better, over their seeds"),
     "list": ("project.commands.list", "the names that can be used: networks, data, losses, ..."),
 }

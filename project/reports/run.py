@@ -187,6 +187,26 @@ class Run:
         best = self.results.get("best") or {}
         return found | ({best["monitor"]: best["value"]} if {"monitor", "value"} <= set(best) else {})
 
+    def curve(self, name: str) -> tuple[np.ndarray, np.ndarray]:
+        """A column of metrics.csv over the epochs, fractions of them included: (N,) both.
+
+        It is that of epochs.csv where that has more, which is so when an epoch is shorter than the steps between two rows.
+        """
+        values, of_epochs = self.metrics.get(name, np.zeros(0)), self.epochs.get(name, np.zeros(0))
+        there = ~np.isnan(values)
+        if there.sum() < (~np.isnan(of_epochs)).sum():
+            return self.epochs["epoch"] + 1, of_epochs
+        return self._as_epochs(self.metrics["step"][there]) if len(values) else values, values[there]
+
+    def _as_epochs(self, steps: np.ndarray) -> np.ndarray:
+        """Steps (N,) as the epochs that are done then, by the ends that epochs.csv has; within an epoch, evenly."""
+        ends, epochs = self.epochs.get("step", np.zeros(0)), self.epochs.get("epoch", np.zeros(0))
+        if not len(ends):
+            return steps
+        known_steps, known_epochs = np.concatenate([[0.0], ends]), np.concatenate([[epochs[0]], epochs + 1])
+        beyond = np.clip(steps - known_steps[-1], 0, None) / max(known_steps[-1] - known_steps[-2], 1)
+        return np.interp(steps, known_steps, known_epochs) + beyond
+
     def splits(self) -> list[str]:
         """The splits whose predictions were kept."""
         return [split for split in ("val", "test") if self.folder.predictions(split).is_file()]

@@ -161,36 +161,16 @@ def network(run: Run) -> Iterator[Part]:
 def training(run: Run) -> Iterator[Part]:
     """Curves of every figure, of the learning rate, and the time of each epoch."""
     for name in dict.fromkeys(name.partition("/")[2] for name in run.metrics if name.startswith(("train/", "val/"))):
-        lines = {split: line for split in ("train", "val") if len((line := curve(run, f"{split}/{name}"))[0])}
+        lines = {split: line for split in ("train", "val") if len((line := run.curve(f"{split}/{name}"))[0])}
         tested = run.figure(f"test/{name}")
         levels = {"test": tested} if tested is not None else None
         yield Drawing(plots.curves(lines, name, levels=levels, log="loss" in name))
-    rates = {name: line for name in run.metrics if name.split("/")[0] == "lr" and len((line := curve(run, name))[0])}
+    rates = {name: line for name in run.metrics if name.split("/")[0] == "lr" and len((line := run.curve(name))[0])}
     if rates:
         yield Drawing(plots.curves(rates, "learning rate"))
     seconds = run.epochs.get("epoch_seconds")
     if seconds is not None and len(seconds):
         yield Drawing(plots.columns(seconds.tolist(), f"Time per epoch, {seconds.sum():.1f} s together", "epoch", "seconds"))
-
-
-def curve(run: Run, name: str) -> tuple[np.ndarray, np.ndarray]:
-    """A column of metrics.csv over the epochs, fractions of them included; of epochs.csv where that has more: (N,) both."""
-    values, of_epochs = run.metrics.get(name, np.zeros(0)), run.epochs.get(name, np.zeros(0))
-    there = ~np.isnan(values)
-    if there.sum() < (~np.isnan(of_epochs)).sum():
-        return run.epochs["epoch"] + 1, of_epochs
-    return epochs_of(run, run.metrics["step"][there]) if len(values) else values, values[there]
-
-
-def epochs_of(run: Run, steps: np.ndarray) -> np.ndarray:
-    """Steps (N,) as epochs that are done, by the epochs that epochs.csv has; within one, evenly."""
-    ends, epochs = run.epochs.get("step"), run.epochs.get("epoch")
-    if ends is None or epochs is None or not len(ends):
-        return steps
-    known_steps, known_epochs = np.concatenate([[0.0], ends]), np.concatenate([[epochs[0]], epochs + 1])
-    length = known_steps[-1] - known_steps[-2]
-    beyond = np.clip(steps - known_steps[-1], 0, None) / max(length, 1)
-    return np.interp(steps, known_steps, known_epochs) + beyond
 
 
 # ---------------------------------------------------------------------- from what
