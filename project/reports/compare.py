@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from project.cli.arguments import MAY_CHANGE
+from project.cli.classes import slot_at
 from project.errors import UserError, suggest
 from project.reports.run import Run, written
 from project.reports.student import LEVEL, Difference, difference, holm, mean_of
@@ -68,20 +69,31 @@ def decides(name: str) -> bool:
 
 
 def labels(runs: list[Run]) -> list[str]:
-    """A name for each of these runs that tells it from the others, as short as can be: its own, or what differs."""
+    """A name for each of these runs that tells it from the others: its own, or the fewest settings that do."""
     names = [run.name for run in runs]
     if len(set(names)) == len(names):
         return names
     every = [name for name in differing(runs) if decides(name)]
-    shared = [name for name in every if all(name in run.settings for run in runs)]
-    for keys in (shared, every):
-        found = [
-            ", ".join(f"{short(key, keys)} {written(run.settings.get(key))}" for key in keys if key in run.settings)
-            for run in runs
-        ]
-        if len(set(found)) == len(found):
-            return found
-    return [str(run) for run in runs]
+    chosen: list[str] = []
+    while len(set(words := [_words(run, chosen) for run in runs])) < len(runs):
+        rest = [key for key in every if key not in chosen]
+        if not rest:
+            return [str(run) for run in runs]
+        chosen.append(max(rest, key=lambda key: len({_words(run, [*chosen, key]) for run in runs})))  # the first of the best
+    for size in range(len(chosen), 0, -1):  # where fewer words are enough for one, it has no more
+        for i, run in enumerate(runs):
+            fewer = _words(run, chosen[:size])
+            if all(fewer != _words(other, chosen[:size]) for other in runs if other is not run):
+                words[i] = fewer
+    said_as = {
+        key: "" if slot_at(tuple(key.split("."))) else f"{short(key, every)} " for key in chosen
+    }  # a class speaks for itself
+    return [", ".join(said_as[key] + value for key, value in pairs) for pairs in words]
+
+
+def _words(run: Run, keys: list[str]) -> tuple[tuple[str, str], ...]:
+    """The settings of a run under these keys, of those that it has."""
+    return tuple((key, written(run.settings[key])) for key in keys if key in run.settings)
 
 
 # ---------------------------------------------------------------------- figures
@@ -174,10 +186,8 @@ def draw(groups: list[Group], name: str, path: Path) -> Path:
 
     lines, bands = {}, {}
     for found in groups:
-        curves = [run.curve(name) for run in found.runs.values()]
-        curves = [curve for curve in curves if len(curve[0])]
+        curves = [curve for run in found.runs.values() if len((curve := run.curve(name))[0])]
         if not curves:
-            print(f"left out: {found.label}: it has no curve {name}")
             continue
         places = max((curve[0] for curve in curves), key=len)
         values = np.stack([np.interp(places, *curve, right=np.nan) for curve in curves])
@@ -189,6 +199,8 @@ def draw(groups: list[Group], name: str, path: Path) -> Path:
             column for found in groups for run in found.runs.values() for column in run.metrics if column not in ("step", "epoch")
         }
         raise UserError(f"--curve {name}: no run has it; {suggest(name, known, 'there are')}")
+    if lonely := [found.label for found in groups if found.label not in lines]:
+        print(f"without a curve {name}: {'; '.join(lonely)}")
     with matplotlib.rc_context(plots.PLAIN):
         figure = plots.curves(lines, name, bands=bands, size=(6.4, 4.0), log="loss" in name)
         try:

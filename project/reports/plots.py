@@ -32,6 +32,7 @@ PLAIN: dict[Any, Any] = {  # for every drawing
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.grid": True,
+    "grid.color": "#e3e5e8",
     "axes.axisbelow": True,
     "grid.linewidth": 0.6,
     "legend.frameon": False,

@@ -19,7 +19,7 @@ from project.runs.files import csv_line, write_atomic, write_text
 
 NO_HYPERPARAMETERS = ("name", "run.", "seed_everything", "data.root", "trainer.default_root_dir")  # where, not what
 FACTS = ("parameters", "steps", "epochs", "seconds")
-WIDEST = 26  # characters of a cell in the terminal
+WIDEST = 34  # characters of a cell in the terminal
 NARROW = 80  # columns of a pipe
 
 
@@ -29,7 +29,8 @@ class Rows:
 
     columns: list[str]
     rows: list[dict[str, Any]]
-    settings: list[str]  # the columns that are settings
+    settings: list[str]  # the columns that are settings, the important ones first
+    rare: set[str]  # settings that some runs do not have and that nobody gave on a command line
     figures: list[str]  # those that are figures, the important ones first
     falling: set[str]  # the figures that should be small
 
@@ -69,7 +70,7 @@ def gather(paths: Iterable[Path]) -> Rows:
     columns = ["run", "state", "reason", *settings, "seed", *figures, *facts, "commit", "folder"]
     rows = [row(path, run, reason, columns, settings, figures) for path, run, reason in runs]
     falling = {name for name in figures for run in whole[:1] if run.mode(name) == "min"}
-    return Rows(columns, rows, settings, figures, falling)
+    return Rows(columns, rows, settings, {name for name in settings if is_rare(name, whole)}, figures, falling)
 
 
 def row(path: Path, run: Run | None, reason: str, columns: list[str], settings: list[str], figures: list[str]) -> dict[str, Any]:
@@ -90,10 +91,18 @@ def plain_value(value: Any) -> Any:
 
 
 def differing(runs: list[Run]) -> list[str]:
-    """The settings that are not the same in all runs, those that all of them have first."""
+    """The settings that are not the same in all runs: first those given on a command line, then those that all runs have."""
     names = dict.fromkeys(name for run in runs for name in run.settings if not name.startswith(NO_HYPERPARAMETERS))
     differ = [name for name in names if len({written(run.settings[name]) if name in run.settings else None for run in runs}) > 1]
-    return sorted(differ, key=lambda name: not all(name in run.settings for run in runs))
+    given = {name for run in runs for name in run.description.get("overrides") or ()}
+    return sorted(differ, key=lambda name: (name not in given, is_rare(name, runs)))
+
+
+def is_rare(name: str, runs: list[Run]) -> bool:
+    """Whether some runs do not have a setting, and it was given on none of the command lines."""
+    return not all(name in run.settings for run in runs) and not any(
+        name in (run.description.get("overrides") or ()) for run in runs
+    )
 
 
 def ordered_figures(runs: list[Run]) -> list[str]:
@@ -124,7 +133,8 @@ def print_table(table: Rows) -> None:
     shown = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
     for name in chosen:
         is_number = any(isinstance(row[name], (int, float)) for row in table.rows)
-        shown.add_column(short(name, table.settings), justify="right" if is_number else "left", no_wrap=True, overflow="ellipsis")
+        side: Any = "right" if is_number else "left"
+        shown.add_column(short(name, table.settings), justify=side, no_wrap=True, overflow="ellipsis", max_width=WIDEST)
     for row in table.rows:
         shown.add_row(*(cell(row[name]) for name in chosen))
     console = Console(width=width, highlight=False, markup=False, file=sys.stdout)
@@ -140,8 +150,10 @@ def fitting(table: Rows, width: int) -> tuple[list[str], list[str]]:
     """The columns for a terminal of so many characters, in their order, and the settings and figures that are left out."""
     unfinished = any(row["state"] != "finished" for row in table.rows)
     several_seeds = len({row["seed"] for row in table.rows}) > 1
-    wanted = ["run", *(["state"] if unfinished else []), *table.figures[:2], *table.settings]
+    main = [name for name in table.settings if name not in table.rare]
+    wanted = ["run", *(["state"] if unfinished else []), *table.figures[:2], *main]
     wanted += [*(["seed"] if several_seeds else []), *table.figures[2:], *(name for name in FACTS if name in table.columns)]
+    wanted += sorted(table.rare, key=table.columns.index)
     chosen, room = [], width
     for name in wanted:
         texts = [short(name, table.settings), *(cell(row[name]) for row in table.rows)]
