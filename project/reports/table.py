@@ -67,10 +67,12 @@ def gather(paths: Iterable[Path]) -> Rows:
     settings = differing(whole)
     figures = ordered_figures(whole)
     facts = [name for name in FACTS if any(name in run.results for run in whole)]
-    columns = ["run", "state", "reason", *settings, "seed", *figures, *facts, "commit", "folder"]
+    rare = {name for name in settings if is_rare(name, whole)}
+    main = [name for name in settings if name not in rare]
+    columns = ["run", "state", "reason", *main, "seed", *figures, *facts, *sorted(rare, key=settings.index), "commit", "folder"]
     rows = [row(path, run, reason, columns, settings, figures) for path, run, reason in runs]
     falling = {name for name in figures for run in whole[:1] if run.mode(name) == "min"}
-    return Rows(columns, rows, settings, {name for name in settings if is_rare(name, whole)}, figures, falling)
+    return Rows(columns, rows, settings, rare, figures, falling)
 
 
 def row(path: Path, run: Run | None, reason: str, columns: list[str], settings: list[str], figures: list[str]) -> dict[str, Any]:
