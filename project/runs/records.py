@@ -16,7 +16,7 @@ from lightning.pytorch.utilities import rank_zero_only
 from project.errors import UserError
 from project.runs.files import csv_line, write_atomic
 from project.runs.folder import RunFolder
-from project.runs.progress import say
+from project.runs.progress import EpochTable, epoch_of, say
 
 
 class CSVRows:
@@ -114,15 +114,17 @@ class Epochs(Callback):
         self.rows = CSVRows(folder.epochs, ["epoch", "step"]) if folder else None
         self.restored: dict[str, Any] | None = None
         self.run, self.epoch, self.validation = Watch(), Watch(), Watch()
-        self.first_step = 0
+        self.first_step, self.validated = 0, False
+        self.table, self.timing = EpochTable(), dict[str, float]()
 
     def state_dict(self) -> dict[str, Any]:
         mark = self.rows.mark() if self.rows is not None and self.rows.file else None
         watches = {name: getattr(self, name).seconds for name in ("run", "epoch", "validation")}
-        return {"mark": mark, "first_step": self.first_step, **watches}
+        return {"mark": mark, "first_step": self.first_step, "validated": self.validated, **watches}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.restored, self.first_step = state_dict["mark"], state_dict["first_step"]
+        self.validated = state_dict["validated"]
         for name in ("run", "epoch", "validation"):
             getattr(self, name).before = state_dict[name]
 
@@ -144,30 +146,31 @@ class Epochs(Callback):
     def on_train_epoch_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         self.first_step = trainer.global_step
         self.epoch.start(0.0)
-        self.validation = Watch()
+        self.validation, self.validated = Watch(), False
 
     def on_validation_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         self.validation.start()
 
     def on_validation_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         self.validation.stop()
+        self.validated = True
 
     def on_train_epoch_end(self, trainer: Any, module: Any) -> None:
-        values = {name: float(value) for name, value in (trainer.callback_metrics | module.train_figures()).items()}
+        figures = trainer.callback_metrics | module.train_figures()
+        values = {name: float(value) for name, value in figures.items() if self.validated or not name.startswith("val/")}
         if not trainer.is_global_zero:
             return
         seconds = self.epoch.seconds
         batches = (trainer.global_step - self.first_step) * trainer.accumulate_grad_batches
         samples = batches * getattr(trainer.datamodule, "batch_size", 0) * trainer.world_size
         speed = samples / max(seconds - self.validation.seconds, 1e-9)
-        names = sorted(values, key=lambda name: (not name.startswith("train"), name))
+        values = {name: values[name] for name in sorted(values, key=lambda name: (not name.startswith("train"), name))}
+        self.timing = {"epoch_seconds": seconds, "run_seconds": self.run.seconds, "samples_per_second": speed}
         if self.rows is not None:
-            row = {"epoch": trainer.current_epoch, "step": trainer.global_step} | {n: round(values[n], 6) for n in names}
-            timing = {"epoch_seconds": round(seconds, 3), "run_seconds": round(self.run.seconds, 3)}
-            self.rows.append(row | module.rates() | timing | {"samples_per_second": round(speed, 1)})
-        last = f"/{trainer.max_epochs}" if (trainer.max_epochs or -1) > 0 else ""
-        figures = "  ".join(f"{name} {values[name]:.4f}" for name in names)
-        say(f"epoch {trainer.current_epoch + 1}{last}  {figures}  {speed:,.0f}/s  {seconds:.1f} s")
+            row = {"epoch": trainer.current_epoch, "step": trainer.global_step} | {n: round(v, 6) for n, v in values.items()}
+            self.rows.append(row | module.rates() | {name: round(value, 3) for name, value in self.timing.items()})
+        for line in self.table.rows(epoch_of(trainer), values, module.monitor, speed, seconds):
+            say(line)
 
 
 class Watch:
