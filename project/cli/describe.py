@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,7 @@ def description(folder: RunFolder, cli: ProjectCLI, request: Request, state: dic
         "seed": cli.config_tree["seed_everything"],
         "task": type(task).__name__,
         "net": type(task.net).__name__,
+        "layers": [dataclasses.asdict(layer) for layer in task.layers],
         "spec": task.spec.to_dict(),
         "monitor": task.monitor,
         "monitor_mode": task.mode,

@@ -73,7 +73,7 @@ def evaluate(request: Request) -> int:
             print(f"{name:<16} {value:.6f}")
         if folder is not None:
             split = "val" if request.command == "validate" else "test"
-            update_json(folder.results, {split: {**figures, "checkpoint": path.name}})
+            update_json(folder.results, {split: {**figures, "checkpoint": path.name, "step": state["global_step"]}})
             request.to_report = folder.path if tree["run"]["report"] else None
     return 0
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import dataclasses
 import json
 import os
@@ -25,6 +26,7 @@ from project.cli.evaluation import load
 from project.cli.machine import check_devices, settle_threads
 from project.cli.parser import ProjectCLI
 from project.cli.settings import Settings, from_yaml
+from project.cli.summary import closing, opening
 from project.errors import UserError, clip
 from project.runs import records
 from project.runs.checkpoints import BestCheckpoint, SafeIO, locate, read, resumable
@@ -33,7 +35,7 @@ from project.runs.files import update_json, write_text
 from project.runs.folder import RunFolder
 from project.runs.internals import NullProfiler
 from project.runs.predictions import Predictions
-from project.runs.progress import bars
+from project.runs.progress import Lines, bars
 from project.tasks.base import Task
 from project.training.weights import describe, table
 
@@ -99,7 +101,7 @@ def train(request: Request, start: Start) -> int:
         start.folder, start.is_new = claim(tree), True
     trainer = make_trainer(cli, start, tree, request.callbacks)
     if start.folder is not None and trainer.is_global_zero:
-        announce(start.folder, cli, request, start, changes)
+        announce(start.folder, cli, trainer, request, start, changes)
     began = time.monotonic()
     run_to_the_end(trainer, cli, start)
     if start.folder is not None and trainer.is_global_zero:
@@ -257,12 +259,14 @@ def make_trainer(cli: ProjectCLI, start: Start, tree: dict[str, Any], further: S
         if tree["run"]["tensorboard"] and wanted is not False:
             step = start.state["global_step"] + 1 if start.state else None
             loggers.append(records.Events(folder, step))
+        if every := print_every(cli, tree):
+            loggers.append(Lines(every))
         callbacks.append(Predictions(folder))
         callbacks.append(BestCheckpoint(folder.checkpoints, cli.model.monitor, cli.model.mode))
-    callbacks += [records.Epochs(folder), *further]
     if arguments.get("enable_progress_bar") is not False:
         callbacks += bars()
         arguments["enable_progress_bar"] = any(isinstance(c, ProgressBar) for c in callbacks)
+    callbacks += [records.Epochs(folder), *further]
     arguments.setdefault("profiler", None)
     arguments["profiler"] = arguments["profiler"] or NullProfiler()
     arguments["enable_checkpointing"] = folder is not None
@@ -278,7 +282,22 @@ def make_trainer(cli: ProjectCLI, start: Start, tree: dict[str, Any], further: S
         raise UserError(f"trainer: {clip(error, 200)}") from error
 
 
-def announce(folder: RunFolder, cli: ProjectCLI, request: Request, start: Start, changes: list[str]) -> None:
+def print_every(cli: ProjectCLI, tree: dict[str, Any]) -> int | None:
+    """Optimizer steps between two lines on the screen.
+
+    Raises:
+        UserError: figures are taken less often.
+    """
+    every, logged = tree["run"]["print_every"], cli.trainer_arguments.get("log_every_n_steps") or 50
+    if every and every % logged:
+        raise UserError(
+            f"--run.print_every {every}: figures are taken every {logged} steps; "
+            f"--trainer.log_every_n_steps {every} as well, or a multiple of {logged}"
+        )
+    return every
+
+
+def announce(folder: RunFolder, cli: ProjectCLI, trainer: L.Trainer, request: Request, start: Start, changes: list[str]) -> None:
     """Say where the run is, write its config and description."""
     if start.state:
         print(f"continuing {folder} from step {start.state['global_step']}")
@@ -289,26 +308,38 @@ def announce(folder: RunFolder, cli: ProjectCLI, request: Request, start: Start,
             for source in (origin.metrics, origin.epochs, origin.description):
                 if source.is_file():
                     shutil.copyfile(source, folder.path / source.name)
-    else:
-        print(f"run {folder}; if it is stopped, this continues it: python -m project fit --run {folder}")
+    said = description(folder, cli, request, start.state)
+    if not start.state:
+        opening(folder, cli, trainer, said)
     sys.stdout.flush()
     write_text(folder.config, config_text(cli.config_tree))
-    update_json(folder.description, description(folder, cli, request, start.state))
+    update_json(folder.description, said)
 
 
 def report(folder: RunFolder, trainer: L.Trainer, task: Task, seconds: float) -> None:
-    """Write results.json; print how it ended and what to do next."""
-    best: Any = trainer.checkpoint_callback
+    """Write results.json and say what stands in it."""
+    checkpoint: Any = trainer.checkpoint_callback
     figures = {name: float(value) for name, value in sorted(trainer.callback_metrics.items())}
     result: dict[str, Any] = {"last": figures, "parameters": sum(p.numel() for p in task.net.parameters())}
     result |= {"steps": trainer.global_step, "epochs": trainer.current_epoch, "seconds": round(seconds, 2)}
-    print(f"finished {folder} in {seconds:.1f} s")
-    if best is not None and best.best_model_score is not None:
-        result["best"] = {"monitor": task.monitor, "value": float(best.best_model_score), "checkpoint": "checkpoints/best.ckpt"}
-        print(f"best      {task.monitor} {float(best.best_model_score):.4f}")
+    if checkpoint is not None and checkpoint.best_model_score is not None:
+        best = {"monitor": task.monitor, "value": float(checkpoint.best_model_score), "checkpoint": "checkpoints/best.ckpt"}
+        result["best"] = best | best_row(folder.metrics, task.monitor, task.mode)
     update_json(folder.results, result)
-    print(f"test      python -m project test --ckpt_path {folder}")
-    print(f"look      tensorboard --logdir {folder}")
+    closing(folder, json.loads(folder.results.read_text()), seconds)
+
+
+def best_row(path: Path, monitor: str, mode: str) -> dict[str, Any]:
+    """Step and figures of the first of the best validations in metrics.csv; empty where it does not have what is monitored."""
+    with open(path, newline="") as file:
+        rows = [row for row in csv.DictReader(file) if row.get(monitor) and monitor.startswith("val/")]
+    if not rows:
+        return {}
+    best = (max if mode == "max" else min)(rows, key=lambda row: float(row[monitor]))
+    return {
+        "step": int(best["step"]),
+        "figures": {name: float(value) for name, value in best.items() if name.startswith("val/") and value},
+    }
 
 
 def full_tree(config: dict[str, Any]) -> dict[str, Any]:

@@ -40,6 +40,7 @@ class RunOptions:
         root: The folder of all runs; a run is written to root/name/number.
         save_every: Optimizer steps between two checkpoints from which the run can continue.
         tensorboard: Write TensorBoard events into the run folder.
+        print_every: Optimizer steps between two lines on the screen; null means a line for each epoch alone.
         threads: CPU threads; null means all cores, divided among the processes of this machine.
         compile: Compile the network with torch.compile.
         report: Write report.html into the run folder at the end.
@@ -48,6 +49,7 @@ class RunOptions:
     root: str = "runs"
     save_every: PositiveInt = 500
     tensorboard: bool = True
+    print_every: PositiveInt | None = None
     threads: PositiveInt | None = None
     compile: bool = False
     report: bool = True

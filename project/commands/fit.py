@@ -25,7 +25,8 @@ HELP = """usage: python -m project fit [--config FILE]... [--run FOLDER] [--weig
   --model.optimizer NAME      --model.optimizer.lr 0.001
   --model.schedule NAME       --model.schedule.warmup 0.1
   --trainer.max_epochs 10     --trainer.accelerator auto --trainer.devices auto --trainer.precision bf16-mixed
-  --run.save_every 500        --run.tensorboard true --run.threads 2 --run.compile false --run.report true
+  --run.save_every 500        --run.tensorboard true --run.print_every 100 --run.threads 2 --run.compile false
+  --run.report true           the page of the run, report.html, at its end
   --seed_everything 0         --name NAME of the run's folder
 
 `python -m project list` shows every NAME, `python -m project list networks LeNet` the arguments of one."""

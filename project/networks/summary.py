@@ -47,32 +47,34 @@ def watched(net: nn.Module) -> Iterator[dict[str, tuple[int, ...]]]:
 
 
 def layers(net: nn.Module, shapes: dict[str, tuple[int, ...]], most: int = 16) -> list[Layer]:
-    """The parts of a network in their order: as deep as they are at most `most`, but at least the outermost."""
-    parts = {name: part for name, part in net.named_modules() if name}
-    depths = {name: name.count(".") for name in parts}
-    chosen: list[str] = []
-    for depth in range(max(depths.values(), default=0) + 1):
-        deeper = [
-            name
-            for name, part in parts.items()
-            if depths[name] == depth or (depths[name] < depth and (not list(part.children()) or _own(part)))
-        ]
-        if chosen and len(deeper) > most:
-            break
-        chosen = deeper
-    return [
-        Layer(name, type(parts[name]).__name__, shapes.get(name), _parameters(parts[name], name, chosen))
-        for name in chosen
-        if name in shapes or _parameters(parts[name], name, chosen)
-    ]
+    """The parts of a network in their order, at most `most` of them where that is possible.
+
+    As deep as there is room; before a level is left out, the parts are that neither learn nor change a shape.
+    """
+    parts = dict(net.named_modules())
+    deepest = max(name.count(".") for name in parts)
+    for depth in range(deepest, -1, -1):
+        every = _down_to(depth, parts, shapes)
+        telling = [layer for n, layer in enumerate(every) if layer.parameters or layer.output != every[n - 1].output or not n]
+        for chosen in (every, telling):
+            if len(chosen) <= most:
+                return chosen
+    return telling
 
 
-def _own(part: nn.Module) -> bool:
-    """Whether a part with parts of its own has parameters beside theirs."""
-    return bool(list(part.parameters(recurse=False)))
-
-
-def _parameters(part: nn.Module, name: str, chosen: list[str]) -> int:
-    """The parameters of a part; only its own where its parts stand in the list as well."""
-    recurse = not any(other.startswith(f"{name}.") for other in chosen)
-    return sum(parameter.numel() for parameter in part.parameters(recurse=recurse))
+def _down_to(depth: int, parts: dict[str, nn.Module], shapes: dict[str, tuple[int, ...]]) -> list[Layer]:
+    """The parts at a depth, those above it that have no parts, and those that have parameters beside their parts'."""
+    names = []
+    for name, part in parts.items():
+        inner, has_own = bool(list(part.children())), bool(list(part.parameters(recurse=False)))
+        level = name.count(".") if name else -1
+        if level == depth or (level < depth and (not inner or has_own)):
+            names.append(name)
+    found = []
+    for name in names:
+        part = parts[name]
+        others = any(other != name and other.startswith(f"{name}." if name else "") for other in names)
+        parameters = sum(parameter.numel() for parameter in part.parameters(recurse=not others))
+        if parameters or name in shapes:
+            found.append(Layer(name or "(itself)", type(part).__name__, shapes.get(name), parameters))
+    return found

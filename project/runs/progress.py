@@ -22,6 +22,7 @@ class Line(tqdm):
     """A bar at the foot of the terminal that leaves nothing behind."""
 
     monitor_interval = 0  # no thread that redraws it
+    text = ""
 
     def __init__(self, what: str, total: float, samples: int, first: int, on: bool) -> None:
         super().__init__(
@@ -35,8 +36,16 @@ class Line(tqdm):
             dynamic_ncols=True,
             file=sys.stdout,
             smoothing=0,
-            bar_format="{desc} {percentage:3.0f}%|{bar}| {rate_noinv_fmt}{postfix}",
+            bar_format="{desc} {percentage:3.0f}%|{bar}| {text}",
         )
+
+    @property
+    def format_dict(self) -> dict[str, Any]:
+        """What stands behind the bar is samples a second, and the text."""
+        known = super().format_dict
+        done = (known["n"] - known["initial"]) * known["unit_scale"]
+        speed = f"{done / known['elapsed']:,.0f}/s" if done > 0 and known["elapsed"] else ""
+        return known | {"text": f"{speed} {self.text}".strip()}
 
 
 class Bar(ProgressBar):
@@ -62,7 +71,7 @@ class Bar(ProgressBar):
         if self.line is not None:
             self.drawn = time.monotonic()
             self.line.n = done
-            self.line.set_postfix_str(text, refresh=False)
+            self.line.text = text
             self.line.refresh()
 
     def end(self) -> None:
@@ -198,7 +207,10 @@ def number(value: float | None) -> str:
     """A figure in at most seven characters where that is possible; nothing where there is none."""
     if value is None:
         return ""
-    return f"{value:.4f}" if 1e-3 <= abs(value) < 100 or value == 0 else f"{value:.3g}"
+    size = abs(value)
+    if 1e-3 <= size < 100 or not size:
+        return f"{value:.4f}"
+    return f"{value:.3g}" if size < 1e-3 or size >= 1e6 else f"{value:.1f}" if size < 1e4 else f"{value:.0f}"
 
 
 def clock(seconds: float) -> str:
@@ -222,5 +234,5 @@ class Lines(Logger):
     @rank_zero_only
     def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
         if step is not None and step % self.every == 0 and "train/loss" in metrics:
-            figures = "  ".join(f"{name} {number(value)}" for name, value in metrics.items() if name != "epoch")
-            say(f"step {step:<7}  {figures}")
+            figures = (f"{name.removeprefix('train/')} {number(value)}" for name, value in metrics.items() if name != "epoch")
+            say(f"step {step:<6}  {'  '.join(figures)}")

@@ -15,6 +15,7 @@ from torchmetrics import Metric
 
 from project.errors import UserError, clip, suggest
 from project.networks.base import Network
+from project.networks.summary import layers, watched
 from project.randomness import run_seed, seeded
 from project.runs.internals import FastHooks
 from project.spec import Batch, DataSpec, Inputs, several
@@ -167,12 +168,13 @@ class Task(FastHooks, ABC):
         name = type(self.net).__name__
         training = self.net.training
         try:
-            with torch.no_grad():
+            with torch.no_grad(), watched(self.net) as shapes:
                 answer = self.net.eval()(*(torch.zeros(2, *shape) for shape in spec.inputs))
         except (RuntimeError, AssertionError, TypeError) as error:
             raise UserError(f"{name} does not fit inputs of {spec.shape()}: {clip(error, 160)}") from error
         finally:
             self.net.train(training)
+        self.layers = layers(self.net, shapes)
         got, wanted = tuple(answer.shape[1:]), self.expected_answer(spec)
         fits = len(answer) == 2 and len(got) >= len(wanted)
         if not fits or any(side not in (None, have) for side, have in zip(wanted, got, strict=False)):

@@ -41,6 +41,7 @@ def test_run_json_says_what_the_run_is_made_of(project: Project, tmp_path: Path)
         "val/accuracy",
         "max",
     )
+    assert said["layers"][0] == {"name": "features.0", "kind": "Conv2d", "output": [6, 28, 28], "parameters": 156}  # padded
     assert said["configs"] == ["mine.yaml"]
     assert said["overrides"] == {
         "data.batch_size": 256,
