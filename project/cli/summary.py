@@ -12,7 +12,6 @@ import torch
 from project.cli.classes import shorten
 from project.cli.parser import ProjectCLI
 from project.cli.screen import show
-from project.commands import COMMANDS
 from project.networks.summary import Layer
 from project.runs.folder import RunFolder
 from project.runs.progress import WIDTH, clock, number
@@ -92,7 +91,7 @@ def machine_line(trainer: Any) -> str:
 
 def closing(folder: RunFolder, results: Mapping[str, Any], seconds: float) -> None:
     """The figures of the last and the best validation, and what can be done next."""
-    print(f"\nfinished {folder} in {clock(seconds)}: {results['epochs']} epochs, {results['steps']:,} steps")
+    print(f"\nfinished {folder} in {clock(seconds)}: epoch {results['epochs']}, step {results['steps']:,}")
     best, test = results.get("best", {}), results.get("test", {})
     columns = {"last": results["last"]}
     if best.get("figures"):
@@ -108,12 +107,10 @@ def closing(folder: RunFolder, results: Mapping[str, Any], seconds: float) -> No
     print()
     following = {
         "test": f"test --ckpt_path {folder}",
-        "report": f"report {folder}",
         "prolong": f"fit --run {folder} --trainer.max_epochs {2 * max(1, results['epochs'])}",
     }
     for name, words in following.items():
-        if words.split()[0] in COMMANDS:
-            print(f"{name:<9} python -m project {words}")
+        print(f"{name:<9} python -m project {words}")
     print(f"{'watch':<9} tensorboard --logdir {folder}", flush=True)
 
 
