@@ -13,9 +13,10 @@ PACKAGE = Path(__file__).parent.parent / "project"
 BOTTOM = {"spec", "errors", "randomness"}
 # room -> the rooms it may import
 ALLOWED = {
-    "commands": {"sweeps", "reports", "cli", "data", "networks", "tasks", "training", "errors"},
+    "commands": {"studies", "sweeps", "reports", "cli", "data", "networks", "tasks", "training", "errors"},
     "reports": {"cli", "runs", "tasks", "data", "networks", "training", *BOTTOM},
     "sweeps": {"reports", "cli", "runs", *BOTTOM},
+    "studies": {"cli", "runs", "tasks", "data", "training", *BOTTOM},
     "cli": {"runs", "tasks", "data", "networks", "training", *BOTTOM},
     "runs": {"training", *BOTTOM},
     "tasks": {"networks", "training", "runs.internals", *BOTTOM},

@@ -267,17 +267,25 @@ def make_trainer(cli: ProjectCLI, start: Start, tree: dict[str, Any], further: S
         callbacks += bars()
         arguments["enable_progress_bar"] = any(isinstance(c, ProgressBar) for c in callbacks)
     callbacks += [records.Epochs(folder), *further]
-    arguments.setdefault("profiler", None)
-    arguments["profiler"] = arguments["profiler"] or NullProfiler()
-    arguments["enable_checkpointing"] = folder is not None
-    plugins = arguments.pop("plugins", None) or []
+    return build_trainer(
+        {**arguments, "enable_checkpointing": folder is not None, "logger": loggers or False}, [*first, *callbacks]
+    )
+
+
+def build_trainer(arguments: dict[str, Any], callbacks: list[Any]) -> L.Trainer:
+    """Lightning's Trainer with our way of writing checkpoints.
+
+    Raises:
+        UserError: Lightning refuses the arguments.
+    """
+    plugins = arguments.get("plugins") or []
+    ours = {
+        "callbacks": callbacks,
+        "plugins": [*(plugins if isinstance(plugins, list) else [plugins]), SafeIO()],
+        "profiler": arguments.get("profiler") or NullProfiler(),
+    }
     try:
-        return L.Trainer(
-            **arguments,
-            callbacks=[*first, *callbacks],
-            logger=loggers or False,
-            plugins=[*(plugins if isinstance(plugins, list) else [plugins]), SafeIO()],
-        )
+        return L.Trainer(**arguments | ours)
     except Exception as error:
         raise UserError(f"trainer: {clip(error, 200)}") from error
 

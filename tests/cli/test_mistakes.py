@@ -41,6 +41,13 @@ MISTAKES = {
     "fit --trainer.max_epochs 1 --trainer.max_epochs 2": "--trainer.max_epochs is given twice: '1' and '2'",
     "fit --output p.csv": "--output does not belong to fit",
     "test": "test needs --ckpt_path",
+    "lr-find --steps few": "--steps: expected a number, got 'few'",
+    "lr-find --steps 3": "--steps 3: expected a number of at least 20",
+    "lr-find --min_lr 0.1 --max_lr 0.01": "--max_lr 0.01: expected a number of at least 0.2",
+    "lr-find --output curve.jpg": "--output curve.jpg: expected the name of a picture, as in lr-find.png",
+    "lr-find --output no/curve.png": "--output no/curve.png: there is no folder no",
+    "lr-find --model.optimizer SGD --model.optimizer.lr 0": "--model.optimizer.lr: SGD has no rate above 0",
+    "fit --steps 100": "--steps does not belong to fit",
     "stats --data MNIS": "--data: unknown dataset 'MNIS'; did you mean MNIST?",
     "stats --output p.csv": "--output does not belong to stats",
     # files
