@@ -51,7 +51,7 @@ SLOTS: tuple[tuple[str, Slot], ...] = (
     (r"trainer\.logger", Slot("logger", {}, ("lightning.pytorch.loggers",), base="lightning.pytorch.loggers.Logger", many=True)),
     (r"trainer\.(strategy|plugins|profiler)", Slot("class", {}, ("lightning.pytorch.strategies", "lightning.pytorch.profilers"))),
 )
-NEEDED = ("data", "model", "net", "loss", "optimizer")  # slots that cannot be null
+NEEDED = (("data",), ("model",), ("model", "net"), ("model", "loss"), ("model", "optimizer"))  # slots that cannot be null
 CLASS_OR_WORD = re.compile(r"trainer\.(strategy|plugins|profiler|logger)")  # a bare word there may be Lightning's own
 
 

@@ -165,7 +165,7 @@ def _node(node: Tree, slot: Slot | None) -> Any:
 
 def _may_be(value: Any, path: KeyPath) -> bool:
     """Whether a slot can hold a value that names no class."""
-    return value is None and path[-1] not in NEEDED if not isinstance(value, bool) else path[0] == "trainer"
+    return value is None and path not in NEEDED if not isinstance(value, bool) else path[0] == "trainer"
 
 
 # ---------------------------------------------------------------------- merging

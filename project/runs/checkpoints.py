@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import lightning.pytorch as L
 import torch
-from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.callbacks import ModelCheckpoint, WeightAveraging
 from lightning.pytorch.plugins.io import CheckpointIO
 from lightning.pytorch.utilities import rank_zero_only
 
@@ -52,6 +53,20 @@ class BestCheckpoint(ModelCheckpoint):
 
     def on_train_batch_end(self, *_: Any) -> None:
         """Only validations count."""
+
+    def on_validation_end(self, trainer: Any, pl_module: L.LightningModule) -> None:
+        """Save what was validated: weights that are averaged take the place of the trained ones once more.
+
+        Lightning asks no callback what belongs into a checkpoint of weights alone.
+        """
+        averaging = [callback for callback in trainer.callbacks if isinstance(callback, WeightAveraging)]
+        for callback in averaging:
+            callback.on_validation_epoch_start(trainer, pl_module)
+        try:
+            super().on_validation_end(trainer, pl_module)
+        finally:
+            for callback in averaging:
+                callback.on_validation_epoch_end(trainer, pl_module)
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take the scores and no path: a run folder may have moved, and a path in a file is not to be believed."""

@@ -15,6 +15,9 @@ from tests.runs.equal import differing
 TINY = "--data.batch_size 256 --run.save_every 1 --run.tensorboard false --run.threads 1 --trainer.log_every_n_steps 2"
 MLP = "--model.net MLP --model.net.hidden [16] --model.net.dropout 0.2"
 EMA = '--trainer.callbacks [{"class_path":"EMAWeightAveraging","init_args":{"decay":0.9}}]'
+SWA = '--trainer.callbacks [{"class_path":"project.runs.averaging.SWA","init_args":{"start":1}}]'
+GROUPS = '--model.groups [{"match":".*bias","lr":0.01,"weight_decay":0}] --model.schedule StepLR --model.schedule.step_size 1'
+SEVERAL = '--model.groups [{"match":"Linear.weight","optimizer":{"class_path":"Muon","init_args":{"lr":0.02}}}]'
 STOPPING = '--trainer.callbacks [{"class_path":"EarlyStopping","init_args":{"monitor":"val/loss","patience":9}}]'
 SETTINGS = {
     "epoch end": "",
@@ -29,6 +32,9 @@ SETTINGS = {
     "schedule by epoch": "--model.schedule StepLR --model.schedule.step_size 1",
     "augmentation": "--data.size 12 --data.augment [Crop,Affine,Cutout] --model.net LeNet",
     "averaged weights": EMA,
+    "averaged weights by epoch": SWA + " --trainer.max_epochs 3",
+    "parameter groups": GROUPS,
+    "several optimizers": SEVERAL + " --model.schedule Cosine",
     "early stopping": STOPPING,
     "max_steps": "--trainer.max_steps 7 --trainer.max_epochs 5",
     "limited batches": "--trainer.limit_train_batches 3 --trainer.limit_val_batches 1",
