@@ -21,6 +21,7 @@ from project.runs.internals import FastHooks
 from project.spec import Batch, DataSpec, Inputs, several
 from project.tasks.tally import Tally
 from project.training.initialisation import InitRule, initialise
+from project.training.losses import check_options
 from project.training.optimizers import GroupRule, OptimizerFactory, build_optimizer, sparse_parameters
 from project.training.schedules import build_schedule, steps_every
 from project.training.weights import take_weights
@@ -73,7 +74,6 @@ class Task(FastHooks, ABC):
         super().__init__()
         self.make_net, self.make_optimizer = net, optimizer
         self.loss = copy.deepcopy(loss)  # a default is shared by all tasks, and class weights are written into it
-        self._check_reduction()
         self.make_schedule, self.interval = schedule, interval
         self.init_rules, self.group_rules = list(init or ()), list(groups or ())
         self.monitor = monitor or self.default_monitor[0]
@@ -85,13 +85,6 @@ class Task(FastHooks, ABC):
         self._rows_at = -1
         self._train_figures: dict[str, Tensor] = {}
         self._rates: list[Any] = []
-
-    def _check_reduction(self) -> None:
-        """A batch has one loss."""
-        known = ["mean", "sum", *(["batchmean"] if isinstance(self.loss, nn.KLDivLoss) else [])]
-        given = getattr(self.loss, "reduction", "mean")
-        if given not in known:
-            raise UserError(f"--model.loss.reduction {clip(given)}: a batch has one loss, so it is one of {', '.join(known)}")
 
     # ------------------------------------------------------------------ what a task writes
 
@@ -140,6 +133,7 @@ class Task(FastHooks, ABC):
 
     def build(self, spec: DataSpec, fitted: dict[str, Any] | None = None) -> None:
         """Build the network and the metrics for data of this description; the weights depend on the seed alone."""
+        check_options(self.loss)
         self.spec, self.fitted = self.adapt(spec), fitted or {}
         with seeded(run_seed(), "weights"):
             self.net = self.make_net(self.spec)

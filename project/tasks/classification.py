@@ -16,7 +16,7 @@ from project.errors import UserError, clip, suggest
 from project.networks.lenet import LeNet
 from project.spec import Batch, DataSpec
 from project.tasks.base import TASK_FOR, NetworkFactory, Task
-from project.training.losses import losses_for, one_hot, reading, short_name
+from project.training.losses import check_weights, losses_for, one_hot, reading, short_name
 
 
 class Classification(Task):
@@ -68,7 +68,7 @@ class Classification(Task):
             spec = dataclasses.replace(spec, outputs=1)
         if self.class_weights == "balanced":
             self._balance(spec)
-        self._check_weights(spec)
+        check_weights(self.loss, spec)
         return spec
 
     def _yes_or_no(self, spec: DataSpec) -> DataSpec:
@@ -85,16 +85,6 @@ class Classification(Task):
         yes = sum(count for count, on in zip(spec.counts, chosen.tolist(), strict=True) if on)
         counts, names = (sum(spec.counts) - yes, yes), ("other", "+".join(wanted))
         return dataclasses.replace(spec, outputs=2, names=names, counts=counts)
-
-    def _check_weights(self, spec: DataSpec) -> None:
-        """As many weights as there are classes or labels."""
-        for option in ("weight", "pos_weight"):
-            given = getattr(self.loss, option, None)
-            if isinstance(given, Tensor) and given.shape != (spec.outputs,):
-                have = f"{given.numel()} number" + "s" * (given.numel() != 1)
-                raise UserError(
-                    f"--model.loss.{option}: {have}, expected {spec.outputs}, one for each of {', '.join(spec.names)}"
-                )
 
     def _balance(self, spec: DataSpec) -> None:
         counts = torch.tensor(spec.counts, dtype=torch.float32).clamp_min(1)

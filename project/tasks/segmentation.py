@@ -15,7 +15,7 @@ from project.networks.unet import UNet
 from project.spec import IGNORED, Batch, DataSpec
 from project.tasks.base import TASK_FOR, NetworkFactory, Task
 from project.training.dice import Dice
-from project.training.losses import losses_for, reading, short_name
+from project.training.losses import check_weights, losses_for, reading, short_name
 
 IMAGES = 256  # compared at a time, which bounds the memory
 
@@ -100,7 +100,10 @@ class Segmentation(Task):
                 f"--model.loss {name} is for two classes, the data has {spec.outputs}: "
                 f"use {losses_for('mask')} or {losses_for('class')}"
             )
-        return dataclasses.replace(spec, outputs=1) if kind != "class" and spec.outputs == 2 else spec
+        if kind != "class" and spec.outputs == 2:
+            spec = dataclasses.replace(spec, outputs=1)
+        check_weights(self.loss, spec)
+        return spec
 
     def expected_answer(self, spec: DataSpec) -> tuple[int | None, ...]:
         return spec.outputs, *spec.inputs[0][1:]

@@ -9,6 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from project.errors import UserError, clip
+from project.spec import DataSpec
 from project.training.dice import Dice
 
 
@@ -107,3 +109,31 @@ def losses_for(kind: str) -> str:
 def one_hot(classes: Tensor, outputs: int) -> Tensor:
     """Class numbers as shares: (B,) to (B, outputs)."""
     return F.one_hot(classes, outputs).to(torch.float32)
+
+
+def check_options(loss: nn.Module) -> None:
+    """Refuse what no task can use.
+
+    Raises:
+        UserError: names the option.
+    """
+    known = ["mean", "sum", *(["batchmean"] if isinstance(loss, nn.KLDivLoss) else [])]
+    given = getattr(loss, "reduction", "mean")
+    if given not in known:
+        raise UserError(f"--model.loss.reduction {clip(given)}: a batch has one loss, so it is one of {', '.join(known)}")
+    if getattr(loss, "log_target", False):
+        raise UserError("--model.loss.log_target: targets are shares of classes, not their logarithms; leave it false")
+
+
+def check_weights(loss: nn.Module, spec: DataSpec) -> None:
+    """Refuse weights that are not one for each class or label.
+
+    Raises:
+        UserError: names the option and the classes.
+    """
+    for option in ("weight", "pos_weight"):
+        given = getattr(loss, option, None)
+        if isinstance(given, Tensor) and given.shape != (spec.outputs,):
+            have = f"{given.numel()} number" + "s" * (given.numel() != 1)
+            names = clip(", ".join(spec.names), 120)
+            raise UserError(f"--model.loss.{option}: {have}, expected {spec.outputs}, for {names}")

@@ -65,7 +65,7 @@ def test_a_margin_between_labels_has_its_boundary_at_zero() -> None:
         (
             Classification(loss=nn.CrossEntropyLoss(torch.ones(2))),
             FRUIT,
-            "--model.loss.weight: 2 numbers, expected 3, one for each of apple, pear, plum",
+            "--model.loss.weight: 2 numbers, expected 3, for apple, pear, plum",
         ),
         (Classification(loss=nn.BCEWithLogitsLoss(pos_weight=torch.ones(2))), LABELS, "--model.loss.pos_weight: 2 numbers"),
         (Classification(loss=nn.BCEWithLogitsLoss()), FRUIT, "is for two classes or labels, the data has 3 classes"),
@@ -75,9 +75,3 @@ def test_a_margin_between_labels_has_its_boundary_at_zero() -> None:
 def test_what_does_not_fit_is_one_line(task: Classification, data: DataSpec, message: str) -> None:
     with pytest.raises(UserError, match=message):
         task.build(data)
-
-
-@pytest.mark.parametrize("reduction", ["none", "median", "batchmean"])
-def test_a_loss_of_more_than_one_figure_is_refused(reduction: str) -> None:
-    with pytest.raises(UserError, match=rf"--model.loss.reduction {reduction}: a batch has one loss.* mean, sum"):
-        Classification(loss=nn.CrossEntropyLoss(reduction=reduction))
