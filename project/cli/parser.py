@@ -117,10 +117,13 @@ class ProjectCLI(LightningCLI):
         """
         try:
             made = self.parser.instantiate(self.config)
-        except UserError:
-            raise
         except Exception as error:
-            raise UserError(f"the config cannot be built: {clip(error, 200)}") from error
+            cause: BaseException = error
+            while cause.__cause__ is not None:  # jsonargparse wraps what a constructor says
+                cause = cause.__cause__
+            if isinstance(cause, UserError):
+                raise cause from None
+            raise UserError(f"the config cannot be built: {clip(cause, 200)}") from error
         self.model, self.datamodule, self.trainer_arguments = made.model, made.data, vars(made.trainer)
 
     # ------------------------------------------------------------------ errors
