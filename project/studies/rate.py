@@ -23,7 +23,7 @@ from torch import Tensor
 from project.cli.arguments import Request
 from project.cli.parser import ProjectCLI
 from project.errors import NotFinite, UserError
-from project.studies.short import number_above, parsed, picture_path, train
+from project.studies.short import number_above, picture_path, prepared, train
 
 SMOOTHING = 1 / 25  # standard deviation of the window that losses are averaged over, as a share of the steps
 SMALLEST_FALL = 0.02  # of the first loss; less than this is taken for noise
@@ -133,13 +133,13 @@ def find_rate(request: Request) -> int:
     highest = number_above(request, "--max_lr", 10.0, 2 * lowest)
     steps = int(number_above(request, "--steps", 200, 20))
     path = picture_path(request, "lr-find.png")
-    cli = parsed(request)
+    cli = prepared(request)
     if cli is None:
         return 0
     option, main = option_of_the_rate(cli)
     sweep = Sweep(lowest, highest, steps, main)
     with contextlib.suppress(NotFinite):  # the sweep ends there
-        train(cli, request, sweep, steps)
+        train(cli, sweep, steps)
     found = judged(sweep.rates, sweep.curve, steps)
     draw(found, main, path)
     print(report(found, option, main, steps, highest, own_rates(sweep, main)))
