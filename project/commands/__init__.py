@@ -11,5 +11,6 @@ COMMANDS = {
     "report": ("project.commands.report", "a page of a run, or a table of many runs"),
     "sweep": ("project.commands.sweep", "many runs of one config with some of its settings varied"),
     "compare": ("project.commands.compare", "which of some settings is better, over their seeds"),
+    "show": ("project.commands.show", "the data of a config: a picture of a batch, and a table"),
     "list": ("project.commands.list", "the names that can be used: networks, data, losses, ..."),
 }

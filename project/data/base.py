@@ -196,6 +196,10 @@ class DataModule(L.LightningDataModule, ABC):
         """Of each split that is loaded, how many samples it has and a digest of them (None where they are not in memory)."""
         return {split: {"samples": len(part), "digest": part.digest()} for split, part in self._parts.items()}
 
+    def loaded(self, split: str) -> Arrays | Items:
+        """The samples of a split; there after `setup`."""
+        return self._parts[split]
+
     def fetch(self, split: str, ids: Tensor) -> tuple[Inputs, Tensor]:
         """Inputs and targets of a loaded split by their ids (N,), before preparation: (N, ...), images uint8."""
         return self._parts[split].fetch(ids)

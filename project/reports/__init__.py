@@ -1,1 +1,1 @@
-"""Runs, looked at afterwards: a page for one, a table of many, a comparison of some. Only the files of run folders are read."""
+"""Looking at things: a page of a run, a table of many, a comparison of some, read from run folders; and the data of a config."""

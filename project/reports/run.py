@@ -260,7 +260,7 @@ class Run:
 
     def _arrays(self, path: Path, names: tuple[str, ...]) -> Columns:
         try:
-            with np.load(path, allow_pickle=False) as file:
+            with open(path, "rb") as stream, np.load(stream, allow_pickle=False) as file:
                 arrays = {name: file[name] for name in names}
         except KeyError as error:
             raise UserError(f"{path}: no {error.args[0]} in it; another version's?") from None
@@ -292,6 +292,17 @@ def written(value: Any) -> str:
     if isinstance(value, list):
         return "[" + ", ".join(map(written, value)) + "]"
     return "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def target_text(kind: str, names: tuple[str, ...], target: np.ndarray) -> str:
+    """A target as people write it."""
+    if kind == "class":
+        return names[int(target)]
+    if kind == "labels":
+        return ", ".join(name for name, on in zip(names, target, strict=True) if on > 0.5)
+    if kind == "sequence":
+        return ("" if all(len(name) == 1 for name in names) else " ").join(names[int(i)] for i in target if i >= 0)
+    return ", ".join(f"{float(value):.5g}" for value in np.atleast_1d(target))
 
 
 # ---------------------------------------------------------------------- finding

@@ -6,7 +6,6 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
-import numpy as np
 import yaml
 
 from project.cli.arguments import leaves_with_class
@@ -14,7 +13,7 @@ from project.reports import plots
 from project.reports.answers import answer_parts
 from project.reports.parts import Code, Drawing, Facts, Part, Picture, Pictures, Section, Table
 from project.reports.pictures import beside, data_uri, overlay, pixels
-from project.reports.run import Run, written
+from project.reports.run import Run, target_text, written
 
 SPLITS = {"val": "validation", "test": "test", "train": "training"}
 MOST_PICTURES = 32
@@ -117,17 +116,6 @@ def data(run: Run) -> Iterator[Part]:
     yield Pictures(pictures, title="Samples of the validation split")
 
 
-def target_text(kind: str, names: tuple[str, ...], target: np.ndarray) -> str:
-    """A target as people write it."""
-    if kind == "class":
-        return names[int(target)]
-    if kind == "labels":
-        return ", ".join(name for name, on in zip(names, target, strict=True) if on > 0.5)
-    if kind == "sequence":
-        return ("" if all(len(name) == 1 for name in names) else " ").join(names[int(i)] for i in target if i >= 0)
-    return ", ".join(f"{float(value):.5g}" for value in np.atleast_1d(target))
-
-
 def network(run: Run) -> Iterator[Part]:
     """The parameters of each layer, their first values, and the rules that set them."""
     options = {
@@ -160,12 +148,13 @@ def network(run: Run) -> Iterator[Part]:
 
 def training(run: Run) -> Iterator[Part]:
     """Curves of every figure, of the learning rate, and the time of each epoch."""
-    for name in dict.fromkeys(name.partition("/")[2] for name in run.metrics if name.startswith(("train/", "val/"))):
+    columns = dict.fromkeys([*run.metrics, *run.epochs])
+    for name in dict.fromkeys(name.partition("/")[2] for name in columns if name.startswith(("train/", "val/"))):
         lines = {split: line for split in ("train", "val") if len((line := run.curve(f"{split}/{name}"))[0])}
         tested = run.figure(f"test/{name}")
         levels = {"test": tested} if tested is not None else None
         yield Drawing(plots.curves(lines, name, levels=levels, log="loss" in name))
-    rates = {name: line for name in run.metrics if name.split("/")[0] == "lr" and len((line := run.curve(name))[0])}
+    rates = {name: line for name in columns if name.split("/")[0] == "lr" and len((line := run.curve(name))[0])}
     if rates:
         yield Drawing(plots.curves(rates, "learning rate"))
     seconds = run.epochs.get("epoch_seconds")
