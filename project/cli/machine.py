@@ -16,6 +16,7 @@ from typing import Any
 import torch
 
 from project.errors import UserError
+from project.runs.files import available_cores
 from project.runs.signals import STOPPING
 
 # Warnings about what is so on purpose.
@@ -75,11 +76,6 @@ def as_found() -> Iterator[None]:
         gc.collect()  # trainer, task and data refer to each other
         if torch.cuda.is_initialized():
             torch.cuda.empty_cache()
-
-
-def available_cores() -> int:
-    """The CPU cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def settle_threads(tree: dict[str, Any]) -> None:

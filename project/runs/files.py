@@ -82,6 +82,11 @@ def sync_folder(folder: Path) -> None:
         os.close(handle)
 
 
+def available_cores() -> int:
+    """The CPU cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def lock(path: Path) -> IO[bytes] | None:
     """Hold a lock file for as long as this process lives, or until it is closed.
 

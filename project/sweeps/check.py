@@ -27,7 +27,6 @@ def check(plan: Plan, debug: bool = False) -> tuple[str, str]:
         for parameters in others:
             parse(plan, parameters)
         cli = parse(plan, first)
-        refuse_several_devices(cli.config_tree["trainer"])
         settle_threads(cli.config_tree)
         check_devices(cli.config_tree["trainer"])
         assemble(cli, Request("fit"), Start())  # the data is there and fits the network; caches are built once, here
@@ -56,7 +55,9 @@ def parse(plan: Plan, parameters: dict[str, Scalar]) -> ProjectCLI:
 
     settings = Settings(copy.deepcopy(plan.settings.tree), dict(plan.settings.origins))
     settings.add(from_assignments([(key, as_text(value)) for key, value in parameters.items()], say))
-    return ProjectCLI(settings)
+    cli = ProjectCLI(settings)
+    refuse_several_devices(cli.config_tree["trainer"])
+    return cli
 
 
 def refuse_several_devices(trainer: dict[str, Any]) -> None:

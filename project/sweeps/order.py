@@ -49,3 +49,4 @@ class Outcome:
     epochs: int = 0
     seconds: float = 0.0
     reason: str = ""
+    signal: int = 0  # the number of the one that interrupted it

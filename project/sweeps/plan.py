@@ -131,6 +131,9 @@ def read_plan(request: Request) -> Plan:
     for key in ("monitor", "storage"):
         if not isinstance(own.get(key), str | None):
             raise UserError(f"{say(key)}: expected text, got {clip(own[key])!r}")
+    trainer = settings.tree.setdefault("trainer", {})
+    if isinstance(trainer, dict):
+        trainer.setdefault("devices", 1)  # all of them would be one trial that starts the whole sweep on each
     name = str(settings.tree.pop("name"))
     if name in (".", "..") or "/" in name or "\\" in name or ":" in name:
         raise UserError(f"--name {clip(name)!r}: it names a folder under --run.root, so it has no slash")

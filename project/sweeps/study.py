@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 from pathlib import Path
@@ -10,7 +11,6 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from project.errors import UserError, clip
-from project.randomness import key
 from project.sweeps.order import Order, Outcome, Report
 from project.sweeps.plan import Plan
 from project.sweeps.space import Scalar, as_text, folder_name
@@ -94,7 +94,7 @@ class Study:
             if not any(trial.state == TrialState.WAITING for trial in trials):
                 self.study.enqueue_trial(self.plan.space.combination(number))
         else:  # a function of the sampler's seed, the number of the trial and the trials before it
-            self.study.sampler = self.plan.sampler.make(seed=key(self.plan.sampler_seed, "trial", number) % 2**32)
+            self.study.sampler = self.plan.sampler.make(seed=seed_of(self.plan.sampler_seed, number))
         asked = self.study.ask(self.plan.space.distributions())
         return self.study.get_trials(deepcopy=False)[asked.number]
 
@@ -195,6 +195,11 @@ class Study:
             return order.index(trial.state), sign * value, trial.number
 
         return sorted(self.trials(), key=place)
+
+
+def seed_of(seed: int, number: int) -> int:
+    """The sampler's seed for a trial."""
+    return int.from_bytes(hashlib.blake2b(f"{seed} {number}".encode(), digest_size=4).digest(), "little")
 
 
 def refuse_other_settings(now: str, before: str, name: str) -> None:

@@ -2,42 +2,41 @@
 
 from __future__ import annotations
 
-import sys
-from functools import partial
+from rich.console import Console
 
-from project.cli.machine import available_cores
 from project.errors import UserError
-from project.runs.files import write_text
-from project.sweeps.check import check
-from project.sweeps.order import Order, Outcome
+from project.runs.files import available_cores, write_text
 from project.sweeps.plan import Plan
 from project.sweeps.results import retrain_command, rows, write_results
-from project.sweeps.space import in_words
-from project.sweeps.storage import open_storage
+from project.sweeps.storage import Storage, open_storage
 from project.sweeps.study import Study
-from project.sweeps.trial import run_trial
+from project.sweeps.watch import Watch, add, ranking
+from project.sweeps.workers import Crew, Here
 
 
 def run(plan: Plan, debug: bool) -> int:
     """Run the trials that are left; returns the exit code."""
-    monitor, direction = check(plan, debug)
-    if plan.folder.is_dir() and any(plan.folder.glob("[0-9]*/run.json")) and not (plan.folder / "base.yaml").exists():
-        raise UserError(f"{plan.folder} holds runs of fit; --name gives the sweep a folder of its own")
-    storage = open_storage(plan.storage, plan.folder, plan.name)
+    crew = Crew(plan.workers) if plan.workers > 1 else Here(debug)
+    storage: Storage | None = None
     try:
+        monitor, direction = crew.check(plan)
+        if any(plan.folder.glob("[0-9]*/run.json")) and not (plan.folder / "base.yaml").exists():
+            raise UserError(f"{plan.folder} holds runs of fit; --name gives the sweep a folder of its own")
+        storage = open_storage(plan.storage, plan.folder, plan.name)
         study = Study(plan, storage, monitor, direction, threads(plan))
         write_text(plan.folder / "base.yaml", plan.base())
-        while (order := study.claim()) is not None:
-            outcome = run_trial(order, partial(study.reported, order))
-            study.ended(order, outcome)
-            print(line(study, order, outcome), flush=True)
-            if outcome.state == "interrupted":
-                print("stopped; the same command continues the sweep")
-                return 130
+        print(f"sweep {plan.folder}: {plan.trials} trials, {plan.workers} at a time; the same command continues it", flush=True)
+        with Watch(study, plan.workers) as watch:
+            stopped = crew.work(study, watch)
         write_results(study)
+        if stopped:
+            print(f"stopped; {watch.count()} of {plan.trials} trials have ended, the same command continues the sweep")
+            return 128 + stopped
         return conclude(study)
     finally:
-        storage.close()
+        crew.close()
+        if storage is not None:
+            storage.close()
 
 
 def threads(plan: Plan) -> int:
@@ -46,16 +45,27 @@ def threads(plan: Plan) -> int:
     return int(run.get("threads") or max(1, available_cores() // plan.workers))
 
 
-def line(study: Study, order: Order, outcome: Outcome) -> str:
-    said = "" if outcome.value is None else f"{study.monitor} {outcome.value:.4f}"
-    return f"trial {order.number}  {in_words(order.parameters, study.names)}  {outcome.state}  {said}{outcome.reason}"
-
-
 def conclude(study: Study) -> int:
-    """Print the table and what to do next."""
-    for rank, row in enumerate(rows(study), 1):
-        value = "" if row["value"] is None else f"{row['value']:.4f}"
-        print(f"{rank:>4}  {row['trial']:>4}  {row['state']:<9} {value:>9}  {in_words(row['parameters'], study.names)}")
+    """Print the ranking and what to do next.
+
+    Raises:
+        UserError: no trial has a value.
+    """
+    found, plan = rows(study), study.plan
+    table = ranking(study)
+    for rank, row in enumerate(found, 1):
+        add(table, study, rank, row)
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = 500  # nothing is cut off or wrapped in a pipe
+    console.print(table)
+    for row in found:
+        if row["reason"]:
+            print(f"trial {row['trial']} failed: {row['reason']}")
+    print(f"table     {plan.folder / 'results.csv'}")
+    if not (plan.folder / "best.yaml").is_file():
+        failed = next((row for row in found if row["reason"]), None)
+        raise UserError(f"no trial has a value; {failed['reason'] if failed else 'all were given up'}")
     print(f"retrain   {retrain_command(study)}")
-    sys.stdout.flush()
+    print(f"look      tensorboard --logdir {plan.folder}")
     return 0

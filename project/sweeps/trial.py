@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import csv
 import os
+import signal
 import sys
+import time
 import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -48,7 +50,9 @@ def run_trial(order: Order, ask: Ask) -> Outcome:
         callbacks=[Reporter(order.monitor, ask)],
         description={"command": order.command, "sweep": order.description},
     )
-    state, reason = "complete", ""
+    if not is_free(folder):
+        return Outcome("interrupted")
+    state, reason, received = "complete", "", 0
     with output_in(folder.path / "output.txt"), as_found(), quiet(debug=False):
         try:
             fit(request)
@@ -56,8 +60,9 @@ def run_trial(order: Order, ask: Ask) -> Outcome:
             state, reason = "failed", " ".join(str(error).split())
         except SystemExit as stop:
             state = "pruned" if getattr(stop, "state", "") == "pruned" else "interrupted"
+            received = int(stop.code or 128) - 128
         except KeyboardInterrupt:
-            state = "interrupted"
+            state, received = "interrupted", signal.SIGINT
         except Exception as error:
             traceback.print_exc()
             state, reason = "failed", f"{type(error).__name__}: {' '.join(str(error).split())}"
@@ -66,7 +71,17 @@ def run_trial(order: Order, ask: Ask) -> Outcome:
         state, reason = "failed", f"it never reported {order.monitor}"
     best = (max if order.direction == "maximize" else min)(values, default=None)
     epochs, seconds = column(folder.epochs, "epoch"), column(folder.epochs, "run_seconds")
-    return Outcome(state, best, len(epochs), seconds[-1] if seconds else 0.0, reason)
+    return Outcome(state, best, len(epochs), seconds[-1] if seconds else 0.0, reason, received)
+
+
+def is_free(folder: RunFolder) -> bool:
+    """Whether nobody writes there any more: the worker of a killed parent needs a moment to follow it."""
+    for _ in range(100):
+        with contextlib.suppress(UserError):
+            folder.open().close()
+            return True
+        time.sleep(0.1)
+    return False
 
 
 def column(path: Path, name: str) -> list[float]:
