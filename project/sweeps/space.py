@@ -132,7 +132,8 @@ def read_parameter(key: str, value: Any, where: str) -> Parameter:
             raise UserError(f"{where}: the value {clip(twice)} stands there twice")
         return Parameter(key, where, values)
     if not isinstance(value, dict) or not {"low", "high"} <= set(value):
-        raise UserError(f"{where}: expected values, as in [0.1, 0.01], or a range, as in {{low: 1e-5, high: 1, log: true}}")
+        hint = "; a colon needs a space behind it" if isinstance(value, dict) and any(":" in str(key) for key in value) else ""
+        raise UserError(f"{where}: expected values, as in [0.1, 0.01], or a range, as in {{low: 1e-5, high: 1, log: true}}{hint}")
     if wrong := set(value) - RANGE:
         raise UserError(f"{where}.{sorted(wrong)[0]}: unknown; a range has {', '.join(sorted(RANGE))}")
     return _range(key, value, where)

@@ -23,6 +23,7 @@ def run(plan: Plan, debug: bool) -> int:
         if any(plan.folder.glob("[0-9]*/run.json")) and not (plan.folder / "base.yaml").exists():
             raise UserError(f"{plan.folder} holds runs of fit; --name gives the sweep a folder of its own")
         storage = open_storage(plan.storage, plan.folder, plan.name)
+        make_folder(plan)
         study = Study(plan, storage, monitor, direction, threads(plan))
         write_text(plan.folder / "base.yaml", plan.base())
         print(f"sweep {plan.folder}: {plan.trials} trials, {plan.workers} at a time; the same command continues it", flush=True)
@@ -37,6 +38,13 @@ def run(plan: Plan, debug: bool) -> int:
         crew.close()
         if storage is not None:
             storage.close()
+
+
+def make_folder(plan: Plan) -> None:
+    try:
+        plan.folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{plan.folder}: {error.strerror}; --run.root DIR puts it elsewhere") from None
 
 
 def threads(plan: Plan) -> int:

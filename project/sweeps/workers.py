@@ -28,6 +28,7 @@ from project.sweeps.watch import Watch
 
 LOOK = 0.2  # seconds between two looks at signals, and
 ELSEWHERE = 2.0  # at trials that other machines run
+START = "spawn"  # torch does not survive a fork once it has computed or touched a GPU
 GRACE = 5.0  # seconds a worker has to reach its next save point; the checkpoint before is exact all the same
 
 
@@ -77,7 +78,7 @@ class Worker:
         self.start()
 
     def start(self) -> None:
-        context = get_context("spawn")
+        context = get_context(START)
         self.connection, theirs = context.Pipe()
         self.process = context.Process(target=serve, args=(theirs,))
         with started_with(self.gpus[self.number % len(self.gpus)] if self.gpus else None):
