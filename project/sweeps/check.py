@@ -37,7 +37,8 @@ def check(plan: Plan, debug: bool = False) -> tuple[str, str]:
             where = plan.origins.get("monitor", "--model.monitor")
             raise UserError(f"{where}: nothing reports {clip(monitor)!r}; {suggest(monitor, {*known, *CLOCKS}, 'there are')}")
         own = {"min": "minimize", "max": "maximize"}[task.mode]
-        direction = plan.direction or CLOCKS.get(monitor) or (own if monitor == task.monitor else None)
+        known_ways = {**CLOCKS, "train/loss": "minimize", "val/loss": "minimize", task.monitor: own}
+        direction = plan.direction or known_ways.get(monitor)
         if direction is None:
             raise UserError(f"the direction of {monitor} is not known: --direction minimize or maximize")
         return monitor, direction

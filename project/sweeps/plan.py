@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -57,7 +58,9 @@ class Choice:
                 raise UserError(f"{self.where}.{name}: {found.__name__} has no such argument; {suggest(name, known, 'it has')}")
         arguments = {name: value for name, value in defaults.items() if name in known} | self.arguments
         try:
-            return found(**arguments)
+            with warnings.catch_warnings():  # Optuna's word for most of its classes is "experimental"
+                warnings.simplefilter("ignore")
+                return found(**arguments)
         except Exception as error:
             raise UserError(f"{self.where}: {clip(error, 160)}") from error
 
@@ -116,7 +119,7 @@ def read_plan(request: Request) -> Plan:
 
     space = read_space(own.get("space"), lambda key: say(f"space.{key}") if key else say("space"))
     size = space.size()
-    sampler = read_choice("sampler", own.get("sampler", "grid" if size else "tpe"), say("sampler"))
+    sampler = read_choice("sampler", own.get("sampler"), "grid" if size else "tpe", say("sampler"))
     if sampler.name == "grid" and size is None:
         free = next(p for p in space.parameters if not p.every())
         raise UserError(f"{free.where}: a grid needs values or a step; --sampler tpe or random draws from ranges")
@@ -126,6 +129,8 @@ def read_plan(request: Request) -> Plan:
     if trials is None and sampler.name != "grid":
         raise UserError(f"{say('trials')}: the {sampler.name} sampler has no end of its own; --trials 30 tries 30")
     sampler_seed = sampler.arguments.pop("seed", 0)
+    if sampler.name not in ("grid", "random", "tpe"):
+        rehearse(sampler, space)
     if own.get("direction") is not None and own["direction"] not in DIRECTIONS:
         raise UserError(f"{say('direction')}: expected one of {', '.join(DIRECTIONS)}, got {clip(own['direction'])!r}")
     for key in ("monitor", "storage"):
@@ -142,7 +147,7 @@ def read_plan(request: Request) -> Plan:
         settings=settings,
         space=space,
         sampler=sampler,
-        pruner=read_choice("pruner", own.get("pruner", "none"), say("pruner")),
+        pruner=read_choice("pruner", own.get("pruner"), "none", say("pruner")),
         trials=trials or size or 0,
         workers=read_number(own.get("workers", 1), say("workers")),
         monitor=own.get("monitor"),
@@ -151,6 +156,23 @@ def read_plan(request: Request) -> Plan:
         sampler_seed=sampler_seed,
         origins=origins,
     )
+
+
+def rehearse(sampler: Choice, space: Space) -> None:
+    """Let a sampler draw a few times, for nothing: some find out only then that a package is missing or a space unfit.
+
+    Raises:
+        UserError: it cannot.
+    """
+    import optuna
+
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    study = optuna.create_study(sampler=sampler.make(seed=0))
+    try:
+        for number in range(12):
+            study.tell(study.ask(space.distributions()), float(number))
+    except Exception as error:
+        raise UserError(f"{sampler.where}: {sampler.name} cannot draw from this space: {clip(error, 160)}") from error
 
 
 def read_layers(request: Request) -> tuple[dict[str, Any], dict[str, str], Settings]:
@@ -223,13 +245,15 @@ def read_number(value: Any, where: str) -> int:
     return value
 
 
-def read_choice(kind: str, value: Any, where: str) -> Choice:
-    """A sampler or pruner given as a name or as {class_path, init_args}.
+def read_choice(kind: str, value: Any, default: str, where: str) -> Choice:
+    """A sampler or pruner given as a name, as {class_path, init_args}, or by arguments of the default alone.
 
     Raises:
         UserError: it is neither, or there is none of this name.
     """
-    tree = {"class_path": value} if isinstance(value, str) else value
+    tree = {"class_path": value or default} if isinstance(value, str | None) else value
+    if isinstance(tree, dict) and set(tree) == {"init_args"}:
+        tree = {"class_path": default, **tree}
     if not isinstance(tree, dict) or not isinstance(tree.get("class_path"), str) or set(tree) - {"class_path", "init_args"}:
         table = SAMPLERS if kind == "sampler" else PRUNERS
         raise UserError(

@@ -54,6 +54,8 @@ def open_storage(address: str | None, folder: Path, name: str) -> Storage:
     path = Path(address) if address else folder / "journal.log"
     if path.is_dir():
         raise UserError(f"--storage {path}: a folder; expected a file, as in {path}/journal.log")
+    if address and not path.parent.is_dir():
+        raise UserError(f"--storage {path}: there is no folder {path.parent}")
     return JournalFile(path)
 
 
@@ -142,11 +144,12 @@ class JournalFile:
         self.owners = path.with_suffix(".owners")
         self.owner = uuid.uuid4().hex
         try:
-            self.owners.mkdir(parents=True, exist_ok=True)
+            path.parent.mkdir(parents=True, exist_ok=True)
             path.touch()
-            self._lock = lock(self.owners / self.owner)
             self.journal = Journal(path)
             self.optuna: BaseStorage = JournalStorage(self.journal)
+            self.owners.mkdir(exist_ok=True)
+            self._lock = lock(self.owners / self.owner)
         except OSError as error:
             raise UserError(f"the journal {path}: {error.strerror}; --storage names another file or a server") from None
         except (KeyError, TypeError, AttributeError, AssertionError):

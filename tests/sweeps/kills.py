@@ -62,7 +62,7 @@ def killed(name: str, root: Path, seconds: float, draw: random.Random, kills: in
     output, done = root.with_suffix(".txt"), 0
     parent = start(command(name, root), output)
     for _ in range(kills):
-        if wait(parent, draw.uniform(0.02, 1.5 * seconds / kills)) is not None:
+        if wait(parent, draw.uniform(0.02, seconds / kills)) is not None:
             break
         victims = children(parent)
         if victims and draw.random() < 0.5:
@@ -122,7 +122,7 @@ def report(sweeps: int, kills: int, seed: int, folder: Path) -> bool:
     for number in range(sweeps):
         kind = number % len(SWEEPS)
         name, root = list(SWEEPS)[kind], folder / f"killed-{number}"
-        share = kills * (number + 1) // sweeps - kills * number // sweeps
+        share = -((done - kills) // (sweeps - number))  # what is left, shared by the sweeps that are left
         had = killed(name, root, seconds[name], random.Random(f"{seed}/{number}"), share)
         parts = unlike(folder / f"whole-{kind}", root)
         equal, done = equal + (not parts), done + had
