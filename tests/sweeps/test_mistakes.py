@@ -55,7 +55,7 @@ MISTAKES = {
     f"{RANGE}": "the tpe sampler has no end of its own; --trials 30",
     f"{RANGE} --trials 0": "--trials: expected a whole number above 0, got '0'",
     f"{RANGE} --trials 2 --sampler tpee": "--sampler: unknown sampler 'tpee'; did you mean tpe",
-    f"{RANGE} --trials 2 --sampler.startup 3": "--sampler.startup: TPESampler has no such argument; did you mean n_startup_trials",
+    f"{RANGE} --trials 2 --sampler.startup 3": "--sampler.startup: TPESampler has no such argument; did you mean n_startup_",
     f"{RANGE} --trials 2 --sampler cmaes": "--sampler: cmaes cannot draw from this space: No module named 'cmaes'",
     f"{RANGE} --trials 2 --pruner medan": "--pruner: unknown pruner 'medan'; did you mean median",
     f"{RANGE} --trials 2 --pruner asha --pruner.min_resource 0": "--pruner: The value of `min_resource` is 0",
@@ -70,7 +70,7 @@ MISTAKES = {
     "--space.trainer.devices [1,2]": "a trial takes one device; --workers runs several trials",
     # storage
     f"{LR} [0.1] --storage mysql://x/y": "expected a file, or postgresql://user@host/database",
-    f"{LR} [0.1] --storage postgresql://me:secret@127.0.0.1:1/x": "--storage postgresql://me:***@127.0.0.1:1/x: connection failed",
+    f"{LR} [0.1] --storage postgresql://me:secret@127.0.0.1:1/x": "postgresql://me:***@127.0.0.1:1/x: connection failed",
     f"{LR} [0.1] --storage .": "a folder; expected a file",
     f"{LR} [0.1] --storage no/journal.log": "there is no folder no",
     f"{LR} [0.1] --storage journal.log": "journal.log:1: damaged; 'no journal'",
