@@ -9,7 +9,6 @@ from typing import Any
 
 import lightning.pytorch as L
 import matplotlib
-import numpy as np
 import torch
 from matplotlib.figure import Figure
 from torch import Tensor
@@ -214,7 +213,7 @@ def drawn_columns(data: DataModule) -> Figure:
     drawing = Figure(figsize=(9.0, 1.9 * down + 0.4), layout="constrained")
     for place, (name, values) in enumerate(columns):
         axes = drawing.add_subplot(down, across, place + 1)
-        axes.hist(values[np.isfinite(values)], bins=30, color=plots.ORANGE if name.startswith("target") else plots.BLUE)
+        plots.count(axes, values, colour=plots.ORANGE if name.startswith("target") else plots.BLUE)
         axes.set_title(plots.shortened(name, 24), fontsize=9)
         axes.ticklabel_format(scilimits=(-3, 4))
     drawing.suptitle(f"{type(data).__name__}, training split: the columns as the network sees them", fontsize=10)

@@ -210,7 +210,7 @@ def residuals(target: np.ndarray, prediction: np.ndarray, name: str) -> Figure:
     over.scatter(places, shown, s=8, color=BLUE, alpha=0.4, linewidths=0, rasterized=True)
     over.axhline(0, linestyle="--", color=ORANGE, linewidth=1.2)
     over.set(title=f"{shortened(name)}: residuals", xlabel="predicted", ylabel="predicted - true")
-    counted.hist(rest, bins=40, color=BLUE)
+    count(counted, rest, 40)
     counted.axvline(0, linestyle="--", color=ORANGE, linewidth=1.2)
     counted.set(title="Their distribution", xlabel="predicted - true", ylabel="samples")
     for axes in (over, counted):
@@ -221,7 +221,7 @@ def residuals(target: np.ndarray, prediction: np.ndarray, name: str) -> Figure:
 def histogram(values: np.ndarray, title: str, across: str) -> Figure:
     """How often values (N,) occur."""
     drawing, (axes,) = figure(4.2, 2.6)
-    axes.hist(values[np.isfinite(values)], bins=30, color=BLUE)
+    count(axes, values)
     axes.set(title=title, xlabel=across, ylabel="samples")
     return drawing
 
@@ -241,6 +241,17 @@ def scores_against_values(values: np.ndarray, scores: np.ndarray) -> Figure:
 
 
 # ---------------------------------------------------------------------- small things
+
+
+def count(axes: Axes, values: np.ndarray, bins: int = 30, colour: str = BLUE) -> None:
+    """A histogram of the finite ones of some values (N,); of equal ones, which have no width, a single bar."""
+    values = values[np.isfinite(values)].astype(np.float64)
+    if not len(values):
+        return
+    low, high = float(values.min()), float(values.max())
+    wide = high - low > 1e-6 * max(abs(low), abs(high))
+    edges = np.linspace(low, high, bins + 1) if wide else np.array([low - 0.5, low + 0.5])
+    axes.hist(values, bins=edges.tolist(), color=colour)
 
 
 def some(*arrays: np.ndarray, most: int = SCATTERED) -> tuple[np.ndarray, ...]:
