@@ -13,11 +13,12 @@ import torchmetrics.functional.classification as C
 from torch import Tensor
 
 from project.reports import plots
-from project.reports.cases import MOST_SHOWN, Case, first_ones, listed, shown, worst_first
+from project.reports.cases import MOST_SHOWN, Case, Unfit, first_ones, listed, shown, worst_first
 from project.reports.parts import Drawing, Part, Picture, Pictures, Table
 from project.reports.pictures import beside, data_uri, overlay, pixels
 from project.reports.run import Run
 from project.spec import IGNORED
+from project.tasks import TASKS
 from project.tasks.segmentation import IMAGES, dice_of_each
 
 BINS = 15  # of the confidences: Guo et al., On Calibration of Modern Neural Networks, 2017
@@ -28,7 +29,7 @@ NOTHING = -1  # fills sequences
 
 
 def answer_parts(run: Run, split: str) -> list[Part]:
-    """All that can be shown of a split.
+    """All that can be shown of a split; nothing where a task of a fork's own answers in its own way.
 
     Raises:
         UserError: its files are damaged, or another run's.
@@ -37,7 +38,12 @@ def answer_parts(run: Run, split: str) -> list[Part]:
     if spec is None or run.kind not in KINDS:
         return []
     case = Case(run, split, spec, run.answers(split), run.samples(split))
-    return list(KINDS[run.kind](case))
+    try:
+        return list(KINDS[run.kind](case))
+    except Unfit:
+        if run.task in TASKS:
+            raise
+        return []
 
 
 # ---------------------------------------------------------------------- classes
@@ -81,16 +87,16 @@ def classes(case: Case) -> Iterator[Part]:
         return
     said = chances_of(torch.from_numpy(case.samples["prediction"]).float())
     sure, best = (part.numpy() for part in said.max(1))
-    truth, ids = case.samples["target"], case.samples["id"]
+    truth = case.samples["target"]
 
-    def lines(i: int) -> list[str]:
-        return [f"true {names[truth[i]]}", f"read as {names[best[i]]} {sure[i]:.0%}", f"#{ids[i]}"]
+    def words(i: int) -> tuple[str, str]:
+        return names[truth[i]], f"{names[best[i]]} ({sure[i]:.0%})"
 
     wrong = best != truth
     mistaken = [int(i) for pair in pairs for i in np.flatnonzero((truth == pair[0]) & (best == pair[1]))]
     if mistaken:
-        yield from shown(case, mistaken, lines, wrong, "Examples of the most confused")
-    yield from shown(case, worst_first(case), lines, wrong, "The worst")
+        yield from shown(case, mistaken, words, wrong, "Examples of the most confused")
+    yield from shown(case, worst_first(case), words, wrong, "The worst")
 
 
 def reliability_bins(confidence: Tensor, right: Tensor) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -126,13 +132,13 @@ def labels(case: Case) -> Iterator[Part]:
     error = float(C.binary_calibration_error(flat, truth, n_bins=BINS, norm="l1"))
     yield Drawing(plots.reliability(*reliability_bins(flat, truth > 0), error))
     if case.samples is not None:
-        answers, wanted, ids = case.samples["prediction"] > 0, case.samples["target"] > 0.5, case.samples["id"]
+        answers, wanted = case.samples["prediction"] > 0, case.samples["target"] > 0.5
 
-        def lines(i: int) -> list[str]:
+        def words(i: int) -> tuple[str, str]:
             written = [", ".join(n for n, on in zip(names, row, strict=True) if on) or "none" for row in (wanted[i], answers[i])]
-            return [f"true {written[0]}", f"read as {written[1]}", f"#{ids[i]}"]
+            return written[0], written[1]
 
-        yield from shown(case, worst_first(case), lines, (answers != wanted).any(1), "The worst")
+        yield from shown(case, worst_first(case), words, (answers != wanted).any(1), "The worst")
 
 
 # ---------------------------------------------------------------------- numbers
@@ -159,14 +165,10 @@ def numbers(case: Case) -> Iterator[Part]:
     if case.samples is not None:
         samples = case.samples
 
-        def lines(i: int) -> list[str]:
-            return [
-                f"true {listed(samples['target'][i])}",
-                f"predicted {listed(samples['prediction'][i])}",
-                f"#{samples['id'][i]}",
-            ]
+        def words(i: int) -> tuple[str, str]:
+            return listed(samples["target"][i]), listed(samples["prediction"][i])
 
-        yield from shown(case, worst_first(case), lines, None, "The worst")
+        yield from shown(case, worst_first(case), words, None, "The worst")
 
 
 def ranking(case: Case) -> Iterator[Part]:
@@ -263,15 +265,14 @@ def sequences(case: Case) -> Iterator[Part]:
         rows = [[int(case.answers.id[i]), truth[i], read[i]] for i in wrong[:MOST_SHOWN]]
         yield Table(["id", "true", "read"], rows, title="Read wrong")
         return
-    ids = case.samples["id"]
     shown_truth, shown_read = [list(map(write, case.samples[part])) for part in ("target", "prediction")]
 
-    def lines(i: int) -> list[str]:
-        return [f"true {shown_truth[i]}", f"read {shown_read[i] or 'nothing'}", f"#{ids[i]}"]
+    def words(i: int) -> tuple[str, str]:
+        return shown_truth[i], shown_read[i] or "nothing"
 
     differ = np.array([a != b for a, b in zip(shown_truth, shown_read, strict=True)])
-    yield from shown(case, worst_first(case), lines, differ, "The worst")
-    yield from shown(case, first_ones(case), lines, differ, "The first, read against true")
+    yield from shown(case, worst_first(case), words, differ, "The worst")
+    yield from shown(case, first_ones(case), words, differ, "The first, read against true")
 
 
 # ---------------------------------------------------------------------- embeddings

@@ -14,10 +14,15 @@ from project.errors import UserError
 from project.reports.parts import Part, Picture, Pictures, Table
 from project.reports.pictures import data_uri, pixels
 from project.reports.run import Answers, Run
+from project.reports.templates import shown as figure
 from project.spec import DataSpec
 
 MOST_SHOWN = 32  # pictures
 MOST_COLUMNS = 16  # of a table whose worst rows are shown with their inputs
+
+
+class Unfit(UserError):
+    """Answers that do not fit the description of the data."""
 
 
 @dataclass
@@ -42,12 +47,12 @@ class Case:
         """Refuse answers that cannot be this run's.
 
         Raises:
-            UserError: they do not fit the description of the data.
+            Unfit: they do not fit the description of the data.
         """
         if not fits:
             shapes = f"predictions {self.answers.prediction.shape} and targets {self.answers.target.shape}"
             path = self.run.folder.predictions(self.split)
-            raise UserError(f"{path}: {shapes} are not {expected}; are they another run's?")
+            raise Unfit(f"{path}: {shapes} are not {expected}; are they another run's?")
 
 
 def worst_first(case: Case) -> list[int]:
@@ -66,26 +71,31 @@ def first_ones(case: Case) -> list[int]:
 
 
 def shown(
-    case: Case, chosen: list[int], lines: Callable[[int], list[str]], wrong: np.ndarray | None, title: str
+    case: Case, chosen: list[int], words: Callable[[int], tuple[str, str]], wrong: np.ndarray | None, title: str
 ) -> Iterator[Part]:
-    """Samples as pictures with lines below, or as rows where they are no pictures; nothing where none is chosen."""
+    """Samples with their truth and answer in words, as pictures, or as rows where they are none; nothing of no sample."""
     samples = case.samples
     assert samples is not None
     chosen = list(dict.fromkeys(chosen))[:MOST_SHOWN]
     images = {i: image for i in chosen if (image := pixels(samples["input"][i])) is not None}
-    pictures = [Picture(data_uri(image), lines(i), wrong is not None and bool(wrong[i])) for i, image in images.items()]
+    pictures = []
+    for i, image in images.items():
+        truth, answer = words(i)
+        lines = [f"true {truth}", f"answer {answer}", f"#{samples['id'][i]}"]
+        pictures.append(Picture(data_uri(image), lines, wrong is not None and bool(wrong[i])))
     if pictures:
         yield Pictures(pictures, title=title)
         return
-    head, rows = ["true", "answer", "sample", "error"], [[*lines(i), float(samples["error"][i])] for i in chosen]
+    head = ["sample", "true", "answer", "error"]
+    rows = [[int(samples["id"][i]), *words(i), float(samples["error"][i])] for i in chosen]
     if samples["input"].ndim == 2 and samples["input"].shape[1] <= MOST_COLUMNS:
         width = samples["input"].shape[1]
         head += case.spec.columns if len(case.spec.columns) == width else [f"input {i}" for i in range(width)]
         rows = [[*row, *(float(value) for value in samples["input"][i])] for row, i in zip(rows, chosen, strict=True)]
     if rows:
-        yield Table(head, rows, title=title)
+        yield Table(head, rows, title=title, note="Inputs as the network sees them." if len(head) > 4 else "")
 
 
 def listed(values: Any) -> str:
     """Numbers of a row as text."""
-    return ", ".join(f"{float(value):.5g}" for value in np.atleast_1d(values))
+    return ", ".join(figure(float(value)) for value in np.atleast_1d(values))

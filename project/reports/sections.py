@@ -89,8 +89,8 @@ def data(run: Run) -> Iterator[Part]:
         }
     yield Facts(facts)
     if splits:
-        rows = [[SPLITS.get(name, name), part.get("samples"), part.get("digest") or ""] for name, part in splits.items()]
-        yield Table(["split", "samples", "SHA-256 of the samples"], rows, title="Splits")
+        rows = [[SPLITS.get(name, name), part.get("samples"), (part.get("digest") or "")[:16]] for name, part in splits.items()]
+        yield Table(["split", "samples", "SHA-256 (its beginning)"], rows, title="Splits")
     if spec.counts and len(spec.counts) == len(spec.names):
         across = {"mask": "training pixels", "sequence": "times in the training split"}.get(spec.target, "training samples")
         if len(spec.names) <= MOST_CLASSES:

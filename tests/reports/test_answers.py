@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 
+from project.errors import UserError
 from project.reports.answers import answer_parts, confused, principal_plane, reliability_bins
 from project.reports.cases import first_ones, worst_first
 from project.reports.page import drawn_for_pages, page
@@ -72,6 +73,13 @@ def test_answers_of_every_shape_become_a_section(case: str, make_run: MakeRun) -
         parts = answer_parts(run, "val")
         text = page("title", [Section("Answers", parts)], {}, {})
     assert parts and "nan%" not in text
+
+
+def test_a_task_of_a_fork_may_answer_in_its_own_way(make_run: MakeRun) -> None:
+    answers = ("class", 3, classes(3, 10), random(10, 7, 2))
+    assert answer_parts(write_answers(make_run("a/000"), ("Mine", *answers)), "val") == []
+    with pytest.raises(UserError, match="are not for 3 classes"):
+        answer_parts(write_answers(make_run("a/001"), ("Classification", *answers)), "val")
 
 
 def table_of(parts: list[Any], title: str) -> list[list[Any]]:

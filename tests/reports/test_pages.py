@@ -141,6 +141,15 @@ def test_an_older_run_still_has_a_page(real_runs: dict[str, Path], tmp_path: Pat
 SHORT = "--data.size 8 --model.net MLP --trainer.max_epochs 1 --trainer.limit_train_batches 1 --run.threads 1"
 
 
+def test_a_run_that_was_stopped_has_a_page_of_what_there_is(make_run: MakeRun, project: Project) -> None:
+    folder = make_run("runs/a/000", state="interrupted")
+    for part in ("results.json", "epochs.csv"):
+        (folder / part).unlink()
+    assert project("report runs/a/000") == (0, "runs/a/000/report.html\n", "")
+    text = (folder / "report.html").read_text()
+    assert "state interrupted" in text and "Training" in text and "The whole config" in text
+
+
 def test_fit_and_test_write_the_page(project: Project, tmp_path: Path) -> None:
     code, out, _ = project(f"fit --run run {SHORT}")
     assert code == 0 and "run/report.html" in out
