@@ -204,6 +204,10 @@ class DataModule(L.LightningDataModule, ABC):
         """Inputs and targets of a loaded split by their ids (N,), before preparation: (N, ...), images uint8."""
         return self._parts[split].fetch(ids)
 
+    def pictures(self, inputs: Tensor) -> Tensor | None:
+        """Prepared inputs (B, ...) as a person can look at them, (B, 1 or 3, H, W) uint8; None where they are no images."""
+        return None
+
     # ------------------------------------------------------------------ loaders
 
     def train_dataloader(self) -> BatchLoader:

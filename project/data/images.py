@@ -104,6 +104,16 @@ class ImageData(DataModule):
         prepared = tuple(part(values) for part, values in zip(self.normalise, (images, *beside), strict=True))
         return batch._replace(inputs=prepared if beside else prepared[0], targets=targets)
 
+    def pictures(self, inputs: Tensor) -> Tensor | None:
+        """Normalised images (B, C, H, W) as they were; those of a dataset with transforms of its own from black to white."""
+        if inputs.shape[1] not in (1, 3):
+            return None
+        images = self.normalise[0].back(inputs)
+        if self.fitted["std"] == AS_IT_COMES[1]:
+            low, high = images.amin(), images.amax()
+            images = (images - low) / (high - low).clamp_min(1e-8) * 255
+        return images.round().clamp(0, 255).to(torch.uint8)
+
     def changed(self, images: Tensor, targets: Tensor, draw: Generator) -> tuple[Tensor, Tensor]:
         """A training batch as the augmentations leave it."""
         return augmented(images, targets, self.augment, self.spec.outputs, draw)
@@ -135,7 +145,7 @@ def statistics(part: Arrays | Items) -> tuple[list[float], list[float]]:
     if isinstance(part, Items):
         samples = drawn(part, 0)
         if samples.dtype != torch.uint8:
-            return [0.0], [1 / 255]  # a dataset of its own transforms: left as it comes
+            return AS_IT_COMES  # a dataset of its own transforms: left as it comes
         part = Arrays(samples, torch.zeros(len(samples)))
     shape = part.shapes[0]
     count, total, squares = 0, torch.zeros(shape[0]).double(), torch.zeros(shape[0]).double()

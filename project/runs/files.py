@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import csv
 import io
+import contextlib
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any
 
@@ -37,6 +38,19 @@ def write_atomic(path: Path, write: Callable[[IO[bytes]], object]) -> None:
         if reason := _system_reason(error):
             raise UserError(f"{path}: {reason}") from error
         raise
+
+
+@contextlib.contextmanager
+def told(path: Path) -> Iterator[None]:
+    """A full disk, or a folder that is gone, in one line.
+
+    Raises:
+        UserError: the system's reason.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise UserError(f"{path}: {error.strerror or error}; the same command continues the run when that is mended") from error
 
 
 def write_text(path: Path, text: str) -> None:

@@ -10,11 +10,11 @@ from typing import IO, Any
 
 import lightning.pytorch as L
 from lightning.pytorch.callbacks import Callback
-from lightning.pytorch.loggers import Logger, TensorBoardLogger
+from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities import rank_zero_only
 
 from project.errors import UserError
-from project.runs.files import csv_line, write_atomic
+from project.runs.files import csv_line, told, write_atomic
 from project.runs.folder import RunFolder
 from project.runs.progress import EpochTable, epoch_of, say
 
@@ -48,19 +48,21 @@ class CSVRows:
 
     def append(self, row: dict[str, Any]) -> None:
         new = [name for name in row if name not in self.columns]
-        if new:
-            rows = self._read()
-            self.columns += new
-            self._rewrite(rows)
-        assert self.file is not None
-        self.file.write(csv_line([row.get(name, "") for name in self.columns]))
+        with told(self.path):
+            if new:
+                rows = self._read()
+                self.columns += new
+                self._rewrite(rows)
+            assert self.file is not None
+            self.file.write(csv_line([row.get(name, "") for name in self.columns]))
         self.rows += 1
 
     def mark(self) -> dict[str, Any]:
         """Where the file stands, durably on disk: plain values."""
         assert self.file is not None
-        os.fsync(self.file.fileno())
-        return {"rows": self.rows, "bytes": os.path.getsize(self.path), "columns": list(self.columns)}
+        with told(self.path):
+            os.fsync(self.file.fileno())
+            return {"rows": self.rows, "bytes": os.path.getsize(self.path), "columns": list(self.columns)}
 
     def close(self) -> None:
         if self.file is not None:
@@ -190,13 +192,3 @@ class Watch:
     @property
     def seconds(self) -> float:
         return self.before + (0.0 if self.began is None else time.monotonic() - self.began)
-
-
-class Events(TensorBoardLogger):
-    """TensorBoard events in the run folder itself."""
-
-    def __init__(self, folder: RunFolder, first_step: int | None) -> None:
-        super().__init__(str(folder), name="", version="", purge_step=first_step)
-
-    def save(self) -> None:
-        """No hparams.yaml: the config is in config.yaml."""

@@ -104,6 +104,10 @@ class Task(FastHooks, ABC):
         """The shape of the network's answer to one sample, None for any length; further dimensions are not looked at."""
         return (spec.outputs,)
 
+    def chosen(self, predictions: Tensor) -> Tensor | None:
+        """Predictions (B, ...) as class numbers of the targets' shape; None where no class is chosen."""
+        return None
+
     def errors(self, predictions: Tensor, targets: Tensor) -> Tensor:
         """How wrong each prediction is, the more the worse: (B, ...) both to (B,) float32; NaN where nothing tells."""
         return torch.full((len(predictions),), torch.nan)

@@ -119,6 +119,12 @@ class Classification(Task):
                 targets = one_hot(targets, self.spec.outputs)
         return self.loss(read.answers(logits), read.targets(targets)), logits, truth
 
+    def chosen(self, predictions: Tensor) -> Tensor | None:
+        assert self.spec is not None
+        if self.spec.target == "labels":
+            return None
+        return (predictions > 0).long() if self.spec.outputs == 1 else predictions.argmax(1)
+
     def errors(self, predictions: Tensor, targets: Tensor) -> Tensor:
         """The cross-entropy of each sample; of labels, its mean over them."""
         assert self.spec is not None

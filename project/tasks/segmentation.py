@@ -121,6 +121,9 @@ class Segmentation(Task):
             pixels = pixels.squeeze(1)
         return self.loss(read.answers(pixels), read.targets(targets)), predictions.to(torch.uint8), masks
 
+    def chosen(self, predictions: Tensor) -> Tensor:
+        return predictions.long()
+
     def errors(self, predictions: Tensor, targets: Tensor) -> Tensor:
         """One minus the Dice of each image: of the second class where there are two, else a mean over those that occur."""
         assert self.spec is not None
