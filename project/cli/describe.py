@@ -9,7 +9,8 @@ from typing import Any
 
 import yaml
 
-from project.cli.arguments import Request
+from project.cli.arguments import DECIDES_THE_RESULT, MAY_CHANGE, Request, config_text, leaves_with_class
+from project.cli.classes import shorten
 from project.cli.parser import ProjectCLI
 from project.cli.settings import ConfigLoader
 from project.runs.description import command_line, environment, git_state
@@ -42,6 +43,22 @@ def description(folder: RunFolder, cli: ProjectCLI, request: Request, state: dic
         **now,
         **request.description,
     }
+
+
+COMPARED = ("max_epochs", "max_steps", "precision", "accumulate_grad_batches", "gradient_clip_val", "limit_train_batches")
+
+
+def parameters(tree: dict[str, Any]) -> dict[str, bool | int | float | str]:
+    """The settings by which runs are compared, in plain values: all that decides a result, but not where the data lies."""
+    chosen = {key: tree[key] for key in DECIDES_THE_RESULT}
+    chosen["trainer"] = {key: value for key, value in tree["trainer"].items() if key in COMPARED}
+    found = {path: value for path, value in leaves_with_class(shorten(chosen)) if path not in MAY_CHANGE and value is not None}
+    return {".".join(path): value if isinstance(value, (bool, int, float, str)) else str(value) for path, value in found.items()}
+
+
+def texts(tree: dict[str, Any]) -> dict[str, str]:
+    """What stands beside the curves of a run, as Markdown."""
+    return {"config": f"```yaml\n{config_text(tree)}\n```", "command": f"`{command_line()}`"}
 
 
 def overrides(request: Request) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import dataclasses
 import json
@@ -21,14 +22,14 @@ from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 from project.cli.arguments import Request, config_text, merge, refuse_changes
-from project.cli.describe import description
+from project.cli.describe import description, parameters, texts
 from project.cli.evaluation import load
 from project.cli.machine import check_devices, settle_threads
 from project.cli.parser import ProjectCLI
 from project.cli.settings import Settings, from_yaml
 from project.cli.summary import closing, opening
 from project.errors import UserError, clip
-from project.runs import records
+from project.runs import records, tensorboard
 from project.runs.checkpoints import BestCheckpoint, SafeIO, locate, read, resumable
 from project.runs.exact import ExactResume, Stop
 from project.runs.files import update_json, write_text
@@ -155,7 +156,8 @@ def run_to_the_end(trainer: L.Trainer, cli: ProjectCLI, start: Start) -> None:
     finally:
         os.environ.pop(CHILD, None)
         if folder is not None and trainer.is_global_zero:
-            update_json(folder.description, {"state": state})
+            with contextlib.suppress(*([UserError] if state == "failed" else [])):  # it may have failed for its folder
+                update_json(folder.description, {"state": state})
 
 
 def find_start(request: Request, start: Start) -> None:
@@ -251,22 +253,26 @@ def make_trainer(cli: ProjectCLI, start: Start, tree: dict[str, Any], further: S
     loggers: list[Logger] = (
         [] if wanted in (None, True, False) else list(wanted) if isinstance(wanted, (list, tuple)) else [wanted]
     )
+    epochs = records.Epochs(folder)
     first: list[Any] = [ExactResume(None, tree["run"]["save_every"], None)]
     if folder is not None:
         metrics = records.MetricsFile(folder)
         first = [ExactResume(folder, tree["run"]["save_every"], metrics)]
         loggers.insert(0, metrics)
-        if tree["run"]["tensorboard"] and wanted is not False:
-            step = start.state["global_step"] + 1 if start.state else None
-            loggers.append(records.Events(folder, step))
         if every := print_every(cli, tree):
             loggers.append(Lines(every))
-        callbacks.append(Predictions(folder))
+        predictions = Predictions(folder)
+        callbacks.append(predictions)
+        if tree["run"]["tensorboard"] and wanted is not False and tensorboard.is_there():
+            events = tensorboard.Events(folder, start.state["global_step"] if start.state else None)
+            loggers.append(events)
+            board = tensorboard.Board(events, epochs, predictions, texts(tree), parameters(tree))
+            further = [board, *further]
         callbacks.append(BestCheckpoint(folder.checkpoints, cli.model.monitor, cli.model.mode))
     if arguments.get("enable_progress_bar") is not False:
         callbacks += bars()
         arguments["enable_progress_bar"] = any(isinstance(c, ProgressBar) for c in callbacks)
-    callbacks += [records.Epochs(folder), *further]
+    callbacks += [epochs, *further]
     return build_trainer(
         {**arguments, "enable_checkpointing": folder is not None, "logger": loggers or False}, [*first, *callbacks]
     )
@@ -313,7 +319,7 @@ def announce(folder: RunFolder, cli: ProjectCLI, trainer: L.Trainer, request: Re
             print(f"  {line}")
         if not folder.metrics.exists() and start.checkpoint:  # a new run from another's checkpoint takes its records along
             origin = RunFolder(start.checkpoint.parent.parent)
-            for source in (origin.metrics, origin.epochs, origin.description):
+            for source in (origin.metrics, origin.epochs, origin.description, *origin.path.glob("events.out.tfevents.*")):
                 if source.is_file():
                     shutil.copyfile(source, folder.path / source.name)
     said = description(folder, cli, request, start.state)

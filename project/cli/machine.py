@@ -10,7 +10,7 @@ import signal
 import sys
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
@@ -42,9 +42,11 @@ def quiet(debug: bool) -> Iterator[None]:
                 logger.setLevel(logging.WARNING)
             for message in SETTLED:
                 warnings.filterwarnings("ignore", message=message)
+        hook, threading.excepthook = threading.excepthook, told_once(threading.excepthook)
         try:
             yield
         finally:
+            threading.excepthook = hook
             for logger, level in zip(loggers, levels, strict=True):
                 logger.setLevel(level)
 
@@ -76,6 +78,16 @@ def as_found() -> Iterator[None]:
         gc.collect()  # trainer, task and data refer to each other
         if torch.cuda.is_initialized():
             torch.cuda.empty_cache()
+
+
+def told_once(hook: Callable[[Any], object]) -> Callable[[Any], object]:
+    """Leave out that TensorBoard's thread cannot write: it hands the error on, and then it is told in one line."""
+
+    def without(arguments: Any) -> None:
+        if not (isinstance(arguments.exc_value, OSError) and type(arguments.thread).__module__.startswith("tensorboard.")):
+            hook(arguments)
+
+    return without
 
 
 def settle_threads(tree: dict[str, Any]) -> None:

@@ -20,6 +20,7 @@ from project.spec import Batch, DataSpec, several
 
 CHUNK = 4096  # images converted at a time, which bounds the memory
 COLOURS = {1: ["grey"], 3: ["red", "green", "blue"]}
+AS_IT_COMES = [0.0], [1 / 255]  # mean and deviation that leave what a dataset gives as it is
 SAMPLED = 512  # images from which a dataset's mean and deviation are estimated, where each has to be decoded
 
 
@@ -45,6 +46,10 @@ class Normalise(nn.Module):
     def forward(self, values: Tensor) -> Tensor:
         floats = values.to(torch.float32) if values.dtype != torch.float32 else values.clone()
         return floats.sub_(self.shift).mul_(self.factor)
+
+    def back(self, values: Tensor) -> Tensor:
+        """The values before: what `forward` undone gives."""
+        return values / self.factor + self.shift
 
 
 class ImageData(DataModule):

@@ -73,7 +73,7 @@ class RunFolder:
 
     def discard_if_unused(self) -> None:
         """Remove the folder of a run that was refused before its first step."""
-        if not any(self.checkpoints.iterdir()):
+        if self.checkpoints.is_dir() and not any(self.checkpoints.iterdir()):
             shutil.rmtree(self.path)
 
     def close(self) -> None:

@@ -19,6 +19,7 @@ import lightning.pytorch as L
 import torch
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.loggers.logger import rank_zero_experiment
 from lightning.pytorch.utilities import rank_zero_only
 from torch import Tensor, nn
 from torchmetrics.functional.classification import multiclass_confusion_matrix
@@ -39,8 +40,11 @@ BINS = 40
 
 
 def is_there() -> bool:
-    """Whether TensorBoard is installed."""
-    return importlib.util.find_spec("tensorboard") is not None
+    """Whether TensorBoard is installed; says so when it is not."""
+    if importlib.util.find_spec("tensorboard") is not None:
+        return True
+    rank_zero_only(say)("note      TensorBoard is not installed, nothing is written for it: pip install tensorboard")
+    return False
 
 
 class Events(TensorBoardLogger):
@@ -57,9 +61,9 @@ class Events(TensorBoardLogger):
         self.folder, self.is_new = folder, step is None
 
     @property
-    @rank_zero_only
-    def writer(self) -> Any:
-        """torch's SummaryWriter; made when the first event is written."""
+    @rank_zero_experiment
+    def experiment(self) -> Any:
+        """torch's SummaryWriter; Lightning asks for it before training begins."""
         if self._experiment is None:
             earlier = sorted(self.folder.path.glob("events.out.tfevents.*"))
             if self.is_new:
@@ -68,13 +72,13 @@ class Events(TensorBoardLogger):
             elif earlier:  # readers take files in the order of the second in their names
                 while int(time.time()) <= int(earlier[-1].name.split(".")[3]):
                     time.sleep(0.02)
-        return self.experiment
+        return super().experiment
 
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
         with told(self.folder.path):
             for name, value in metrics.items():
-                self.writer.add_scalar(name, float(value), step)
+                self.experiment.add_scalar(name, float(value), step)
 
     @rank_zero_only
     def flush(self) -> None:
@@ -115,10 +119,6 @@ class Board(Callback):
         self.events.flush()
         return {}
 
-    @property
-    def write(self) -> Any:
-        return self.events.writer
-
     # ------------------------------------------------------------------ once
 
     @rank_zero_only
@@ -127,12 +127,12 @@ class Board(Callback):
 
         with told(self.events.folder.path):
             for name, text in self.texts.items():
-                self.write.add_text(name, text, trainer.global_step + 1)
+                self.events.experiment.add_text(name, text, trainer.global_step + 1)
             metrics = {name: 0.0 for name in sorted(module.figures()) if name.startswith("val/")}
             experiment, start, self.end = hparams(dict(self.parameters), {**metrics, f"best/{module.monitor}": 0.0})
             if self.events.is_new:
-                self.write.file_writer.add_summary(experiment)
-                self.write.file_writer.add_summary(start)
+                self.events.experiment.file_writer.add_summary(experiment)
+                self.events.experiment.file_writer.add_summary(start)
                 self._draw_graph(module.net, tuple(torch.zeros(2, *shape) for shape in module.spec.inputs))
             self.events.flush()
 
@@ -141,7 +141,7 @@ class Board(Callback):
         try:
             with unchanged(), warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
                 warnings.simplefilter("ignore")  # torch means to replace tracing one day
-                self.write.add_graph(copy.deepcopy(net).cpu().eval(), inputs)
+                self.events.experiment.add_graph(copy.deepcopy(net).cpu().eval(), inputs)
         except OSError:
             raise
         except Exception as error:
@@ -152,8 +152,8 @@ class Board(Callback):
         best: Any = trainer.checkpoint_callback
         with told(self.events.folder.path):
             if best is not None and best.best_model_score is not None:
-                self.write.add_scalar(f"best/{module.monitor}", float(best.best_model_score), trainer.global_step)
-            self.write.file_writer.add_summary(self.end)
+                self.events.experiment.add_scalar(f"best/{module.monitor}", float(best.best_model_score), trainer.global_step)
+            self.events.experiment.file_writer.add_summary(self.end)
             self.events.flush()
 
     # ------------------------------------------------------------------ at some epochs
@@ -168,7 +168,7 @@ class Board(Callback):
         if images is not None:
             shown = images[: max(1, min(IMAGES, PIXELS // images[0, 0].numel()))]
             with told(self.events.folder.path):
-                self.write.add_images("training batch", shown.cpu(), trainer.global_step + 1)
+                self.events.experiment.add_images("training batch", shown.cpu(), trainer.global_step + 1)
 
     def on_before_optimizer_step(self, trainer: Any, module: Any, optimizer: Any) -> None:
         """The gradients of the epoch's last step."""
@@ -192,7 +192,7 @@ class Board(Callback):
         with told(self.events.folder.path):
             for name, tensor in tensors.items():
                 if (found := histogram(tensor)) is not None:
-                    self.write.add_histogram_raw(f"{group}/{name}", **found, global_step=step)
+                    self.events.experiment.add_histogram_raw(f"{group}/{name}", **found, global_step=step)
 
     def _draw_confusion(self, trainer: Any, module: Any) -> None:
         """What the last validation took for what, where the task chooses classes."""
@@ -210,7 +210,7 @@ class Board(Callback):
         if trainer.is_global_zero:
             with told(self.events.folder.path):
                 picture = confusion_picture(matrix, names)
-                self.write.add_image("val/confusion", picture, trainer.global_step, dataformats="HWC")
+                self.events.experiment.add_image("val/confusion", picture, trainer.global_step, dataformats="HWC")
 
 
 def is_due(epoch: int, last: int | None) -> bool:

@@ -12,7 +12,8 @@ from project.runs import checkpoints
 from tests.conftest import Project
 from tests.runs.equal import differing
 
-TINY = "--data.batch_size 256 --run.save_every 1 --run.tensorboard false --run.threads 1 --trainer.log_every_n_steps 2"
+WATCHED = "--data.batch_size 256 --run.save_every 1 --run.threads 1 --trainer.log_every_n_steps 2"
+TINY = f"{WATCHED} --run.tensorboard false"
 MLP = "--model.net MLP --model.net.hidden [16] --model.net.dropout 0.2"
 EMA = '--trainer.callbacks [{"class_path":"EMAWeightAveraging","init_args":{"decay":0.9}}]'
 SWA = '--trainer.callbacks [{"class_path":"project.runs.averaging.SWA","init_args":{"start":1}}]'
@@ -40,6 +41,7 @@ SETTINGS = {
     "limited batches": "--trainer.limit_train_batches 3 --trainer.limit_val_batches 1",
     "balanced sampling": "--data.balance true",
     "loader workers": "--data.num_workers 1",
+    "everything watched": "--run.tensorboard true --run.print_every 2 --data.size 12 --data.augment [Crop] --model.net LeNet",
     "drop last": "--data.drop_last true",
     "two inputs": "--data DigitSums --data.copies 1 --data.augment [Crop] --model.net ImageAndNumbers --model.net.channels [4]",
 }
@@ -54,7 +56,7 @@ def test_a_run_continued_from_any_checkpoint_equals_the_undisturbed_run(
     words = SETTINGS[setting]
     net = "" if "--model.net" in words else MLP
     epochs = "" if "max_epochs" in words else "--trainer.max_epochs 2"
-    code, _, err = project("fit", TINY, net, epochs, words, "--run", whole)
+    code, _, err = project("fit", WATCHED if "tensorboard" in words else TINY, net, epochs, words, "--run", whole)
     assert code == 0, err
     saved = sorted(path.name for path in (whole / "checkpoints").glob("step-*.ckpt"))
     assert len(saved) > 4

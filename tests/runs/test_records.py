@@ -13,9 +13,10 @@ import torch
 
 from project.data.arrays import Arrays, Items
 from project.data.digits import Digits
+from project.errors import UserError
 from project.runs import predictions
 from project.runs.predictions import shown
-from project.runs.records import Watch
+from project.runs.records import CSVRows, Watch
 from tests.conftest import Project
 
 SHORT = "--data.batch_size 128 --run.threads 1 --trainer.max_epochs 1 --run.tensorboard false"
@@ -160,3 +161,16 @@ def test_a_watch_goes_on_from_what_was_counted() -> None:
     assert watch.seconds == stopped
     watch.start()
     assert watch.seconds >= stopped
+
+
+def test_a_row_that_does_not_fit_on_the_disk_is_told_in_one_line(tmp_path: Path) -> None:
+    rows = CSVRows(tmp_path / "metrics.csv", ["step"])
+    rows.begin(None)
+    rows.append({"step": 1})
+    rows.close()
+    with (
+        open("/dev/full", "ab", buffering=0) as rows.file,
+        pytest.raises(UserError, match="metrics.csv: No space left on device"),
+    ):
+        rows.append({"step": 2})
+    assert (tmp_path / "metrics.csv").read_text() == "step\n1\n"
