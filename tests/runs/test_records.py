@@ -170,7 +170,7 @@ def test_a_row_that_does_not_fit_on_the_disk_is_told_in_one_line(tmp_path: Path)
     rows.close()
     with (
         open("/dev/full", "ab", buffering=0) as rows.file,
-        pytest.raises(UserError, match="metrics.csv: No space left on device"),
+        pytest.raises(UserError, match="No space left on device"),
     ):
         rows.append({"step": 2})
     assert (tmp_path / "metrics.csv").read_text() == "step\n1\n"
