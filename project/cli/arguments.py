@@ -15,7 +15,7 @@ from project.cli.settings import GROUPS, Layer, Settings, from_assignments, from
 from project.errors import UserError, clip, suggest
 
 OPTIONS = {"--config", "--run", "--ckpt_path", "--weights", "--fresh", "--output"}
-OPTIONS |= {"--min_lr", "--max_lr", "--steps", "--min_batch", "--max_batch", "--rounds"}  # of short trainings
+OPTIONS |= {"--min_lr", "--max_lr", "--steps", "--min_batch", "--max_batch", "--rounds", "--folds"}  # of short trainings
 SWITCHES = {"--print_config": "print_config", "--print_init": "print_init"}  # each a field of Request
 # What may differ from the checkpoint's config at a resume: where the data lies and how it is read, not what it is.
 MAY_CHANGE = {("data", key) for key in ("root", "num_workers", "pin_memory", "download", "cache", "cache_gigabytes")}

@@ -11,6 +11,7 @@ import sys
 import threading
 import warnings
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -88,6 +89,25 @@ def told_once(hook: Callable[[Any], object]) -> Callable[[Any], object]:
             hook(arguments)
 
     return without
+
+
+@contextlib.contextmanager
+def output_in(path: Path) -> Iterator[None]:
+    """Everything this process prints goes to the end of a file, the words of libraries too."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    with open(path, "a", encoding="utf-8", buffering=1) as file:
+        kept = os.dup(1), os.dup(2)
+        os.dup2(file.fileno(), 1)
+        os.dup2(file.fileno(), 2)
+        try:
+            with contextlib.redirect_stdout(file), contextlib.redirect_stderr(file):
+                yield
+        finally:
+            for number, handle in zip((1, 2), kept, strict=True):
+                os.dup2(handle, number)
+                os.close(handle)
 
 
 def settle_threads(tree: dict[str, Any]) -> None:

@@ -7,6 +7,7 @@ COMMANDS = {
     "predict": ("project.commands.evaluate", "predictions of a checkpoint as a CSV"),
     "lr-find": ("project.commands.lr_find", "a learning rate by a short training in which it rises, and a picture"),
     "batch-size": ("project.commands.batch_size", "samples per second of several batch sizes, measured"),
+    "kfold": ("project.commands.kfold", "a run for each of several folds: mean and deviation of the figures"),
     "stats": ("project.commands.stats", "what the inputs are normalised by: means and deviations"),
     "report": ("project.commands.report", "a page of a run, or a table of many runs"),
     "sweep": ("project.commands.sweep", "many runs of one config with some of its settings varied"),

@@ -15,8 +15,9 @@ from torch.utils.data import DataLoader, Dataset, IterableDataset
 
 from project.data.arrays import Arrays, Items
 from project.data.order import Order
+from project.data.splits import fold_of, held_out, numbered, targets_of
 from project.errors import UserError, clip
-from project.randomness import generator, run_seed
+from project.randomness import run_seed
 from project.spec import Batch, DataSpec, Inputs, Target, several
 
 NEEDS = {"fit": ("train", "val"), "validate": ("val",), "test": ("test",), "predict": ("test",)}
@@ -57,6 +58,8 @@ class DataModule(L.LightningDataModule, ABC):
         test: Share of the training split held out, where the data has no test split.
         split_seed: Which samples are held out; apart from the run's seed, so that runs are comparable.
         balance: Draw training samples so that every class is seen equally often.
+        folds: Test on one of so many equal parts of the training split instead of the test split, and train on the others.
+        fold: Which of them, from 0.
     """
 
     splits: Sequence[str] = ("train", "test")
@@ -74,12 +77,18 @@ class DataModule(L.LightningDataModule, ABC):
         test: ClosedUnitInterval = 0.2,
         split_seed: int = 0,
         balance: bool = False,
+        folds: PositiveInt | None = None,
+        fold: NonNegativeInt = 0,
     ) -> None:
         super().__init__()
         self.root, self.batch_size, self.num_workers = root, batch_size, num_workers
         self.shuffle, self.drop_last, self.pin_memory = shuffle, drop_last, pin_memory
         self.shares = {"val": validation, "test": test}
         self.split_seed, self.balance = split_seed, balance
+        if fold >= (folds or 1) or folds == 1:
+            there = f"of {folds} folds the last is {folds - 1}" if folds and folds > 1 else "there are no folds, --data.folds 5"
+            raise UserError(f"--data.fold {fold}: {there}")
+        self.folds, self.fold = folds, fold
         self.fitted: dict[str, Any] = {}
         self.start = (0, 0)
         self._parts: dict[str, Arrays | Items] = {}
@@ -118,12 +127,12 @@ class DataModule(L.LightningDataModule, ABC):
 
     def describe(self, train: Arrays | Items) -> DataSpec:
         """The DataSpec of the training samples."""
-        targets = _targets(train)
+        targets = targets_of(train)
         shapes = train.shapes
         if not isinstance(targets, Tensor):
             assert targets is not None
             names = tuple(sorted({targets[row] for row in train.rows.tolist()}))
-            counts = torch.bincount(_numbers(targets, names)[train.rows], minlength=len(names))
+            counts = torch.bincount(numbered(targets, names)[train.rows], minlength=len(names))
             return DataSpec(shapes, len(names), "class", names, counts=tuple(counts.tolist()))
         if targets.is_floating_point() or targets.ndim == 2:
             columns = targets.reshape(len(targets), -1)[train.rows].to(torch.float32)
@@ -146,7 +155,7 @@ class DataModule(L.LightningDataModule, ABC):
         known = self.spec.names
         if unseen := sorted(set(names) - set(known)):
             raise UserError(f"class {clip(unseen[0])!r} is not among the {len(known)} classes of the training split")
-        return _numbers(names, known)
+        return numbered(names, known)
 
     # ------------------------------------------------------------------ splits
 
@@ -172,9 +181,16 @@ class DataModule(L.LightningDataModule, ABC):
 
     def _raw(self, split: str) -> Arrays | Items:
         """The split as `load` gives it, or its held-out share of "train"."""
-        missing = [name for name in ("val", "test") if name not in self.splits]
-        source = split if split in self.splits else "train"
+        own = [name for name in self.splits if not (name == "test" and self.folds)]
+        missing = [name for name in ("val", "test") if name not in own]
+        source = split if split in own else "train"
         whole = self.published(source)
+        if source == "train" and self.folds:
+            fold, rest = fold_of(whole, self.fold, self.folds, self.split_seed)
+            if split == "test":
+                return whole.take(fold)
+            whole = whole.take(rest)
+            missing.remove("test")
         if source != "train" or not missing:
             return whole
         return whole.take(held_out(whole, {name: self.shares[name] for name in missing}, self.split_seed)[split])
@@ -263,7 +279,7 @@ class DataModule(L.LightningDataModule, ABC):
 
     def _weights(self, part: Arrays | Items) -> Tensor:
         """The chance of each sample, such that every class is drawn equally often."""
-        targets = _targets(part)
+        targets = targets_of(part)
         if self.spec.target != "class" or not isinstance(targets, Tensor):
             raise UserError(f"--data.balance needs classes, the target is of kind {self.spec.target!r}")
         counts = torch.tensor(self.spec.counts, dtype=torch.float64)
@@ -286,46 +302,6 @@ class DataModule(L.LightningDataModule, ABC):
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.start = (state["epoch"], state["batch"])
-
-
-def held_out(whole: Arrays | Items, shares: dict[str, float], seed: int) -> dict[str, Tensor]:
-    """Positions of "train" and of each share, drawn by the seed alone and evenly from every class."""
-    size = len(whole)
-    targets = _targets(whole)
-    if targets is None or (isinstance(targets, Tensor) and (targets.is_floating_point() or targets.ndim > 1)):
-        strata = torch.zeros(size, dtype=torch.int64)
-    elif isinstance(targets, Tensor):
-        strata = targets[whole.rows]
-    else:
-        strata = _numbers(targets, sorted(set(targets)))[whole.rows]
-    shuffled = torch.randperm(size, generator=generator(seed, "held out"))
-    by_class = shuffled[torch.argsort(strata[shuffled], stable=True)]
-    counts = torch.bincount(strata)
-    place = torch.arange(size) - (torch.cumsum(counts, 0) - counts).repeat_interleave(counts)
-    fraction = (place + 0.5) / counts.repeat_interleave(counts)
-    parts, low = {}, 0.0
-    for name, share in shares.items():
-        parts[name] = by_class[(fraction >= low) & (fraction < low + share)].sort().values
-        low += share
-    if low >= 1:
-        raise UserError(
-            f"the held-out shares add up to {low:g}, nothing is left to train on: lower --data.validation or --data.test"
-        )
-    parts["train"] = by_class[fraction >= low].sort().values
-    return parts
-
-
-def _targets(part: Arrays | Items) -> Tensor | Sequence[str] | None:
-    """All targets of the source, by row; None where a dataset does not tell."""
-    if isinstance(part, Arrays):
-        return part.targets
-    targets = getattr(part.dataset, "targets", None)
-    return torch.as_tensor(targets) if targets is not None and not isinstance(targets[0], str) else targets
-
-
-def _numbers(names: Sequence[str], known: Sequence[str]) -> Tensor:
-    number = {name: i for i, name in enumerate(known)}
-    return torch.tensor([number.get(name, -1) for name in names], dtype=torch.int64)
 
 
 def _as_it_is(batch: Any) -> Any:

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import csv
-import os
 import signal
-import sys
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import lightning.pytorch as L
@@ -17,7 +15,7 @@ from lightning.pytorch.callbacks import Callback
 
 from project.cli.arguments import Request
 from project.cli.fitting import fit
-from project.cli.machine import as_found, quiet
+from project.cli.machine import as_found, output_in, quiet
 from project.errors import UserError
 from project.runs.exact import ExactResume
 from project.runs.folder import RunFolder
@@ -91,22 +89,3 @@ def column(path: Path, name: str) -> list[float]:
     with path.open(newline="") as file:
         numbers = [float(row[name]) for row in csv.DictReader(file) if row.get(name)]
     return [number for number in numbers if abs(number) < float("inf")]
-
-
-@contextlib.contextmanager
-def output_in(path: Path) -> Iterator[None]:
-    """Everything this process prints goes to the end of a file, the words of libraries too."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    sys.stdout.flush()
-    sys.stderr.flush()
-    with open(path, "a", encoding="utf-8", buffering=1) as file:
-        kept = os.dup(1), os.dup(2)
-        os.dup2(file.fileno(), 1)
-        os.dup2(file.fileno(), 2)
-        try:
-            with contextlib.redirect_stdout(file), contextlib.redirect_stderr(file):
-                yield
-        finally:
-            for number, handle in zip((1, 2), kept, strict=True):
-                os.dup2(handle, number)
-                os.close(handle)
