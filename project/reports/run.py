@@ -29,6 +29,11 @@ PARTS = {"config.yaml", "run.json", "metrics.csv", "checkpoints"}  # a folder th
 KIND_OF_TASK = {"Embedding": "embedding", "Ranking": "ranking"}  # tasks whose answers are not of the kind of their target
 BETTER_SMALL = {"loss", "rmse", "mae", "mse"}
 
+TOLD: dict[str, type] = {  # what run.json holds, as far as it is more than a word or a number
+    **dict.fromkeys(("overrides", "spec", "data", "git", "initialised"), dict),
+    **dict.fromkeys(("configs", "layers"), list),
+}
+
 Columns = dict[str, np.ndarray]
 
 
@@ -97,7 +102,11 @@ class Run:
     @functools.cached_property
     def description(self) -> dict[str, Any]:
         """run.json: the command, versions, git, state."""
-        return self._json(self.folder.description)
+        told = self._json(self.folder.description)
+        for name, kind in TOLD.items():
+            if name in told and not isinstance(told[name], kind):
+                raise UserError(f"{self.folder.description}: {name} is not what this version writes there")
+        return told
 
     @property
     def seed(self) -> int | None:

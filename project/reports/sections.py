@@ -18,7 +18,8 @@ from project.reports.run import Run, target_text, written
 SPLITS = {"val": "validation", "test": "test", "train": "training"}
 MOST_PICTURES = 32
 MOST_CLASSES = 60
-MOST_LAYERS = 16  # whose table is not folded away
+# What of run.json has its own place on the page; the rest stands at its end.
+TOLD = set("git command configs overrides spec data seed state task net monitor monitor_mode layers initialised".split())
 WORDS = 60  # characters of a value in a table
 
 
@@ -117,30 +118,29 @@ def data(run: Run) -> Iterator[Part]:
 
 
 def network(run: Run) -> Iterator[Part]:
-    """The parameters of each layer, their first values, and the rules that set them."""
-    options = {
-        name.removeprefix("model.net."): written(value) for name, value in run.settings.items() if name.startswith("model.net.")
-    }
+    """The layers with their outputs and parameters, and the first weights with the rules that set them."""
+    start = "model.net."
+    options = {name.removeprefix(start): written(value) for name, value in run.settings.items() if name.startswith(start)}
     if options:
         yield Facts(options, title=str(run.settings.get("model.net")))
+    if layers := run.description.get("layers"):
+        rows = [[layer["name"], layer["kind"], _shape(layer["output"]), layer["parameters"]] for layer in layers]
+        note = f"{sum(row[-1] for row in rows):,} parameters."
+        yield Table(["layer", "kind", "output", "parameters"], rows, title="Layers", note=note, most=1000)
     first = run.description.get("initialised") or {}
-    rows = []
-    for name, figures in (first.get("layers") or {}).items():
-        shape = figures.get("shape") or []
-        rows.append(
-            [
-                name,
-                "x".join(map(str, shape)) or "one",
-                math.prod(shape),
-                *(figures.get(key) for key in ("mean", "std", "min", "max")),
-            ]
-        )
-    if rows:
+    weights = [
+        [name, _shape(at["shape"]), math.prod(at["shape"]), at["mean"], at["std"], at["min"], at["max"]]
+        for name, at in (first.get("layers") or {}).items()
+    ]
+    if weights:
         head = ["parameter", "shape", "values", "mean", "deviation", "smallest", "largest"]
-        note = f"{sum(row[2] for row in rows):,} values in all; mean to largest are those of the first weights."
-        yield Table(head, rows, title="Layers", note=note, most=1000, folded=len(rows) > MOST_LAYERS)
+        yield Table(head, weights, title="First weights", most=1000, folded=True)
     if rules := first.get("rules"):
         yield Facts({rule: ", ".join(names) for rule, names in rules.items()}, title="Rules of the first weights")
+
+
+def _shape(sides: list[int] | None) -> str:
+    return "" if sides is None else "x".join(map(str, sides)) or "one"
 
 
 # ---------------------------------------------------------------------- how it went
@@ -169,31 +169,12 @@ def origin(run: Run) -> Iterator[Part]:
     """Versions, the code with what was changed in it, and anything else the run wrote of itself."""
     told = run.description
     git = told.get("git") or {}
-    shown = {
-        "git",
-        "command",
-        "configs",
-        "overrides",
-        "spec",
-        "data",
-        "seed",
-        "state",
-        "task",
-        "net",
-        "monitor",
-        "monitor_mode",
-        "initialised",
-    }
-    versions = {
-        key: value
-        for key, value in told.items()
-        if key not in shown and not isinstance(value, (dict, list)) and value is not None
-    }
+    versions = {key: value for key, value in told.items() if key not in TOLD and isinstance(value, (str, int, float))}
     diff = str(git.get("diff") or "")
     code = {"commit": git.get("commit") or "no git repository", "uncommitted changes": "below" if diff else "none"}
     yield Facts({**versions, **code, "folder": str(run.path.absolute())})
     for name, value in told.items():
-        if name not in shown and isinstance(value, (dict, list)) and value:
+        if name not in TOLD and isinstance(value, (dict, list)) and value:
             rows = [[".".join(map(str, path)), written(item)] for path, item in leaves_with_class({name: value})]
             yield Table(["key", "value"], rows, title=name)
     if diff:

@@ -70,6 +70,7 @@ MISTAKES: dict[str, tuple[Callable[[Path], None], str]] = {
     "a text": (damage("config.yaml", "hello"), "config.yaml: no config"),
     "a costly config": (damage("config.yaml", BOMB), "config.yaml: larger than a config is"),
     "another spec": (damage("run.json", '{"spec": {"shape": [1]}}'), "spec is not the description of data"),
+    "another description": (damage("run.json", '{"layers": {"a": 1}}'), "run.json: layers is not what this version writes there"),
     "other metrics": (damage("metrics.csv", "iteration,loss\n1,2\n"), "metrics.csv: no columns step and epoch"),
     "metrics that are none": (damage("metrics.csv", "step,epoch,a\n1,0,2\n2,0,x\n3,0,1\n"), "metrics.csv:3: not 3 numbers"),
     "half results": (damage("results.json", "{"), "results.json: not JSON"),
