@@ -32,14 +32,13 @@ class Study:
         self.monitor, self.direction = monitor, direction
         self.names = plan.space.short_names()
         optuna.logging.set_verbosity(optuna.logging.ERROR)
+        pruner = plan.pruner.make(min_resource=1)
         with storage.exclusive():
-            self.study = optuna.create_study(
-                storage=storage.optuna,
-                study_name=plan.name,
-                direction=optuna.study.StudyDirection[direction.upper()],
-                pruner=plan.pruner.make(min_resource=1),
-                load_if_exists=True,
-            )
+            if plan.name in optuna.get_all_study_names(storage.optuna):
+                self.study = optuna.load_study(study_name=plan.name, storage=storage.optuna, pruner=pruner)
+            else:
+                way = optuna.study.StudyDirection[direction.upper()]
+                self.study = optuna.create_study(study_name=plan.name, storage=storage.optuna, pruner=pruner, direction=way)
             self._remember()
 
     def _remember(self) -> None:

@@ -27,11 +27,11 @@ Ask = Callable[[Report], bool]  # takes a report, answers whether the trial is t
 class Reporter(Callback):
     """Tells the value of each epoch, and stops the run at its next save point when the answer is to give up."""
 
-    def __init__(self, monitor: str, ask: Ask) -> None:
-        self.monitor, self.ask = monitor, ask
+    def __init__(self, name: str, ask: Ask) -> None:
+        self.name, self.ask = name, ask
 
     def on_train_epoch_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
-        value = trainer.callback_metrics.get(self.monitor)
+        value = trainer.callback_metrics.get(self.name)
         given_up = self.ask(Report(trainer.current_epoch + 1, None if value is None else float(value), trainer.max_epochs))
         if given_up:
             next(c for c in trainer.callbacks if isinstance(c, ExactResume)).stop_as = "pruned"  # type: ignore[attr-defined]
@@ -58,7 +58,8 @@ def run_trial(order: Order, ask: Ask) -> Outcome:
             state, reason = "failed", " ".join(str(error).split())
         except SystemExit as stop:
             state = "pruned" if getattr(stop, "state", "") == "pruned" else "interrupted"
-            received = int(stop.code or 128) - 128
+            code = stop.code if isinstance(stop.code, int) else 0
+            received = code - 128 if code > 128 else signal.SIGINT  # Lightning's own answer to Ctrl-C is 1
         except KeyboardInterrupt:
             state, received = "interrupted", signal.SIGINT
         except Exception as error:

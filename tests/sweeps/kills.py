@@ -32,8 +32,8 @@ SPACE = '--space.model.optimizer.lr {"low":0.0001,"high":0.1,"log":true} --space
 # A sweep whose trials depend on those before them is the same again only with one worker.
 SWEEPS = {
     "grid, 2 workers": "--workers 2 --space.model.optimizer.lr [0.1,0.01,0.001,0.0001] --space.model.net.dropout [0,0.5]",
-    "tpe and asha": f"--sampler tpe --sampler.n_startup_trials 3 --pruner asha --trials 8 {SPACE}",
-    "random, 2 workers": f"--workers 2 --sampler random --trials 8 {SPACE}",
+    "tpe and asha": f"--sampler tpe --sampler.n_startup_trials 3 --pruner asha {SPACE}",
+    "random, 2 workers": f"--workers 2 --sampler random {SPACE}",
 }
 
 
@@ -44,23 +44,23 @@ def children(parent: int) -> list[int]:
     return []
 
 
-def command(name: str, root: Path) -> list[str]:
-    return [*COMMON.split(), *SWEEPS[name].split(), "--run.root", str(root)]
+def command(name: str, root: Path, trials: int) -> list[str]:
+    return [*COMMON.split(), *SWEEPS[name].split(), "--trials", str(trials), "--run.root", str(root)]
 
 
-def undisturbed(name: str, root: Path) -> float:
+def undisturbed(name: str, root: Path, trials: int = 8) -> float:
     """Run a sweep without a kill; returns its seconds."""
     began = time.monotonic()
-    code = wait(start(command(name, root), root.with_suffix(".txt")), 300)
+    code = wait(start(command(name, root, trials), root.with_suffix(".txt")), 300)
     if code != 0:
         raise RuntimeError(f"exit code {code}: {root.with_suffix('.txt').read_text()}")
     return time.monotonic() - began
 
 
-def killed(name: str, root: Path, seconds: float, draw: random.Random, kills: int) -> int:
+def killed(name: str, root: Path, seconds: float, draw: random.Random, kills: int, trials: int = 8) -> int:
     """Run a sweep, kill its parent or a worker up to so often, and let it finish; returns how often it was killed."""
-    output, done = root.with_suffix(".txt"), 0
-    parent = start(command(name, root), output)
+    output, words, done = root.with_suffix(".txt"), command(name, root, trials), 0
+    parent = start(words, output)
     for _ in range(kills):
         if wait(parent, draw.uniform(0.02, seconds / kills)) is not None:
             break
@@ -71,13 +71,13 @@ def killed(name: str, root: Path, seconds: float, draw: random.Random, kills: in
         else:
             os.kill(parent, signal.SIGKILL)
             wait(parent)
-            parent = start(command(name, root), output)
+            parent = start(words, output)
         done += 1
     else:
         if wait(parent, 300) is None:
             os.kill(parent, signal.SIGKILL)
             raise RuntimeError(f"it does not end: {output.read_text()[-500:]}")
-    code = wait(start(command(name, root), output), 300)  # the same command once more changes nothing
+    code = wait(start(words, output), 300)  # the same command once more changes nothing
     if code != 0:
         raise RuntimeError(f"exit code {code}: {output.read_text()[-1000:]}")
     return done

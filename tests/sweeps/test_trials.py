@@ -11,7 +11,7 @@ from tests.conftest import Project
 from tests.runs.equal import differing
 
 TINY = (
-    "--data.size 12 --trainer.max_epochs 2 --trainer.limit_train_batches 6 --trainer.limit_val_batches 2 "
+    "--data.size 12 --trainer.max_epochs 2 --trainer.limit_train_batches 3 --trainer.limit_val_batches 2 "
     "--run.tensorboard false --run.threads 1"
 )
 
