@@ -99,7 +99,7 @@ def train(request: Request, start: Start) -> int:
     if tree["trainer"].get("fast_dev_run"):
         start.folder = None
     elif start.folder is None:
-        start.folder, start.is_new = claim(tree), True
+        start.folder, start.is_new = claim(tree), not is_child()
     trainer = make_trainer(cli, start, tree, request.callbacks)
     if start.folder is not None and trainer.is_global_zero:
         announce(start.folder, cli, trainer, request, start, changes)

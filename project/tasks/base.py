@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 from torchmetrics import Metric
@@ -20,9 +21,10 @@ from project.randomness import run_seed, seeded
 from project.runs.internals import FastHooks
 from project.spec import Batch, DataSpec, Inputs, several
 from project.tasks.tally import Tally
+from project.training.groups import GroupRule, OptimizerFactory, freeze
 from project.training.initialisation import InitRule, initialise
 from project.training.losses import check_options
-from project.training.optimizers import GroupRule, OptimizerFactory, build_optimizer, sparse_parameters
+from project.training.optimizers import build_optimizer, sparse_parameters
 from project.training.schedules import build_schedule, steps_every
 from project.training.weights import take_weights
 
@@ -142,6 +144,7 @@ class Task(FastHooks, ABC):
         with seeded(run_seed(), "weights"):
             self.net = self.make_net(self.spec)
             self.initialised = initialise(self.net, self.init_rules)
+        freeze(self.net, self.group_rules)
         self._check_shapes(self.spec)
         if any(parameter.ndim == 4 for parameter in self.net.parameters()):
             self.net.to(memory_format=torch.channels_last)
@@ -215,6 +218,10 @@ class Task(FastHooks, ABC):
 
     def on_train_start(self) -> None:
         self._rows_at = self.trainer.global_step
+        self.on_train_epoch_start()  # an epoch that is resumed in its middle has no start of its own
+
+    def on_train_epoch_start(self) -> None:
+        freeze(self.net, self.group_rules, self.trainer.current_epoch)
 
     def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
         """Every n optimizer steps, one row for the loggers: the only time that values leave the device."""
@@ -295,6 +302,10 @@ class Task(FastHooks, ABC):
         trainer: Any = self.trainer
         # Lightning refuses to clip gradients inside a fused optimizer under mixed precision.
         optimizer = self.build_optimizer(not (trainer.gradient_clip_val and "mixed" in str(trainer.precision)))
+        model = trainer.strategy.model
+        later = any(rule.freeze_until for rule in self.group_rules)
+        if later and isinstance(model, DistributedDataParallel) and not model.find_unused_parameters:
+            raise UserError("--model.groups: freeze_until asks for --trainer.strategy ddp_find_unused_parameters_true")
         if trainer.gradient_clip_algorithm == "value" and sparse_parameters(self.net):
             raise UserError("--trainer.gradient_clip_algorithm value: torch cannot do that with sparse gradients; norm it can")
         if self.make_schedule is None:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -11,28 +10,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from project.errors import UserError, clip
-from project.training.rules import match
-
-OptimizerFactory = Callable[[Iterable], Optimizer]
-
-
-@dataclass(frozen=True)
-class GroupRule:
-    """A group of parameters with settings of its own.
-
-    Args:
-        match: Regular expression for parameter names (classifier.*) or layer types (BatchNorm2d.*, .*bias).
-        lr: Learning rate; null means the optimizer's.
-        weight_decay: Weight decay; null means the optimizer's.
-        optimizer: Another optimizer for this group.
-        freeze: Leave these parameters as they are.
-    """
-
-    match: str
-    lr: float | None = None
-    weight_decay: float | None = None
-    optimizer: OptimizerFactory | None = None
-    freeze: bool = False
+from project.training.groups import GroupRule, OptimizerFactory, take
 
 
 def build_optimizer(
@@ -41,27 +19,21 @@ def build_optimizer(
     """The optimizer over the parameters that are trained; each group is named after its rule, the others `rest`.
 
     Raises:
-        UserError: a rule takes nothing, everything is frozen, or the optimizer refuses its arguments.
+        UserError: a rule takes nothing, everything is frozen, or an optimizer refuses its arguments or parameters.
     """
-    parameters = dict(net.named_parameters())
-    taken = match([rule.match for rule in rules], net, "--model.groups")
-    for rule, names in zip(rules, taken, strict=True):
-        if rule.freeze:
-            for name in names:
-                parameters[name].requires_grad_(False)
+    parameters = {name: parameter for name, parameter in net.named_parameters() if parameter.requires_grad}
+    taken = take(net, rules)
     claimed = {name for names in taken for name in names}
     groups: dict[OptimizerFactory, list[dict[str, Any]]] = {factory: []}
     for rule, names in zip(rules, taken, strict=True):
         own = {key: value for key in ("lr", "weight_decay") if (value := getattr(rule, key)) is not None}
-        trained = [parameters[name] for name in names if parameters[name].requires_grad]
-        if trained:
+        trained = [parameters[name] for name in names if name in parameters]
+        if trained and not rule.freeze:
             groups.setdefault(rule.optimizer or factory, []).append({"params": trained, "name": rule.match, **own})
-    rest = [p for name, p in parameters.items() if name not in claimed and p.requires_grad]
+    rest = [parameter for name, parameter in parameters.items() if name not in claimed]
     if rest:
         groups[factory].append({"params": rest, **({"name": "rest"} if rules else {})})
     built = [_build(make, members, fused_allowed) for make, members in groups.items() if members]
-    if not built:
-        raise UserError("--model.groups: every parameter is frozen, there is nothing to train")
     if sparse_parameters(net) or any(isinstance(optimizer, torch.optim.SparseAdam) for optimizer in built):
         _check_gradients(groups, net)
     return built[0] if len(built) == 1 else Combined(built)

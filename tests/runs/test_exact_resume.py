@@ -18,6 +18,7 @@ MLP = "--model.net MLP --model.net.hidden [16] --model.net.dropout 0.2"
 EMA = '--trainer.callbacks [{"class_path":"EMAWeightAveraging","init_args":{"decay":0.9}}]'
 SWA = '--trainer.callbacks [{"class_path":"project.runs.averaging.SWA","init_args":{"start":1}}]'
 GROUPS = '--model.groups [{"match":".*bias","lr":0.01,"weight_decay":0}] --model.schedule StepLR --model.schedule.step_size 1'
+UNFREEZING = '--model.groups [{"match":"layers.0.*","freeze_until":1}]'
 SEVERAL = '--model.groups [{"match":"Linear.weight","optimizer":{"class_path":"Muon","init_args":{"lr":0.02}}}]'
 STOPPING = '--trainer.callbacks [{"class_path":"EarlyStopping","init_args":{"monitor":"val/loss","patience":9}}]'
 SETTINGS = {
@@ -35,6 +36,7 @@ SETTINGS = {
     "averaged weights": EMA,
     "averaged weights by epoch": SWA + " --trainer.max_epochs 3",
     "parameter groups": GROUPS,
+    "unfreezing": UNFREEZING + " --trainer.max_epochs 3",
     "several optimizers": SEVERAL + " --model.schedule Cosine",
     "early stopping": STOPPING,
     "max_steps": "--trainer.max_steps 7 --trainer.max_epochs 5",

@@ -18,7 +18,8 @@ from project.randomness import generator
 from project.runs.checkpoints import read, step_files
 from project.runs.folder import RunFolder
 from project.training import OPTIMIZERS
-from project.training.optimizers import GroupRule, build_optimizer
+from project.training.groups import GroupRule
+from project.training.optimizers import build_optimizer
 from project.training.plain_sgd import PlainSGD
 from tests.conftest import Project
 
