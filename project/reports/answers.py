@@ -23,6 +23,7 @@ from project.tasks.segmentation import IMAGES, dice_of_each
 
 BINS = 15  # of the confidences: Guo et al., On Calibration of Modern Neural Networks, 2017
 MOST_PAIRS = 10  # of confused classes
+OF_A_PAIR = 4  # examples of two classes that are confused
 NEIGHBOURS_AMONG = 5000  # points of an embedding
 PAIRED = 1500  # samples of a ranking whose pairs are compared
 NOTHING = -1  # fills sequences
@@ -93,7 +94,8 @@ def classes(case: Case) -> Iterator[Part]:
         return names[truth[i]], f"{names[best[i]]} ({sure[i]:.0%})"
 
     wrong = best != truth
-    mistaken = [int(i) for pair in pairs for i in np.flatnonzero((truth == pair[0]) & (best == pair[1]))]
+    of_pairs = [np.flatnonzero((truth == one) & (best == other))[:OF_A_PAIR] for one, other in pairs]
+    mistaken = [int(i) for found in of_pairs for i in found]
     if mistaken:
         yield from shown(case, mistaken, words, wrong, "Examples of the most confused")
     yield from shown(case, worst_first(case), words, wrong, "The worst")
@@ -214,7 +216,7 @@ def masks(case: Case) -> Iterator[Part]:
     head = ["class", "of the pixels", "IoU", "Dice", "precision", "recall"]
     yield Table(head, rows, title="Each class", note="Over the pixels of all images together; ignored ones do not count.")
     if len(names) > 2:
-        yield Drawing(plots.confusion(matrix, names, "Confusion of pixels"))
+        yield Drawing(plots.confusion(matrix, names, "Confusion of pixels, in percent of the class", percent=True))
     pairs = zip(predictions.split(IMAGES), targets.split(IMAGES), strict=True)
     of_each = torch.cat([dice_of_each(answer, truth, len(names)) for answer, truth in pairs])
     yield Drawing(plots.histogram(of_each.numpy(), "Dice of each image", "Dice"))

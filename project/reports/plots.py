@@ -126,8 +126,11 @@ def columns(values: Sequence[float], title: str, across: str, up: str) -> Figure
 # ---------------------------------------------------------------------- classes
 
 
-def confusion(matrix: np.ndarray, names: Sequence[str], title: str = "Confusion") -> Figure:
-    """A confusion matrix (K, K) of counts: rows are the truth, columns the answers; shaded by the share of the row."""
+def confusion(matrix: np.ndarray, names: Sequence[str], title: str = "Confusion", percent: bool = False) -> Figure:
+    """A confusion matrix (K, K) of counts: rows are the truth, columns the answers; shaded by the share of the row.
+
+    percent: Write the share of the row in percent instead of the count, where it is not 0 then.
+    """
     size = len(matrix)
     side = float(np.clip(1.6 + 0.33 * size, 3.0, 6.4))
     drawing, (axes,) = figure(side + 0.4, side)
@@ -136,7 +139,7 @@ def confusion(matrix: np.ndarray, names: Sequence[str], title: str = "Confusion"
     if size <= MOST_NUMBERED:
         for row, column in zip(*np.nonzero(matrix), strict=True):
             strong = shares[row, column] > 0.5
-            text = f"{int(matrix[row, column])}"
+            text = f"{100 * shares[row, column]:.0f}" if percent else f"{int(matrix[row, column])}"
             colour = {"color": "white"} if strong else {}
             axes.text(column, row, text, ha="center", va="center", fontsize=8 if size <= 12 else 6, **colour)  # type: ignore[arg-type]
     if size <= MOST_NAMED:

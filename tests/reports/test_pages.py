@@ -106,6 +106,7 @@ EVERY = [
     "What differs from the base",
     "SHA-256",
     "Layers",
+    "First weights",
     "commit",
     "torch",
 ]
