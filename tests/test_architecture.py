@@ -74,7 +74,9 @@ def test_files_tell_one_story() -> None:
     assert not long
 
 
-@pytest.mark.parametrize("words", ["--help", "list", "list networks", "fit --help", "ftt"])
+@pytest.mark.parametrize(
+    "words", ["--help", "list", "list networks", "fit --help", "report --help", "compare --help", "show --help", "ftt"]
+)
 def test_help_and_lists_answer_without_torch(words: str) -> None:
     code = f"import sys; from project.__main__ import main; main({words.split()!r}); assert 'torch' not in sys.modules"
     done = subprocess.run([sys.executable, "-c", code], cwd=PACKAGE.parent, capture_output=True, text=True)

@@ -180,8 +180,6 @@ def draw(groups: list[Group], name: str, path: Path) -> Path:
     Raises:
         UserError: no run has such a curve, or the picture cannot be written.
     """
-    import matplotlib
-
     from project.reports import plots
 
     lines, bands = {}, {}
@@ -201,7 +199,7 @@ def draw(groups: list[Group], name: str, path: Path) -> Path:
         raise UserError(f"--curve {name}: no run has it; {suggest(name, known, 'there are')}")
     if lonely := [found.label for found in groups if found.label not in lines]:
         print(f"without a curve {name}: {'; '.join(lonely)}")
-    with matplotlib.rc_context(plots.PLAIN):
+    with plots.drawn():
         figure = plots.curves(lines, name, bands=bands, size=(6.4, 4.0), log="loss" in name)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)

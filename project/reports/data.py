@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as L
-import matplotlib
 import torch
 from matplotlib.figure import Figure
 from torch import Tensor
@@ -47,7 +46,7 @@ def show(request: Request, path: Path) -> None:
         data.setup(stage)
     print_tables(data)
     before, after = first_batch(data)
-    with matplotlib.rc_context(plots.PLAIN):
+    with plots.drawn():
         is_picture = pixels(several(before.inputs)[0][0].numpy()) is not None
         figure = drawn_pictures(data, before, after) if is_picture else drawn_columns(data)
         try:

@@ -7,8 +7,6 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-import matplotlib
-
 from project.reports import plots
 from project.reports.parts import Section
 from project.reports.pictures import svg
@@ -26,20 +24,15 @@ def write_report(run: Run) -> Path:
     """
     path = run.path / "report.html"
     title = "/".join(run.path.absolute().parts[-2:])
-    with drawn_for_pages():
+    with plots.drawn(page=True):
         write_text(path, page(title, all_sections(run), summary(run), headline(run)))
     return path
-
-
-def drawn_for_pages() -> Any:
-    """A context in which figures are drawn so that they follow the colours of the page."""
-    return matplotlib.rc_context(plots.PLAIN | plots.STYLE)
 
 
 def page(title: str, sections: Iterable[Section], facts: dict[str, Any], figures: dict[str, float]) -> str:
     """Sections as HTML, below a title, a line of facts and cards of figures.
 
-    To be called, and the figures to be drawn, within `drawn_for_pages()`.
+    To be called, and the figures to be drawn, within `plots.drawn(page=True)`.
     """
     numbers = itertools.count(1)
     filters = {"drawn": lambda part: svg(part.figure, next(numbers))}

@@ -1,14 +1,17 @@
 """Drawings: plain functions from arrays to matplotlib Figures, without pyplot and its state.
 
-Under `STYLE` text and lines have the colours `INK` and `GRID`, which a page replaces by its own, light or dark; the colours
+On a page text and lines have the colours `INK` and `GRID`, which a page replaces by its own, light or dark; the colours
 of the data read well on both. In a file of their own, figures are drawn with matplotlib's defaults.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import contextlib
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
@@ -48,6 +51,14 @@ MOST_NUMBERED = 20  # classes up to which a confusion matrix shows its numbers
 SCATTERED = 5000  # points drawn
 CURVE = 2000  # points of a curve
 DECADES = 2.0  # over so many powers of ten a loss is drawn on a logarithmic axis
+
+
+@contextlib.contextmanager
+def drawn(page: bool = False) -> Iterator[None]:
+    """A context in which figures are made and saved: for a page, whose colours they follow, or for a file of their own."""
+    with matplotlib.rc_context(PLAIN | STYLE if page else PLAIN), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing")  # names in other scripts; a browser has their letters
+        yield
 
 
 def figure(width: float = 5.2, height: float = 3.0, columns: int = 1) -> tuple[Figure, list[Axes]]:

@@ -13,7 +13,7 @@ import yaml
 
 from project.__main__ import main
 
-HOSTILE = ("<img src=x onerror='throw 1'>", "</script><script>throw 2</script>", "$x^2$ & 'co'")  # names of classes
+HOSTILE = ("<img src=x onerror='throw 1'>", "</script><script>throw 2</script>", "$x^2$ & 'co' 学")  # names of classes
 ALL = "--trainer.max_epochs 2 --trainer.limit_train_batches 4 --run.threads 1 --run.tensorboard false --run.report false"
 RUNS = {
     "class": "--data.size 12 --trainer.log_every_n_steps 2",

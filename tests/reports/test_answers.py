@@ -12,9 +12,10 @@ import pytest
 import torch
 
 from project.errors import UserError
+from project.reports import plots
 from project.reports.answers import answer_parts, confused, principal_plane, reliability_bins
 from project.reports.cases import first_ones, worst_first
-from project.reports.page import drawn_for_pages, page
+from project.reports.page import page
 from project.reports.parts import Section, Table
 from project.reports.pictures import overlay, pixels
 from project.reports.plots import COLOURS
@@ -69,7 +70,7 @@ def write_answers(folder: Path, odd: Odd) -> Run:
 @pytest.mark.parametrize("case", ODD)
 def test_answers_of_every_shape_become_a_section(case: str, make_run: MakeRun) -> None:
     run = write_answers(make_run("a/000"), ODD[case])
-    with drawn_for_pages():
+    with plots.drawn(page=True):
         parts = answer_parts(run, "val")
         text = page("title", [Section("Answers", parts)], {}, {})
     assert parts and "nan%" not in text

@@ -125,6 +125,7 @@ def test_names_from_files_are_text_in_a_page(pages: dict[str, Path]) -> None:
     for name in HOSTILE[:2]:
         assert name not in text
     assert "&lt;/script&gt;&lt;script&gt;throw 2" in text and "$x^2$" in text
+    assert "学" in text
     assert "&lt;b&gt;" in text and "<b>\n" not in text
 
 
