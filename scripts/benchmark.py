@@ -9,11 +9,17 @@ each (median over the rounds) and the ratios of `fit` to the others, round by ro
 bare     an in-memory uint8 tensor, index_select, channels_last, fused Adam: about the limit of eager torch
 classic  torchvision's MNIST with ToTensor and Normalize, a DataLoader, default Adam: what tutorials write
 fit      this project: metrics, logs, TensorBoard, checkpoints and the finite-loss check on
+
+    python scripts/benchmark.py --root data --threads 2 --watched 10
+
+measures something else: the share that TensorBoard takes of so many whole epochs of `fit`, by the clock and by the
+processor, as the time spent inside its hooks.
 """
 
 from __future__ import annotations
 
 import argparse
+import functools
 import statistics
 import tempfile
 import time
@@ -33,6 +39,7 @@ from project.cli.machine import quiet
 from project.cli.parser import ProjectCLI
 from project.networks.lenet import LeNet
 from project.runs.folder import RunFolder
+from project.runs.tensorboard import Board, Events
 from project.spec import DataSpec
 
 BATCH, WARM_UP = 64, 50
@@ -111,14 +118,62 @@ def fit(root: str, steps: int, threads: int) -> Callable[[], float]:
     return one_round
 
 
+class Meter:
+    """Seconds spent in the methods of some classes, by the clock and by the processor; calls within calls count once."""
+
+    def __init__(self, *classes: type) -> None:
+        self.clock = self.processor = 0.0
+        self.depth = 0
+        for kind in classes:
+            for name, method in vars(kind).items():
+                if callable(method) and not name.startswith("__"):
+                    setattr(kind, name, self._timed(method))
+
+    def _timed(self, method: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(method)
+        def timed(*arguments: Any, **named: Any) -> Any:
+            began = time.perf_counter(), time.process_time()
+            self.depth += 1
+            try:
+                return method(*arguments, **named)
+            finally:
+                self.depth -= 1
+                if not self.depth:
+                    self.clock += time.perf_counter() - began[0]
+                    self.processor += time.process_time() - began[1]
+
+        return timed
+
+
+def watched(root: str, epochs: int, threads: int) -> None:
+    """Print the share of TensorBoard in a whole training."""
+    words = (
+        f"--data MNIST --data.root {root} --data.batch_size {BATCH} --model.net LeNet --model.optimizer Adam "
+        f"--trainer.max_epochs {epochs} --trainer.accelerator cpu --trainer.enable_progress_bar false --run.threads {threads}"
+    )
+    with tempfile.TemporaryDirectory() as place, quiet(False):
+        cli = ProjectCLI(merge(read_arguments("fit", words.split(), ())))
+        cli.build()
+        trainer = make_trainer(cli, Start(RunFolder(place).open()), cli.config_tree)
+        meter = Meter(Events, Board)
+        began = time.perf_counter(), time.process_time()
+        trainer.fit(cli.model, datamodule=cli.datamodule)
+        whole = time.perf_counter() - began[0], time.process_time() - began[1]
+    print(f"threads {threads}, {epochs} epochs in {whole[0]:.1f} s, {whole[1]:.1f} s of the processor")
+    print(f"  TensorBoard {meter.clock / whole[0]:.2%} by the clock, {meter.processor / whole[1]:.2%} by the processor")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--root", default="data", help="the folder with MNIST/raw")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--steps", type=int, default=800, help="so many that a checkpoint is among them")
     parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--watched", type=int, metavar="EPOCHS", help="the share of TensorBoard instead")
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
+    if given.watched:
+        return watched(given.root, given.watched, given.threads)
     loops = {
         "bare": bare(given.root, given.steps),
         "classic": classic(given.root, given.steps),

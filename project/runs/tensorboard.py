@@ -114,6 +114,7 @@ class Board(Callback):
         self.events, self.epochs, self.predictions = events, epochs, predictions
         self.texts, self.parameters = texts, parameters
         self.end: Any = None
+        self.max_steps = -1
 
     def state_dict(self) -> dict[str, Any]:
         self.events.flush()
@@ -121,20 +122,24 @@ class Board(Callback):
 
     # ------------------------------------------------------------------ once
 
-    @rank_zero_only
     def on_train_start(self, trainer: L.Trainer, module: Any) -> None:
+        self.max_steps = trainer.max_steps
+        if trainer.is_global_zero:
+            with told(self.events.folder.path):
+                self._begin(trainer.global_step, module)
+
+    def _begin(self, step: int, module: Any) -> None:
         from torch.utils.tensorboard.summary import hparams
 
-        with told(self.events.folder.path):
-            for name, text in self.texts.items():
-                self.events.experiment.add_text(name, text, trainer.global_step + 1)
-            metrics = {name: 0.0 for name in sorted(module.figures()) if name.startswith("val/")}
-            experiment, start, self.end = hparams(dict(self.parameters), {**metrics, f"best/{module.monitor}": 0.0})
-            if self.events.is_new:
-                self.events.experiment.file_writer.add_summary(experiment)
-                self.events.experiment.file_writer.add_summary(start)
-                self._draw_graph(module.net, tuple(torch.zeros(2, *shape) for shape in module.spec.inputs))
-            self.events.flush()
+        for name, text in self.texts.items():
+            self.events.experiment.add_text(name, text, step + 1)
+        metrics = {name: 0.0 for name in sorted(module.figures()) if name.startswith("val/")}
+        experiment, start, self.end = hparams(dict(self.parameters), {**metrics, f"best/{module.monitor}": 0.0})
+        if self.events.is_new:
+            self.events.experiment.file_writer.add_summary(experiment)
+            self.events.experiment.file_writer.add_summary(start)
+            self._draw_graph(module.net, tuple(torch.zeros(2, *shape) for shape in module.spec.inputs))
+        self.events.flush()
 
     def _draw_graph(self, net: nn.Module, inputs: tuple[Tensor, ...]) -> None:
         """The graph of a copy of the network, so that nothing that tracing does is left in it."""
@@ -158,13 +163,12 @@ class Board(Callback):
 
     # ------------------------------------------------------------------ at some epochs
 
-    @rank_zero_only
     def on_train_batch_start(self, trainer: Any, module: L.LightningModule, batch: Any, batch_idx: int) -> None:
         """The first training batch as the network sees it, in the epochs 1, 2, 4, 8, ..."""
-        epoch = trainer.current_epoch + 1
-        if batch_idx or epoch & (epoch - 1):
+        if batch_idx or not trainer.is_global_zero:
             return
-        images = trainer.datamodule.pictures(several(batch.inputs)[0])
+        epoch = trainer.current_epoch + 1
+        images = trainer.datamodule.pictures(several(batch.inputs)[0]) if not epoch & (epoch - 1) else None
         if images is not None:
             shown = images[: max(1, min(IMAGES, PIXELS // images[0, 0].numel()))]
             with told(self.events.folder.path):
@@ -172,8 +176,9 @@ class Board(Callback):
 
     def on_before_optimizer_step(self, trainer: Any, module: Any, optimizer: Any) -> None:
         """The gradients of the epoch's last step."""
-        is_last = trainer.is_last_batch or trainer.global_step + 1 == trainer.max_steps
-        if is_last and trainer.is_global_zero and is_due(trainer.current_epoch + 1, trainer.max_epochs):
+        if not (trainer.is_last_batch or (self.max_steps > 0 and trainer.global_step + 1 == self.max_steps)):
+            return
+        if trainer.is_global_zero and is_due(trainer.current_epoch + 1, trainer.max_epochs):
             gradients = {name: weight.grad for name, weight in module.net.named_parameters() if weight.grad is not None}
             self._draw_histograms("gradients", gradients, trainer.global_step + 1)
 
