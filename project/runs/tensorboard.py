@@ -133,10 +133,9 @@ class Board(Callback):
 
         for name, text in self.texts.items():
             self.events.experiment.add_text(name, text, step + 1)
-        metrics = {name: 0.0 for name in sorted(module.figures()) if name.startswith("val/")}
-        experiment, start, self.end = hparams(dict(self.parameters), {**metrics, f"best/{module.monitor}": 0.0})
+        # Without a description of the experiment, TensorBoard makes one of all runs, those settings first that differ.
+        _, start, self.end = hparams(dict(self.parameters), {})
         if self.events.is_new:
-            self.events.experiment.file_writer.add_summary(experiment)
             self.events.experiment.file_writer.add_summary(start)
             self._draw_graph(module.net, tuple(torch.zeros(2, *shape) for shape in module.spec.inputs))
         self.events.flush()
