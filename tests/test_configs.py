@@ -13,6 +13,7 @@ from tests.fakes import write_data
 FOLDER = REPOSITORY / "configs"
 CONFIGS = [*sorted(FOLDER.glob("*.yaml")), *sorted(FOLDER.glob("techniques/*.yaml"))]
 PARTS = sorted(FOLDER.glob("parts/*.yaml"))
+RUN_IT_NEEDS = r"^#   python -m project (fit --config \S+ --run \S+)$"  # of another config, before it
 SHORT = (
     "--trainer.max_epochs 1 --trainer.limit_train_batches 2 --trainer.limit_val_batches 1 --trainer.limit_test_batches 1 "
     "--run.threads 1 --run.tensorboard false"
@@ -26,6 +27,9 @@ def name_of(config: Path) -> str:
 @pytest.mark.parametrize("config", CONFIGS, ids=name_of)
 def test_a_config_trains_and_tests(config: Path, project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_data(tmp_path / "data", monkeypatch)
+    for needed in re.findall(RUN_IT_NEEDS, config.read_text(), flags=re.M):
+        code, _, err = project(needed.replace("configs/", f"{FOLDER}/"), SHORT)
+        assert code == 0, err
     code, out, err = project(["fit", "--config", str(config)], SHORT)
     assert code == 0, err
     assert f"runs/{config.stem}/000" in out
