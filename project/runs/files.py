@@ -85,6 +85,15 @@ def csv_line(row: list[Any]) -> bytes:
     return text.getvalue().encode()
 
 
+def read_column(path: Path, name: str) -> list[float]:
+    """The finite numbers in a column of a CSV; none where there is no such file or column."""
+    if not path.is_file():
+        return []
+    with path.open(newline="") as file:
+        numbers = [float(row[name]) for row in csv.DictReader(file) if row.get(name)]
+    return [number for number in numbers if abs(number) < float("inf")]
+
+
 def sync_folder(folder: Path) -> None:
     """Make renames in a folder durable, where the system can."""
     if not hasattr(os, "O_DIRECTORY"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from project.cli.classes import Tree
 from project.sweeps.space import Scalar
@@ -38,6 +39,26 @@ class Report:
     epoch: int
     value: float | None
     epochs: int | None
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What there is to say of a sweep, for its page."""
+
+    name: str
+    folder: Path
+    monitor: str
+    direction: str
+    names: dict[str, str]  # key of each parameter -> its short name
+    log: list[str]  # the keys of those on a log scale
+    rows: list[dict[str, Any]]  # the trials, the best first
+    importances: dict[str, float]  # key -> share, the largest first
+    retrain: str
+
+    def counts(self) -> dict[str, int]:
+        """How many trials ended in each way, where some did."""
+        states = [row["state"] for row in self.rows]
+        return {state: states.count(state) for state in ("complete", "pruned", "failed") if state in states}
 
 
 @dataclass(frozen=True)

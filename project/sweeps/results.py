@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+import warnings
 from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState
@@ -11,6 +12,7 @@ from optuna.trial import FrozenTrial, TrialState
 from project.cli.arguments import config_text
 from project.cli.settings import Layer, Settings, from_assignments, from_yaml
 from project.runs.files import csv_line, write_atomic, write_json, write_text
+from project.sweeps.order import Findings
 from project.sweeps.space import as_text
 from project.sweeps.study import Study
 
@@ -77,6 +79,36 @@ def best_config(study: Study, best: dict[str, Any]) -> str:
 def typed(tree: Any) -> Any:
     """A tree whose every value was written as JSON, with the values."""
     return {key: typed(value) for key, value in tree.items()} if isinstance(tree, dict) else json.loads(tree)
+
+
+def findings(study: Study) -> Findings:
+    """All of it for the page."""
+    plan = study.plan
+    log = [parameter.key for parameter in plan.space.parameters if parameter.log]
+    return Findings(
+        name=plan.name,
+        folder=plan.folder,
+        monitor=study.monitor,
+        direction=study.direction,
+        names=study.names,
+        log=log,
+        rows=rows(study),
+        importances=importances(study),
+        retrain=retrain_command(study),
+    )
+
+
+def importances(study: Study) -> dict[str, float]:
+    """How much each parameter matters: Watanabe, Bansal, Hutter: PED-ANOVA, 2023. Empty where the trials cannot tell."""
+    from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
+
+    whole = [trial for trial in study.trials() if trial.state == TrialState.COMPLETE]
+    varied = [key for key in study.names if len({trial.params.get(key) for trial in whole}) > 1]
+    if len(whole) < 4 or not varied:
+        return {}
+    with warnings.catch_warnings():  # Optuna's word for it is "experimental"
+        warnings.simplefilter("ignore")
+        return get_param_importances(study.study, evaluator=PedAnovaImportanceEvaluator(), params=varied)
 
 
 def retrain_command(study: Study) -> str:

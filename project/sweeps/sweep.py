@@ -7,7 +7,7 @@ from rich.console import Console
 from project.errors import UserError
 from project.runs.files import available_cores, write_text
 from project.sweeps.plan import Plan
-from project.sweeps.results import retrain_command, rows, write_results
+from project.sweeps.results import findings, retrain_command, rows, write_results
 from project.sweeps.storage import Storage, open_storage
 from project.sweeps.study import Study
 from project.sweeps.watch import Watch, add, ranking
@@ -33,6 +33,8 @@ def run(plan: Plan, debug: bool) -> int:
         if stopped:
             print(f"stopped; {watch.count()} of {plan.trials} trials have ended, the same command continues the sweep")
             return 128 + stopped
+        if wants_page(plan):
+            crew.draw(findings(study))
         return conclude(study)
     finally:
         crew.close()
@@ -45,6 +47,11 @@ def make_folder(plan: Plan) -> None:
         plan.folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"{plan.folder}: {error.strerror}; --run.root DIR puts it elsewhere") from None
+
+
+def wants_page(plan: Plan) -> bool:
+    run = plan.settings.tree.get("run") or {}
+    return str(run.get("report", True)).lower() != "false"
 
 
 def threads(plan: Plan) -> int:
@@ -71,6 +78,8 @@ def conclude(study: Study) -> int:
         if row["reason"]:
             print(f"trial {row['trial']} failed: {row['reason']}")
     print(f"table     {plan.folder / 'results.csv'}")
+    if wants_page(plan):
+        print(f"page      {plan.folder / 'sweep.html'}")
     if not (plan.folder / "best.yaml").is_file():
         failed = next((row for row in found if row["reason"]), None)
         raise UserError(f"no trial has a value; {failed['reason'] if failed else 'all were given up'}")

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import csv
 import signal
 import time
 import traceback
 from collections.abc import Callable
-from pathlib import Path
 
 import lightning.pytorch as L
 from lightning.pytorch.callbacks import Callback
@@ -18,6 +16,7 @@ from project.cli.fitting import fit
 from project.cli.machine import as_found, output_in, quiet
 from project.errors import UserError
 from project.runs.exact import ExactResume
+from project.runs.files import read_column
 from project.runs.folder import RunFolder
 from project.sweeps.order import Order, Outcome, Report
 
@@ -65,11 +64,11 @@ def run_trial(order: Order, ask: Ask) -> Outcome:
         except Exception as error:
             traceback.print_exc()
             state, reason = "failed", f"{type(error).__name__}: {' '.join(str(error).split())}"
-    values = column(folder.metrics, order.monitor) or column(folder.epochs, order.monitor)
+    values = read_column(folder.metrics, order.monitor) or read_column(folder.epochs, order.monitor)
     if state == "complete" and not values:
         state, reason = "failed", f"it never reported {order.monitor}"
     best = (max if order.direction == "maximize" else min)(values, default=None)
-    epochs, seconds = column(folder.epochs, "epoch"), column(folder.epochs, "run_seconds")
+    epochs, seconds = read_column(folder.epochs, "epoch"), read_column(folder.epochs, "run_seconds")
     return Outcome(state, best, len(epochs), seconds[-1] if seconds else 0.0, reason, received)
 
 
@@ -81,12 +80,3 @@ def is_free(folder: RunFolder) -> bool:
             return True
         time.sleep(0.1)
     return False
-
-
-def column(path: Path, name: str) -> list[float]:
-    """The finite numbers in a column of a CSV; none where it has no such file or column."""
-    if not path.is_file():
-        return []
-    with path.open(newline="") as file:
-        numbers = [float(row[name]) for row in csv.DictReader(file) if row.get(name)]
-    return [number for number in numbers if abs(number) < float("inf")]

@@ -22,7 +22,7 @@ from typing import Any
 
 from project.errors import UserError
 from project.runs.signals import STOPPING
-from project.sweeps.order import Order, Outcome, Report
+from project.sweeps.order import Findings, Order, Outcome, Report
 from project.sweeps.plan import Plan
 from project.sweeps.study import Study
 from project.sweeps.watch import Watch
@@ -66,6 +66,11 @@ class Here:
             watch.ended(order, outcome)
             if outcome.state == "interrupted":
                 return outcome.signal
+
+    def draw(self, found: Findings) -> None:
+        from project.sweeps.page import write_page
+
+        write_page(found)
 
     def close(self) -> None:
         gc.unfreeze()
@@ -114,15 +119,22 @@ class Crew:
 
     def check(self, plan: Plan) -> tuple[str, str]:
         """Let a worker check the plan while the others still start."""
+        return self._ask_first(plan)
+
+    def draw(self, found: Findings) -> None:
+        """Let a worker write the page: it has torch, which the page's parts need, and the parent has not."""
+        self._ask_first(found)
+
+    def _ask_first(self, what: Any) -> Any:
         first = self.workers[0]
-        first.send(plan)
+        first.send(what)
         while not first.connection.poll(LOOK):
             if self.received:
                 raise SystemExit(128 + self.received)
         try:
             answer = first.connection.recv()
         except EOFError:
-            raise UserError("a worker died while it checked the sweep; --workers 1 shows more") from None
+            raise UserError("a worker died at something else than a trial; --workers 1 shows more") from None
         if isinstance(answer, BaseException):
             raise answer
         return answer
@@ -224,7 +236,14 @@ def serve(talk: connection.Connection) -> None:
         os.setpgrp()  # Ctrl-C reaches a whole group of processes; this one is told by its parent, once
     Thread(target=follow_parent, daemon=True).start()
     from project.sweeps.check import check
+    from project.sweeps.page import write_page
     from project.sweeps.trial import run_trial
+
+    do: dict[type, Callable[[Any], Any]] = {
+        Order: lambda order: run_trial(order, ask),
+        Plan: partial(attempt, check),
+        Findings: partial(attempt, write_page),
+    }
 
     def ask(report: Report) -> bool:
         talk.send(report)
@@ -234,7 +253,7 @@ def serve(talk: connection.Connection) -> None:
     with contextlib.suppress(EOFError, OSError):
         while True:
             message = talk.recv()
-            talk.send(run_trial(message, ask) if isinstance(message, Order) else attempt(check, message))
+            talk.send(do[type(message)](message))
 
 
 def attempt(call: Callable[..., Any], *arguments: Any) -> Any:

@@ -26,7 +26,8 @@ from tests.runs.kills import start, wait
 
 COMMON = (
     "sweep --name s --data.size 12 --trainer.max_epochs 3 --trainer.limit_train_batches 12 --trainer.limit_val_batches 2 "
-    "--run.tensorboard false --run.threads 1 --run.save_every 5 --data.batch_size 32 --trainer.log_every_n_steps 4"
+    "--run.tensorboard false --run.report false --run.threads 1 --run.save_every 5 --data.batch_size 32 "
+    "--trainer.log_every_n_steps 4"
 )
 SPACE = '--space.model.optimizer.lr {"low":0.0001,"high":0.1,"log":true} --space.model.net.dropout [0,0.5]'
 # A sweep whose trials depend on those before them is the same again only with one worker.

@@ -30,7 +30,7 @@ from tests.sweeps.postgres import missing, server
 
 TINY = (
     "--data.size 12 --trainer.max_epochs 1 --trainer.limit_train_batches 2 --trainer.limit_val_batches 1 "
-    "--run.tensorboard false --run.threads 1"
+    "--run.tensorboard false --run.threads 1 --run.report false"
 )
 LR = "--space.model.optimizer.lr"
 
@@ -272,3 +272,23 @@ def test_memory_stays_flat_over_many_trials(project: Project, monkeypatch: pytes
     code, _, _ = project("sweep --name s --space.seed_everything [0,1,2,3,4,5,6,7,8,9,10,11]", TINY)
     assert code == 0 and len(used) == 12
     assert max(used[6:]) - max(used[:6]) < 8e6, "bytes resident; one trial's tensors, optimizer and data are about as much"
+
+
+# ---------------------------------------------------------------------- the page
+
+
+def test_the_page_shows_trials_differences_and_curves(project: Project) -> None:
+    words = f'sweep --name s --sampler random --trials 5 {LR} {{"low":1e-4,"high":0.1,"log":true}} --space.model.net [LeNet,MLP]'
+    code, out, err = project(words, TINY.replace("report false", "report true"))
+    assert (code, err) == (0, "") and "page      runs/s/sweep.html" in out
+    page = Path("runs/s/sweep.html").read_text()
+    assert page.count("<svg") == 5 and all(row["parameters"]["model.net"] in page for row in results())
+    for words in ("Optimisation history", "Importance", "Parallel coordinates", "Slices", "val/accuracy of the 5 best"):
+        assert words in page
+    assert "http" not in page.replace("http://www.w3.org", ""), "nothing is fetched"
+    assert "mathdefault" not in page
+
+
+def test_no_page_where_none_is_wanted(project: Project) -> None:
+    assert project(f"sweep --name s {LR} [0.1]", TINY)[0] == 0
+    assert not Path("runs/s/sweep.html").exists()
