@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from project.reports import plots
-from project.reports.page import drawn_for_pages, page
+from project.reports.page import page
 from project.reports.parts import Code, Drawing, Section, Table
 from project.runs.files import read_column, write_text
 from project.sweeps.drawings import Axis, history, parallel, slices
@@ -24,7 +24,7 @@ def write_page(found: Findings) -> Path:
     best = found.rows[0]
     facts = {"trials": len(found.rows), **found.counts(), "monitor": found.monitor, "direction": found.direction}
     figures = {found.monitor: best["value"]} if best["value"] is not None else {}
-    with drawn_for_pages():
+    with plots.drawn(page=True):
         write_text(path, page(f"sweep {found.name}", sections(found), facts, figures))
     return path
 
