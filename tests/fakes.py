@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import csv
 import random
+import re
 from pathlib import Path
 
 import pytest
 import torch
 from PIL import Image
+from torchvision import models
 
 from tests.data.test_vision import write_cifar, write_idx
 
@@ -24,6 +26,16 @@ def write_data(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     _write_sign_language(root / "sign_language_digits")
     _write_characters(root / "handwritten_chars")
     _write_masks(root / "segmentation")
+
+
+def write_published(text: str, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Random weights in torch's own cache, under `root`, where a config asks for those that torchvision publishes."""
+    monkeypatch.setenv("TORCH_HOME", str(root))
+    for name in re.findall(r"name: (\w+), weights: DEFAULT", text):
+        path = root / "hub/checkpoints" / models.get_model_weights(name).DEFAULT.url.rpartition("/")[2]
+        path.parent.mkdir(parents=True, exist_ok=True)
+        torch.manual_seed(1)
+        torch.save(models.get_model(name, weights=None).state_dict(), path)
 
 
 def _write_csv(path: Path, rows: list[list[object]], **style: str) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import REPOSITORY, Project
-from tests.fakes import write_data
+from tests.fakes import write_data, write_published
 
 FOLDER = REPOSITORY / "configs"
 CONFIGS = [*sorted(FOLDER.glob("*.yaml")), *sorted(FOLDER.glob("techniques/*.yaml"))]
@@ -27,6 +27,7 @@ def name_of(config: Path) -> str:
 @pytest.mark.parametrize("config", CONFIGS, ids=name_of)
 def test_a_config_trains_and_tests(config: Path, project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_data(tmp_path / "data", monkeypatch)
+    write_published(config.read_text(), tmp_path / "torch", monkeypatch)
     for needed in re.findall(RUN_IT_NEEDS, config.read_text(), flags=re.M):
         code, _, err = project(needed.replace("configs/", f"{FOLDER}/"), SHORT)
         assert code == 0, err

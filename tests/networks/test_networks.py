@@ -21,6 +21,7 @@ from project.networks.resnet import ResNet
 from project.networks.torchvision import TorchVision
 from project.randomness import generator
 from project.spec import DataSpec
+from tests.fakes import write_published
 
 SHAPES = [(1, 8, 8), (1, 28, 28), (3, 32, 32), (1, 32, 32), (3, 20, 37), (3, 64, 64), (1, 100, 100)]
 # A network, and the side of the smallest images it takes.
@@ -211,6 +212,15 @@ def test_published_weights_without_a_network_say_which_file_goes_where(tmp_path:
     ) as error:
         network.begin()
     assert "\n" not in str(error.value)
+
+
+def test_published_weights_are_taken_from_torchs_own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_published(f"name: {NAME}, weights: DEFAULT", tmp_path, monkeypatch)
+    kept = torch.load(next(tmp_path.glob("hub/checkpoints/*.pth")), weights_only=True)
+    network = TorchVision(spec_of(3, 32, 32, outputs=7), NAME, "DEFAULT")
+    taken = network.begin()["--model.net.weights DEFAULT"]
+    assert torch.equal(network.model.conv1[0].weight, kept["conv1.0.weight"]) and "model.conv1.0.weight" in taken
+    assert network.model.fc.weight.shape == (7, 1024) and "model.fc.weight" not in taken
 
 
 def test_a_run_needs_its_starting_weights_only_at_its_start(
