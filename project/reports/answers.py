@@ -14,7 +14,7 @@ from torch import Tensor
 
 from project.reports import plots
 from project.reports.cases import MOST_SHOWN, Case, Unfit, first_ones, listed, shown, worst_first
-from project.reports.parts import Drawing, Part, Picture, Pictures, Table
+from project.reports.parts import Drawing, Legend, Part, Picture, Pictures, Table
 from project.reports.pictures import beside, data_uri, overlay, pixels
 from project.reports.run import Run
 from project.spec import IGNORED
@@ -147,11 +147,12 @@ def labels(case: Case) -> Iterator[Part]:
 
 
 def numbers(case: Case) -> Iterator[Part]:
-    """Numbers, predicted against true; of means and deviations, the means."""
+    """Numbers, predicted against true; where deviations are predicted too, how far they are to be believed."""
     targets, predictions = case.targets.float(), case.predictions
-    names = case.spec.names
-    fits = targets.shape == (len(targets), len(names)) and predictions.shape[1:] in ((len(names),), (2 * len(names),))
-    case.check(fits, f"of {len(names)} columns")
+    names, width = case.spec.names, len(case.spec.names)
+    fits = targets.shape == (len(targets), width) and predictions.shape in (targets.shape, (len(targets), 2 * width))
+    case.check(fits, f"of {width} columns")
+    deviations, predictions = predictions[:, width:], predictions[:, :width]
     rows = []
     for i, name in enumerate(names):
         answer, truth = predictions[:, i].contiguous(), targets[:, i].contiguous()
@@ -160,6 +161,11 @@ def numbers(case: Case) -> Iterator[Part]:
         r2 = f"{M.r2_score(answer, truth):.4f}" if several else ""
         rows.append([name, len(truth), rmse, float(M.mean_absolute_error(answer, truth)), r2, float((answer - truth).mean())])
     yield Table(["target", "samples", "RMSE", "MAE", "R2", "bias"], rows, title="Each target")
+    if deviations.shape[1]:
+        away = (targets - predictions).abs() / deviations
+        rows = [[name, *(f"{float((away[:, i] <= k).float().mean()):.1%}" for k in (1, 2))] for i, name in enumerate(names)]
+        head = ["target", "within one (68.3%)", "within two (95.4%)"]
+        yield Table(head, rows, title="Predicted deviations", note="In brackets, what a normal distribution would have.")
     for i, name in enumerate(names[:4]):
         pair = targets[:, i].numpy(), predictions[:, i].numpy()
         yield Drawing(plots.predicted_against_true(*pair, name))
@@ -168,7 +174,7 @@ def numbers(case: Case) -> Iterator[Part]:
         samples = case.samples
 
         def words(i: int) -> tuple[str, str]:
-            return listed(samples["target"][i]), listed(samples["prediction"][i])
+            return listed(samples["target"][i]), listed(samples["prediction"][i, :width])
 
         yield from shown(case, worst_first(case), words, None, "The worst")
 
@@ -231,9 +237,10 @@ def masks(case: Case) -> Iterator[Part]:
             both_masks = (overlay(image, samples[part][i]) for part in ("target", "prediction"))
             lines = [f"#{samples['id'][i]}", f"Dice {1 - samples['error'][i]:.3f}"]
             pictures.append(Picture(data_uri(beside(image, *both_masks)), lines))
-        note = "Image, truth, answer. " + ("; ".join(names[1:9]) + " in colour." if len(names) < 10 else "")
         if pictures:
-            yield Pictures(pictures, title=title, note=note)
+            yield Pictures(pictures, title=title, note="Image, truth, answer.")
+    if len(names) <= len(plots.COLOURS) + 1:
+        yield Legend(list(zip(plots.COLOURS, names[1:], strict=False)))
 
 
 # ---------------------------------------------------------------------- sequences

@@ -63,6 +63,14 @@ class Pictures(Part):
 
 
 @dataclass
+class Legend(Part):
+    """What colours mean: pairs of a colour and a name."""
+
+    form = "legend"
+    colours: Sequence[tuple[str, str]]
+
+
+@dataclass
 class Code(Part):
     """A text as it is, folded away if it is long."""
 

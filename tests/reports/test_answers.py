@@ -48,6 +48,7 @@ ODD: dict[str, Odd] = {  # task, target, classes, targets, predictions
         random(4, 1),
         np.float32([[1], [np.nan], [np.inf], [0]]),
     ),
+    "a number and its deviation": ("Regression", "number", 1, random(50, 1), np.abs(random(50, 2)) + 1),
     "one number": ("Regression", "number", 1, random(1, 1), random(1, 1)),
     "masks of three classes": ("Segmentation", "mask", 3, classes(3, 6, 8, 8).astype(np.uint8), classes(3, 6, 8, 8)),
     "masks with ignored pixels": ("Segmentation", "mask", 2, np.full((2, 4, 4), IGNORED, np.uint8), classes(2, 2, 4, 4)),
