@@ -340,7 +340,7 @@ def report(folder: RunFolder, trainer: L.Trainer, task: Task, seconds: float) ->
         best = {"monitor": task.monitor, "value": float(checkpoint.best_model_score), "checkpoint": "checkpoints/best.ckpt"}
         result["best"] = best | best_row(folder.metrics, task.monitor, task.mode)
     update_json(folder.results, result)
-    closing(folder, json.loads(folder.results.read_text()), seconds)
+    closing(folder, json.loads(folder.results.read_text()), seconds, by_steps=trainer.max_steps > 0)
 
 
 def best_row(path: Path, monitor: str, mode: str) -> dict[str, Any]:

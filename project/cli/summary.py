@@ -89,7 +89,7 @@ def machine_line(trainer: Any) -> str:
     return f"{devices}, {trainer.precision}, {threads} thread{'s' if threads > 1 else ''}"
 
 
-def closing(folder: RunFolder, results: Mapping[str, Any], seconds: float) -> None:
+def closing(folder: RunFolder, results: Mapping[str, Any], seconds: float, by_steps: bool) -> None:
     """The figures of the last and the best validation, and what can be done next."""
     print(f"\nfinished {folder} in {clock(seconds)}: epoch {results['epochs']}, step {results['steps']:,}")
     best, test = results.get("best", {}), results.get("test", {})
@@ -105,9 +105,10 @@ def closing(folder: RunFolder, results: Mapping[str, Any], seconds: float) -> No
     print()
     show(("", *columns), rows)
     print()
+    limit = f"max_steps {2 * results['steps']}" if by_steps else f"max_epochs {2 * max(1, results['epochs'])}"
     following = {
         "test": f"test --ckpt_path {folder}",
-        "prolong": f"fit --run {folder} --trainer.max_epochs {2 * max(1, results['epochs'])}",
+        "prolong": f"fit --run {folder} --trainer.{limit}",
     }
     for name, words in following.items():
         print(f"{name:<9} python -m project {words}")
