@@ -30,7 +30,7 @@ def values(name: str, options: dict[str, float]) -> tuple[str, Tensor, Tensor, T
     """A loss with the options it takes: its name, errors, losses and slopes, (N,) each."""
     kind = load_class(LOSSES[name][0], name)
     taken = {key: value for key, value in options.items() if key in inspect.signature(kind).parameters}
-    errors = torch.linspace(-FAR, FAR, 601, requires_grad=True)
+    errors = (torch.arange(-300, 301) * FAR / 300).requires_grad_()
     losses = kind(reduction="none", **taken)(errors, torch.zeros(len(errors)))
     (slopes,) = torch.autograd.grad(losses.sum(), errors)
     label = ", ".join([name, *(f"{key} {value:g}" for key, value in taken.items())])
