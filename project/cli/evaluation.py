@@ -63,7 +63,7 @@ def evaluate(request: Request) -> int:
         trainer.predict(task, datamodule=data, return_predictions=False)
         columns = kept.columns()
         if trainer.is_global_zero:
-            write_predictions(task, columns, Path(request.options.get("--output", "predictions.csv")))
+            write_predictions(task, columns, Path(request.options.get("--output", "predictions.csv")), data.targets_known)
         return 0
     run = trainer.validate if request.command == "validate" else trainer.test
     run(task, datamodule=data, verbose=False)
@@ -78,10 +78,14 @@ def evaluate(request: Request) -> int:
     return 0
 
 
-def write_predictions(task: Task, kept: tuple[torch.Tensor, torch.Tensor, torch.Tensor], path: Path) -> None:
-    """predictions.csv: id, what is predicted, and the target."""
+def write_predictions(
+    task: Task, kept: tuple[torch.Tensor, torch.Tensor, torch.Tensor], path: Path, with_targets: bool = True
+) -> None:
+    """predictions.csv: id, what is predicted, and the target where it is known."""
     ids, targets, predictions = kept
-    columns: dict[str, list[Any]] = {"id": ids.tolist(), **task.readable(predictions), "target": task.readable_targets(targets)}
+    columns: dict[str, list[Any]] = {"id": ids.tolist(), **task.readable(predictions)}
+    if with_targets:
+        columns["target"] = task.readable_targets(targets)
     lines = [csv_line(list(columns))]
     lines += [csv_line(list(row)) for row in zip(*columns.values(), strict=True)]
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -29,6 +29,7 @@ SETTLED = (
     ".*WeightAveraging callback with a model that overrides.*",  # no sharding here
     ".*recommended to use .self.log.*sync_dist=True.*",  # what is logged has been reduced over the processes
     ".*Found keys that are not in the model state dict.*",
+    ".*`srun` command is available.*",  # scripts/slurm.sh uses it, under a name by which Lightning leaves the job to us
 )
 
 

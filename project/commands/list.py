@@ -51,6 +51,7 @@ def _explain(kind: str, name: str) -> int:
     parser, _ = class_parser(table[name][0], slot.skip)
     parser.usage = argparse.SUPPRESS
     text = re.sub(r",\s*known\s+subclasses:[^)]*", "", parser.format_help())  # of nn.Module there are hundreds
-    lines = [line for line in text.splitlines() if line.strip() and "--help" not in line and "show this help" not in line]
+    text = re.sub(r"^  (-h, )?--[\w.]*help\b.*\n(   +.*\n)*", "", text, flags=re.M)  # an option and the lines that go on
+    lines = [line for line in text.splitlines() if line.strip()]
     print("\n".join([f"{key} {name}", *lines[1:]]))
     return 0

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
+from typing import Literal
 
 import numpy as np
 import torch
@@ -136,13 +137,15 @@ class Flip(Augment):
 
 
 class Affine(Augment):
-    """Rotation, shear, scale and shift about the centre, by bilinear interpolation; black where nothing was.
+    """Rotation, shear, scale and shift about the centre, by bilinear interpolation.
 
     Args:
         degrees: Largest rotation either way.
         translate: Largest shift either way, as a share of height and width.
         scale: Smallest and largest factor.
         shear: Largest angle of the horizontal shear either way, in degrees.
+        padding_mode: What stands where nothing was: zeros is black, border goes on with the pixels of the edge, reflection
+            mirrors the image.
     """
 
     def __init__(
@@ -151,20 +154,23 @@ class Affine(Augment):
         translate: ClosedUnitInterval = 0.1,
         scale: tuple[PositiveFloat, PositiveFloat] = (0.9, 1.1),
         shear: NonNegativeFloat = 0.0,
+        padding_mode: Literal["zeros", "border", "reflection"] = "zeros",
     ) -> None:
         super().__init__()
         self.degrees, self.translate, self.scale, self.shear = degrees, translate, scale, shear
+        self.padding_mode = padding_mode
 
     def forward(self, images: Tensor, draw: Generator) -> Tensor:
         angle, shift_x, shift_y, factor, slant = torch.rand(5, len(images), generator=draw).to(images.device)
         height, width = images.shape[2:]
         shift = torch.stack([_within(shift_x, self.translate * width), _within(shift_y, self.translate * height)], dim=1)
         low, high = self.scale
-        return affine(images, _within(angle, self.degrees), shift, low + (high - low) * factor, _within(slant, self.shear))
+        factors, slants = low + (high - low) * factor, _within(slant, self.shear)
+        return affine(images, _within(angle, self.degrees), shift, factors, slants, self.padding_mode)
 
 
-def affine(images: Tensor, angle: Tensor, shift: Tensor, scale: Tensor, shear: Tensor) -> Tensor:
-    """Each image rotated, sheared, scaled and shifted as torchvision's `affine` does it, bilinear with black around.
+def affine(images: Tensor, angle: Tensor, shift: Tensor, scale: Tensor, shear: Tensor, padding_mode: str = "zeros") -> Tensor:
+    """Each image rotated, sheared, scaled and shifted as torchvision's `affine` does it, bilinear.
 
     Args:
         images: (B, C, H, W) uint8 or float32.
@@ -172,6 +178,7 @@ def affine(images: Tensor, angle: Tensor, shift: Tensor, scale: Tensor, shear: T
         shift: (B, 2) pixels to the right and down.
         scale: (B,) factors.
         shear: (B,) degrees, along x.
+        padding_mode: What stands around the images: zeros, border or reflection.
     """
     height, width = images.shape[2:]
     turn, slant = angle.deg2rad(), shear.deg2rad().tan()
@@ -184,7 +191,7 @@ def affine(images: Tensor, angle: Tensor, shift: Tensor, scale: Tensor, shear: T
     halves = torch.tensor([width / 2, height / 2], device=images.device)
     theta = torch.cat([inverse * halves / halves.reshape(2, 1), moved / halves.reshape(2, 1)], dim=2)
     grid = F.affine_grid(theta, list(images.shape), align_corners=False)
-    sampled = F.grid_sample(images.to(torch.float32), grid, mode="bilinear", padding_mode="zeros", align_corners=False)
+    sampled = F.grid_sample(images.to(torch.float32), grid, mode="bilinear", padding_mode=padding_mode, align_corners=False)
     return sampled.round_().to(torch.uint8, memory_format=torch.channels_last) if images.dtype == torch.uint8 else sampled
 
 

@@ -64,6 +64,8 @@ class DataModule(L.LightningDataModule, ABC):
 
     splits: Sequence[str] = ("train", "test")
     names: Sequence[str] | None = None
+    predicting = False  # no targets are needed
+    targets_known = True  # those of samples to predict may be missing; then something stands in for them
 
     def __init__(
         self,
@@ -161,6 +163,7 @@ class DataModule(L.LightningDataModule, ABC):
 
     def setup(self, stage: str) -> None:
         """Load what the stage needs; calling it again changes nothing."""
+        self.predicting = stage == "predict"
         for split in NEEDS[stage]:
             if split not in self._parts:
                 self._parts[split] = self.part(split)

@@ -97,6 +97,9 @@ class CSVTable(DataModule):
         target, kind, categorical, wanted = (self._fitted_columns if self.fitted else self._chosen_columns)(names, path)
         texts = categorical | {target} if kind == "class" else categorical
         file = read(path, self.format, texts, skip={*names} - {*wanted})
+        if target not in names:
+            self.targets_known = False
+            return Table(file, target, *self._stand_ins(file.size), categorical)
         return Table(file, target, *self._targets(file, target, kind), categorical)
 
     def _chosen_columns(self, names: list[str], path: Path) -> tuple[str, str, set[str], list[str]]:
@@ -116,13 +119,21 @@ class CSVTable(DataModule):
         """The same as they were in training."""
         target, categorical = self.fitted["target"], set(self.fitted["categories"])
         wanted = [target, *self.fitted["numbers"], *categorical]
-        if absent := [name for name in wanted if name not in names]:
+        absent = [name for name in wanted if name not in names]
+        if absent and not (absent == [target] and self.predicting):
             way_out = suggest(absent[0], names, "it has") if self.format.header else f"columns there: {len(names)}"
+            way_out += "; predict does without the target" if absent == [target] else ""
             raise UserError(f"{path}: no column {absent[0]!r}, which the training had; {way_out}")
         return target, self.fitted["spec"]["target"], categorical, wanted
 
     def _column(self, column: int | str, option: str, names: list[str], path: Path) -> str:
         return find(column, names, f"--data.{option}", path, self.format)
+
+    def _stand_ins(self, size: int) -> tuple[Tensor, list[str]]:
+        """What stands in for targets that a file to predict does not have: the first class, or the mean."""
+        if self.spec.target == "class":
+            return torch.zeros(size, dtype=torch.int64), [self.spec.names[0]]
+        return torch.full((size, 1), self.spec.scale[0][0]), []
 
     def _targets(self, file: CSVFile, name: str, kind: str) -> tuple[Tensor, list[str]]:
         """The targets of a whole file, and the labels that classes are places in."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from project.cli.classes import SLOTS, load_class
@@ -31,3 +33,12 @@ def test_a_name_is_explained_by_its_arguments(project: Project) -> None:
     assert code == 0
     assert "--split_file" in out and "--batch_size" in out and "known subclasses" not in out
     assert len(out.splitlines()) < 120
+
+
+@pytest.mark.parametrize(("kind", "name"), NAMES)
+def test_an_explanation_speaks_of_arguments_alone(kind: str, name: str, project: Project) -> None:
+    code, out, err = project("list", kind, name)
+    assert code == 0, err
+    first, *lines = out.splitlines()
+    assert first.endswith(name) and lines
+    assert not re.search(r"--\S*help|given subclass|show this help", out)

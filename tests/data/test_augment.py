@@ -144,6 +144,16 @@ def test_affine_equals_torchvision(shape: tuple[int, ...], dtype: torch.dtype) -
         assert difference.mean() < 0.01
 
 
+@pytest.mark.parametrize(("mode", "edge"), [("zeros", [0, 0]), ("border", [10, 10]), ("reflection", [20, 10])])
+def test_affine_fills_what_was_outside(mode: str, edge: list[int]) -> None:
+    columns = torch.arange(10, 90, 10, dtype=torch.uint8).expand(2, 1, 8, 8)
+    still = torch.zeros(2)
+    moved = augment.affine(columns, still, torch.tensor([[2.0, 0.0]] * 2), still + 1, still, mode)
+    assert moved[0, 0, 4].tolist() == [*edge, 10, 20, 30, 40, 50, 60]
+    step = Affine(degrees=0, translate=0.25, scale=(1, 1), padding_mode=mode)  # type: ignore[arg-type]
+    assert bool((step(columns + 100, draw()) == 0).any()) is (mode == "zeros")
+
+
 def test_affine_stays_within_its_limits() -> None:
     square = torch.zeros(64, 1, 33, 33)
     square[:, :, 16, 16] = 255

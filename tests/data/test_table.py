@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import random
 from pathlib import Path
@@ -361,6 +362,33 @@ def test_fit_test_and_predict_from_the_command_line(project: Project) -> None:
     code, _, err = project("predict --ckpt_path r --data.test_file new.csv --output p.csv")
     assert code == 0, err
     assert len(Path("p.csv").read_text().splitlines()) == 21
+
+
+@pytest.mark.parametrize(
+    ("target", "task", "columns"),
+    [("price", "Regression", ["id", "price"]), ("colour", "Classification --model.net MLP", ["id", "prediction", "probability"])],
+)
+def test_a_table_without_its_target_is_predicted_alike(target: str, task: str, columns: list[str], project: Project) -> None:
+    write(rows(200))
+    options = f"--data CSVTable --data.root . --data.file t.csv --data.target {target} --model {task}"
+    code, _, err = project("fit", options, "--trainer.max_epochs 1 --run r --run.tensorboard false")
+    assert code == 0, err
+    whole, names = rows(20, seed=1), HEADER.split(",")
+    place = names.index(target)
+    write(whole, "whole.csv")
+    write([row[:place] + row[place + 1 :] for row in whole], "bare.csv", ",".join(name for name in names if name != target))
+    for name in ("whole", "bare"):
+        code, _, err = project(f"predict --ckpt_path r --data.test_file {name}.csv --output {name}-out.csv")
+        assert code == 0, err
+    with open("whole-out.csv", newline="") as known, open("bare-out.csv", newline="") as unknown:
+        first, second = list(csv.reader(known)), list(csv.reader(unknown))
+    assert second[0] == columns and [row[: len(columns)] for row in first] == second and len(second) == 21
+    code, _, err = project("test --ckpt_path r --data.test_file bare.csv")
+    assert code == 2
+    assert f"bare.csv: no column {target!r}, which the training had" in err and "predict does without the target" in err
+    write([row[1:] for row in whole], "less.csv", HEADER.partition(",")[2])
+    code, _, err = project("predict --ckpt_path r --data.test_file less.csv")
+    assert code == 2 and "no column 'size', which the training had" in err
 
 
 def test_a_mistake_on_the_command_line_ends_with_code_2(project: Project) -> None:
