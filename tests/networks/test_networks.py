@@ -76,7 +76,7 @@ def test_a_network_trains_on_a_batch_or_names_both_shapes(name: str, shape: tupl
         (LeNet, (1, 28, 28), 61_706),
         (LeNet, (1, 32, 32), 61_706),
         (LeNet, (3, 32, 32), 61_706 + 2 * 6 * 25),
-        (MLP, (1, 28, 28), (784 + 1) * 256 + (256 + 1) * 10),
+        (MLP, (1, 28, 28), (784 + 1) * 256 + (256 + 1) * 10),  # 203,530: configs/techniques/mlp_784_256_10.yaml
         (CNN, (1, 28, 28), (9 + 1) * 32 + (9 * 32 + 1) * 64 + (7 * 7 * 64 + 1) * 128 + (128 + 1) * 10),
         (
             partial(CNN, batch_norm=True),
