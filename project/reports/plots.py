@@ -103,7 +103,8 @@ def curves(
         axes.set_yscale("log")
         axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
         axes.yaxis.set_minor_formatter(NullFormatter())
-    if across == "epoch":
+    if across == "epoch" and lines:
+        axes.set_xlim(0, 1.03 * max(float(places.max()) for places, _ in lines.values()))
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set(title=title, xlabel=across)
     if len(lines) + len(levels or {}) > 1:
@@ -130,7 +131,7 @@ def columns(values: Sequence[float], title: str, across: str, up: str) -> Figure
     axes.bar(np.arange(1, len(values) + 1), values, color=BLUE, width=0.75 if len(values) > 1 else 0.3)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.grid(axis="x", visible=False)
-    axes.set(title=title, xlabel=across, ylabel=up)
+    axes.set(title=title, xlabel=across, ylabel=up, xlim=(0.4, len(values) + 0.6))
     return drawing
 
 
@@ -210,7 +211,7 @@ def predicted_against_true(target: np.ndarray, prediction: np.ndarray, name: str
     axes.scatter(target, prediction, s=8, color=BLUE, alpha=0.4, linewidths=0, rasterized=True)
     low, high = float(min(target.min(), prediction.min())), float(max(target.max(), prediction.max()))
     axes.plot([low, high], [low, high], "--", color=ORANGE, linewidth=1.2, label="exact")
-    axes.set(title=f"{shortened(name)}: predicted against true", xlabel="true", ylabel="predicted")
+    axes.set(title=f"{shortened(name)}: predicted", xlabel="true", ylabel="predicted")
     axes.ticklabel_format(scilimits=(-3, 4))
     axes.legend(fontsize=8)
     return drawing

@@ -93,7 +93,7 @@ def test_a_table_of_runs_sorts_in_a_browser(make_run: MakeRun, tmp_path: Path) -
 
 PARTS = {
     "class": ["Confusion", "Calibration (ECE", "Each class", "precision", "Most confused", "The worst", "test split"],
-    "number": ["Each target", "predicted against true", "residuals", "R2"],
+    "number": ["Each target", ": predicted", "residuals", "R2"],
     "mask": ["IoU", "Dice of each image", "Image, truth, answer.", "swatch"],
     "sequence": ["By length", "Most frequent mistakes", "The first, read against true"],
     "embedding": ["The plane of widest spread", "Nearest neighbours"],
