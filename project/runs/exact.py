@@ -21,7 +21,7 @@ from project.runs.checkpoints import forget_old, step_file
 from project.runs.folder import RunFolder
 from project.runs.records import MetricsFile
 from project.runs.signals import Signals
-from project.training.schedules import rebuild
+from project.training.schedules import length_is_open, rebuild
 
 
 class Stop(SystemExit):
@@ -141,10 +141,12 @@ class ExactResume(Callback):
     @staticmethod
     def _lengthen_schedules(trainer: L.Trainer, module: Any) -> None:
         """A schedule as long as the run follows a run that is prolonged; torch restores the old length."""
+        if module.make_schedule is None or not length_is_open(module.make_schedule):
+            return
         for config in trainer.lr_scheduler_configs:
-            length = getattr(config.scheduler, "total_steps", None)
-            if length is not None and config.interval == "step" and length != trainer.estimated_stepping_batches:
-                config.scheduler = rebuild(config.scheduler, module.make_schedule, module.length)
+            schedule: Any = config.scheduler
+            if schedule.total_steps != module.length():
+                config.scheduler = rebuild(schedule, module.make_schedule, module.length)
 
     # ------------------------------------------------------------------ a loss that is not finite
 

@@ -318,15 +318,17 @@ class Task(FastHooks, ABC):
         return {"optimizer": optimizer, "lr_scheduler": settings}
 
     def length(self) -> int:
-        """Optimizer steps in the whole run.
+        """How often a schedule moves in the whole run: the optimizer steps, or the epochs where `interval` says so.
 
         Raises:
             UserError: the run has no end.
         """
-        steps = self.trainer.estimated_stepping_batches
-        if steps == float("inf"):
-            raise UserError("the schedule follows the length of the run, which has none: set --trainer.max_epochs or max_steps")
-        return int(steps)
+        by_epoch = self.interval == "epoch"
+        length = self.trainer.max_epochs or -1 if by_epoch else self.trainer.estimated_stepping_batches
+        if length in (-1, float("inf")):
+            limit = "--trainer.max_epochs" if by_epoch else "--trainer.max_epochs or max_steps"
+            raise UserError(f"the schedule follows the length of the run, which has none: set {limit}")
+        return int(length)
 
     # ------------------------------------------------------------------ checkpoints
 

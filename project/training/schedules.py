@@ -90,14 +90,15 @@ def build_schedule(factory: Callable[..., LRScheduler], optimizer: Optimizer, le
     Raises:
         UserError: the schedule refuses its arguments.
     """
-    filled = {"total_steps": length()} if _length_is_open(factory) else {}
+    filled = {"total_steps": length()} if length_is_open(factory) else {}
     try:
         return factory(optimizer, **filled)
     except (ValueError, TypeError) as error:
         raise UserError(f"--model.schedule: {error}") from error
 
 
-def _length_is_open(factory: Callable[..., LRScheduler]) -> bool:
+def length_is_open(factory: Callable[..., LRScheduler]) -> bool:
+    """Whether a schedule has a length that nobody has set."""
     given: dict[str, Any] = getattr(factory, "keywords", {})
     if "total_steps" in given:
         return given["total_steps"] is None

@@ -127,6 +127,7 @@ MISTAKES = {
     "fit --data.size 4": "LeNet needs images of at least 8x8, the data gives 1x4x4; --data.size 8",
     "fit --model.monitor val/acuracy": "--model.monitor: nothing reports 'val/acuracy'; did you mean val/accuracy",
     "fit --model.schedule Cosine --trainer.max_epochs -1": "set --trainer.max_epochs or max_steps",
+    "fit --model.schedule Cosine --model.interval epoch --trainer.max_epochs -1": "none: set --trainer.max_epochs\n",
     "fit --data MNIST --data.root nowhere --data.download false": "nowhere/MNIST/raw",
     # checkpoints
     "fit --run empty": "--run empty: no checkpoint to continue from",

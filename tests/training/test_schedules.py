@@ -77,6 +77,26 @@ def test_the_logged_rates_follow_the_optimizer_steps(accumulate: int, project: P
     assert rates == pytest.approx(wanted)
 
 
+@pytest.mark.parametrize(
+    ("words", "wanted"),
+    [
+        ("--model.schedule Cosine", [0.5 * (1 + math.cos(math.pi * epoch / 4)) for epoch in range(4)]),
+        ("--model.schedule ExponentialLR --model.schedule.gamma 0.5", [1, 0.5, 0.25, 0.125]),
+        ("--model.schedule StepLR --model.schedule.step_size 2", [1, 1, 0.1, 0.1]),
+        ("--model.schedule MultiStepLR --model.schedule.milestones [1,3]", [1, 0.1, 0.1, 0.01]),
+        ("--model.schedule WarmRestarts --model.schedule.T_0 2", [1, 0.5, 1, 0.5]),
+    ],
+)
+def test_a_schedule_by_epochs_ends_with_them(words: str, wanted: list[float], project: Project, tmp_path: Path) -> None:
+    short = "--data.size 12 --trainer.limit_train_batches 2 --trainer.limit_val_batches 1 --run.threads 1 --run.tensorboard false"
+    code, _, err = project(
+        f"fit {short} --trainer.max_epochs 4 --model.optimizer.lr 1.0 --model.interval epoch {words} --run run"
+    )
+    assert code == 0, err
+    with open(tmp_path / "run/epochs.csv", newline="") as file:
+        assert [float(row["lr"]) for row in csv.DictReader(file)] == pytest.approx(wanted)
+
+
 def test_a_factor_of_zero_holds_the_network_still_for_two_epochs(project: Project, tmp_path: Path) -> None:
     code, _, err = project(
         "fit --data.size 12 --run.threads 1 --run run --run.tensorboard false --trainer.max_epochs 4 --model.net MLP "
