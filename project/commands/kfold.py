@@ -7,15 +7,18 @@ from collections.abc import Sequence
 from project.cli.arguments import merge, read_arguments
 
 OPTIONS = ("--folds", "--run", "--weights", "--fresh")
-HELP = """usage: python -m project kfold [--config FILE]... [--folds 5] [--run FOLDER] [--KEY VALUE]...
+HELP = """usage: python -m project kfold [--config FILE]... [--folds 5] [--KEY VALUE]...
 
-Divides the training split into equal folds, evenly of every class, trains as often and tests each time on the fold that
-was left out. Prints the figures of each fold, their mean and deviation; the folder gets them as results.json and what was
-said of each sample, by the run that had not seen it, as predictions.csv. A fold is a run like any other:
-fit with --data.folds 5 --data.fold 0. The same command again continues what was stopped.
+Divides the training split into equal folds, evenly of every class, trains as
+often and tests each time on the fold that was left out. Prints the figures of
+each fold, their mean and deviation. The folder gets them as results.json, and
+as predictions.csv what was said of each sample by the run that had not seen it.
+A fold is a run like any other: fit --data.folds 5 --data.fold 0. The same
+command again continues what was stopped.
 
   --folds 5           how many
   --run FOLDER        where the runs go; default: runs/NAME/kfold-5
+  --weights RUN       begin each with the weights of another run
 
   python -m project kfold --config configs/iris.yaml --folds 5"""
 

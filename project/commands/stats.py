@@ -8,8 +8,9 @@ from project.cli.arguments import merge, read_arguments
 
 HELP = """usage: python -m project stats [--config FILE]... [--data NAME] [--data.KEY VALUE]...
 
-Prints the mean and the standard deviation of each channel of images, scaled to 0..1, or of each numeric column of a
-table: over the samples that fit trains on, and over the whole published training split.
+Prints the mean and the standard deviation of each channel of images, scaled to
+0..1, or of each numeric column of a table: over the samples that fit trains on,
+and over the whole published training split.
 
   python -m project stats --data MNIST --data.root data
   python -m project stats --config configs/housing.yaml"""
