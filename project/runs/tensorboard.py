@@ -58,13 +58,14 @@ class Events(TensorBoardLogger):
     def __init__(self, folder: RunFolder, step: int | None) -> None:
         # Readers forget what an earlier file of this run says of later steps: those come again.
         super().__init__(str(folder), name="", version="", purge_step=None if step is None else step + 1)
-        self.folder, self.is_new = folder, step is None
+        self.folder, self.is_new, self.is_open = folder, step is None, False
 
     @property
     @rank_zero_experiment
     def experiment(self) -> Any:
         """torch's SummaryWriter; Lightning asks for it before training begins."""
-        if self._experiment is None:
+        if not self.is_open:
+            self.is_open = True
             earlier = sorted(self.folder.path.glob("events.out.tfevents.*"))
             if self.is_new:
                 for path in earlier:  # of an attempt that was killed before its first checkpoint
@@ -83,18 +84,18 @@ class Events(TensorBoardLogger):
     @rank_zero_only
     def flush(self) -> None:
         """Everything so far stands in the file; a checkpoint may rely on it."""
-        if self._experiment is not None:
+        if self.is_open:
             with told(self.folder.path):
-                self._experiment.flush()
+                self.experiment.flush()
 
     def save(self) -> None:
         """No hparams.yaml: the config is in config.yaml."""
 
     @rank_zero_only
     def finalize(self, status: str) -> None:
-        if self._experiment is not None:
+        if self.is_open:
             with contextlib.suppress(OSError):  # of a full disk somebody else has told
-                self._experiment.close()
+                self.experiment.close()
 
 
 class Board(Callback):
