@@ -49,12 +49,22 @@ def _build(factory: Callable[..., Optimizer], groups: list[dict[str, Any]], fuse
         optimizer = made()
     except (ValueError, TypeError) as error:
         raise UserError(f"--model.optimizer: {error}") from error
+    if isinstance(optimizer, torch.optim.LBFGS):
+        for group in groups:
+            for parameter in group["params"]:
+                parameter.register_post_accumulate_grad_hook(_lay_flat)
     if fused_allowed and optimizer.defaults.get("fused", False) is None and not optimizer.defaults.get("foreach"):
         try:
             return made(fused=True)
         except (RuntimeError, TypeError):  # this device or these arguments have no fused kernel
             return optimizer
     return optimizer
+
+
+def _lay_flat(parameter: Tensor) -> None:
+    """The gradient in one piece, as LBFGS takes it; that of a convolution lies with its channels last."""
+    if parameter.grad is not None:
+        parameter.grad = parameter.grad.contiguous()
 
 
 def sparse_parameters(net: nn.Module) -> set[Tensor]:

@@ -192,3 +192,11 @@ def test_optimizers_and_gradients_that_do_not_suit_are_one_line(words: str, says
     code, _, err = project("fit", EMBEDDED, words)
     assert (code, err.count("\n")) == (2, 1)
     assert says in err
+
+
+def test_lbfgs_trains_convolutions(project: Project) -> None:
+    """Their weights and gradients lie with the channels last, which it cannot flatten."""
+    words = "--data.size 12 --data.batch_size 512 --model.net CNN --model.net.channels [4] --model.net.hidden []"
+    limits = "--trainer.max_epochs 1 --run.threads 1 --run.tensorboard false"
+    code, _, err = project("fit", words, limits, "--model.optimizer LBFGS")
+    assert code == 0, err
