@@ -148,6 +148,12 @@ def run_to_the_end(trainer: L.Trainer, cli: ProjectCLI, start: Start) -> None:
         if raised_by_lightning(error):
             raise UserError(f"trainer: {clip(error, 300)}") from error
         raise
+    except RuntimeError as error:
+        received = next(c for c in trainer.callbacks if isinstance(c, ExactResume)).signals.received  # type: ignore[attr-defined]
+        if not received:
+            raise
+        state = "interrupted"  # the signal has reached the processes that read data, too; the last checkpoint holds
+        raise SystemExit(128 + received) from error
     except SystemExit as stop:
         state = stop.state if isinstance(stop, Stop) else "interrupted"
         if folder is not None and trainer.is_global_zero:

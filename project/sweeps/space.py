@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from project.cli.settings import GROUPS
+from project.cli.settings import GROUPS, read_yaml
 from project.errors import UserError, clip, suggest
 
 FIXED = ("name", "run.root")  # what places a trial on disk belongs to the sweep
@@ -168,19 +168,21 @@ def as_text(value: Scalar) -> str:
 
 
 def as_label(value: Scalar) -> str:
-    """A value as short as a table or a folder wants it: a class by its name, a number with four digits."""
+    """A value as short as a table or a folder wants it: a class by its name and arguments, a number with four digits."""
     if isinstance(value, float):
         return f"{value:.4g}"
     text = as_text(value)
-    if found := re.match(r'\{.*?"class_path": "([^"]+)"', text):
-        text = found[1].rpartition(".")[2]
-    return text
+    if not text.startswith("{"):
+        return text
+    tree = read_yaml(text, "")
+    given = ",".join(f"{name}={argument}" for name, argument in (tree.get("init_args") or {}).items())
+    return str(tree.get("class_path", "")).rpartition(".")[2] + (f"({given})" if given else "")
 
 
 def folder_name(number: int, parameters: dict[str, Scalar], names: dict[str, str]) -> str:
     """`003-lr=0.01,hidden=64`: the name of a trial's run folder."""
     words = ",".join(f"{names[key]}={as_label(value)}" for key, value in parameters.items())
-    return f"{number:03d}-{re.sub(r'[^A-Za-z0-9._=,+-]', '', words)[:100]}".rstrip(",.-")
+    return f"{number:03d}-{re.sub(r'[^A-Za-z0-9._=,+()-]', '', words)[:100]}".rstrip(",.-")
 
 
 def in_words(parameters: dict[str, Scalar], names: dict[str, str]) -> str:

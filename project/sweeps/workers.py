@@ -141,14 +141,16 @@ class Crew:
 
     def work(self, study: Study, watch: Watch) -> int:
         """Keep all workers busy; returns the number of the signal that stopped them, or 0."""
-        looked, asked, deadline = -ELSEWHERE, False, 0.0
+        looked, asked, told = -ELSEWHERE, 0.0, False
         while True:
             busy = [worker for worker in self.workers if worker.order is not None]
             if self.received and not asked:
-                asked, deadline = True, time.monotonic() + GRACE
+                asked = time.monotonic()
+            if asked and not told and time.monotonic() > asked + LOOK:  # a scheduler's signal has reached the workers too:
+                told = True  # a second one would end them at once
                 for worker in busy:
                     os.kill(worker.process.pid or 0, signal.SIGTERM)
-            if asked and time.monotonic() > deadline:
+            if asked and time.monotonic() > asked + GRACE:
                 for worker in busy:
                     worker.process.kill()
             if not asked and (len(busy) < len(self.workers)) and time.monotonic() - looked > (ELSEWHERE if busy else 0):
@@ -159,7 +161,7 @@ class Crew:
             ready = connection.wait([worker.connection for worker in self.workers], timeout=LOOK if busy else ELSEWHERE)
             for worker in self.workers:
                 if worker.connection in ready:
-                    self._hear(worker, study, watch, asked)
+                    self._hear(worker, study, watch, bool(asked))
                     looked = -ELSEWHERE
             watch.look()
 

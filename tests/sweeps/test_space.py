@@ -64,6 +64,7 @@ def test_names_are_short_and_different(keys: list[str], names: list[str]) -> Non
         (None, "null", "null"),
         ("SGD", "SGD", "SGD"),
         ('{"class_path": "a.b.SGD", "init_args": {}}', '{"class_path": "a.b.SGD", "init_args": {}}', "SGD"),
+        ('{"class_path": "SGD", "init_args": {"a": 0.9}}', '{"class_path": "SGD", "init_args": {"a": 0.9}}', "SGD(a=0.9)"),
     ],
 )
 def test_values_as_text_and_as_label(value: Any, text: str, label: str) -> None:

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -42,3 +46,27 @@ def test_a_trial_equals_fit_with_the_same_options(space: str, project: Project) 
         again = Path("again") / run.name
         assert differing(run, again) == []
         assert (run / "predictions-val.npz").read_bytes() == (again / "predictions-val.npz").read_bytes()
+
+
+def test_a_signal_that_ends_the_loader_too_is_an_interruption(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A scheduler tells every process of a job to stop, and a reading process that is gone raises an error."""
+    from project.tasks.classification import Classification
+
+    step = Classification.training_step
+
+    def signalled(self: Any, batch: Any, batch_idx: int) -> Any:
+        if batch_idx == 1 and not Path("told").exists():
+            Path("told").touch()
+            for child in Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children").read_text().split():
+                os.kill(int(child), signal.SIGTERM)
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(0.2)
+            raise RuntimeError("DataLoader worker is killed by signal: Terminated.")
+        return step(self, batch, batch_idx)
+
+    monkeypatch.setattr(Classification, "training_step", signalled)
+    words = "sweep --name s --space.model.optimizer.lr [0.1] --data.num_workers 1 --run.report false"
+    assert project(words, TINY)[0] == 128 + signal.SIGTERM
+    code, _, err = project(words, TINY)
+    assert (code, err) == (0, "")
+    assert [row["state"] for row in json.loads(Path("runs/s/results.json").read_text())["trials"]] == ["complete"]
