@@ -51,6 +51,10 @@ SLOTS: tuple[tuple[str, Slot], ...] = (
     (r"trainer\.logger", Slot("logger", {}, ("lightning.pytorch.loggers",), base="lightning.pytorch.loggers.Logger", many=True)),
     (r"trainer\.(strategy|plugins|profiler)", Slot("class", {}, ("lightning.pytorch.strategies", "lightning.pytorch.profilers"))),
 )
+RULES: dict[KeyPath, str] = {  # keys that hold a list of rules, each a few arguments without a class_path
+    ("model", "init"): f"{PACKAGE}.training.initialisation.InitRule",
+    ("model", "groups"): f"{PACKAGE}.training.groups.GroupRule",
+}
 NEEDED = (("data",), ("model",), ("model", "net"), ("model", "loss"), ("model", "optimizer"))  # slots that cannot be null
 CLASS_OR_WORD = re.compile(r"trainer\.(strategy|plugins|profiler|logger)")  # a bare word there may be Lightning's own
 
@@ -59,6 +63,11 @@ def slot_at(path: KeyPath) -> Slot | None:
     """The slot a path stands for, if it is one."""
     dotted = ".".join(path).removesuffix("+")
     return next((slot for pattern, slot in SLOTS if re.fullmatch(pattern, dotted)), None)
+
+
+def rule_at(path: KeyPath) -> str | None:
+    """The class of the rules that stand at a path, if some do."""
+    return RULES.get((*path[:-1], path[-1].removesuffix("+"))) if path else None
 
 
 # ---------------------------------------------------------------------- classes by name

@@ -14,7 +14,7 @@ from jsonargparse import set_parsing_settings
 from jsonargparse.typing import PositiveInt, register_type
 from lightning.pytorch.cli import LightningCLI
 
-from project.cli.classes import IMPORTABLE, KeyPath, Tree, accepted, class_parser, slot_at
+from project.cli.classes import IMPORTABLE, KeyPath, Tree, accepted, class_parser, rule_at, slot_at
 from project.cli.settings import Settings
 from project.data.base import DataModule
 from project.errors import UserError, clip
@@ -171,8 +171,8 @@ def _classes(tree: Any, path: KeyPath = ()) -> Iterator[tuple[KeyPath, str, Tree
         arguments = tree.get("init_args", {}) if "class_path" in tree else tree
         for key, value in arguments.items():
             yield from _classes(value, (*path, key))
-        if "class_path" in tree:
-            yield path, tree["class_path"], arguments
+        if class_path := tree.get("class_path") or rule_at(path):
+            yield path, class_path, arguments
 
 
 TYPES = {

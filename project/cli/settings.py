@@ -7,15 +7,28 @@ was written.
 from __future__ import annotations
 
 import copy
+import dataclasses
 import json
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import MISSING, dataclass, field
 from typing import Any
 
 import yaml
 
-from project.cli.classes import CLASS_OR_WORD, NEEDED, KeyPath, Slot, Tree, accepted, arguments_of, resolve, slot_at
+from project.cli.classes import (
+    CLASS_OR_WORD,
+    NEEDED,
+    KeyPath,
+    Slot,
+    Tree,
+    accepted,
+    arguments_of,
+    load_class,
+    resolve,
+    rule_at,
+    slot_at,
+)
 from project.errors import UserError, clip, suggest
 
 GROUPS = ("name", "seed_everything", "data", "model", "trainer", "run")
@@ -102,7 +115,7 @@ def from_assignments(assignments: list[tuple[str, str]], say: Callable[[KeyPath]
 def _nested(path: KeyPath, text: str, say: Callable[[KeyPath], str]) -> Tree:
     """One assignment as a tree."""
     value: Any = text
-    if slot_at(path) is not None:
+    if slot_at(path) is not None or rule_at(path) is not None:
         value = _from_text(text, say(path)) if text[:1] in "[{" or text in ("null", "true", "false") else text
         value = _normal(value, path, say)
     for depth in range(len(path) - 1, -1, -1):
@@ -226,6 +239,8 @@ class Settings:
         if not isinstance(value, dict):
             return value
         if "class_path" not in value:
+            if (rule := rule_at(path)) is not None:
+                self._check_rule(value, path, rule)
             return {key: self._complete(item, (*path, key)) for key, item in value.items()}
         slot, class_path = slot_at(path), value["class_path"]
         names, defaults = arguments_of(class_path, slot.skip if slot else 0)
@@ -239,6 +254,15 @@ class Settings:
                 given = {"class_path": default["class_path"], **given}
             completed[key] = self._complete(given, (*path, key))
         return {"class_path": class_path, "init_args": completed}
+
+    def _check_rule(self, rule: Tree, path: KeyPath, class_path: str) -> None:
+        keys = {key.name: key.default is MISSING for key in dataclasses.fields(load_class(class_path, class_path))}
+        for key in rule:
+            if key not in keys:
+                raise UserError(f"{self.say((*path, key))}: a rule has no such key; {suggest(key, keys, 'it has')}")
+        for key, is_needed in keys.items():
+            if is_needed and key not in rule:
+                raise UserError(f"{self.say(path)}: the rule {clip(rule)} needs {key}")
 
 
 def _merge_into(low: Tree, high: Tree) -> None:

@@ -9,7 +9,7 @@ from torch import nn
 from torch.optim import Optimizer
 
 from project.errors import UserError, clip
-from project.training.rules import match
+from project.training.rules import layer_of, match
 
 OptimizerFactory = Callable[[Iterable], Optimizer]
 
@@ -68,6 +68,6 @@ def freeze(net: nn.Module, rules: Sequence[GroupRule], epoch: int | None = None)
             continue
         for name in names:
             parameters[name].requires_grad_(not rule.is_frozen(epoch))
-            layer = net.get_submodule(name.rpartition(".")[0])
+            layer = net.get_submodule(layer_of(name))
             if isinstance(layer, BATCH_NORM):
                 layer.train(not rule.is_frozen(epoch))

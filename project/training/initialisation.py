@@ -54,10 +54,10 @@ def initialise(net: nn.Module, rules: Sequence[InitRule]) -> dict[str, list[str]
         known = set(inspect.signature(function).parameters) - {"tensor", "generator"}
         for option in set(options) - known:
             raise UserError(f"--model.init: {rule.init} has no option {option!r}; {suggest(option, known, 'it has')}")
-        if isinstance(options.get("gain"), str):
-            options["gain"] = init.calculate_gain(options["gain"])
         for name in names:
             try:
+                if isinstance(options.get("gain"), str):
+                    options["gain"] = init.calculate_gain(options["gain"])
                 function(parameters[name], **options)
             except (ValueError, TypeError, RuntimeError) as error:
                 shape = "x".join(map(str, parameters[name].shape))

@@ -43,6 +43,11 @@ def match(patterns: Sequence[str], net: nn.Module, where: str) -> list[list[str]
     return taken
 
 
+def layer_of(name: str) -> str:
+    """The path of the layer that a parameter belongs to."""
+    return name.rpartition(".")[0]
+
+
 def _compile(pattern: str, where: str) -> re.Pattern[str]:
     try:
         return re.compile(pattern)

@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from project.errors import UserError
-from project.training.rules import match
+from project.training.rules import layer_of, match
 
 
 def take_weights(net: nn.Module, weights: Mapping[str, Tensor], fresh: str | None, source: str) -> list[str]:
@@ -41,11 +41,6 @@ def take_weights(net: nn.Module, weights: Mapping[str, Tensor], fresh: str | Non
         raise UserError(message)
     net.load_state_dict(given, strict=False)
     return [name for name in given if name in parameters]
-
-
-def layer_of(name: str) -> str:
-    """The path of the layer that a weight belongs to."""
-    return name.rpartition(".")[0]
 
 
 def misfit(weights: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> tuple[str, str] | None:

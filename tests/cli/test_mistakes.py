@@ -115,6 +115,18 @@ MISTAKES = {
     "fit --data DigitStrings --data.target count": "Classification needs classes, the target is a count: --model Regression",
     "fit --model.class_weights yes": "expected one of balanced or null",
     "fit --name a/b": "it names a folder under --run.root",
+    # rules
+    'fit --model.groups [{"match":"features.*","lrr":0.1}]': "--model.groups.lrr: a rule has no such key; did you mean lr?",
+    'fit --model.groups [{"lr":0.1}]': "--model.groups: the rule {'lr': 0.1} needs match",
+    'fit --model.groups {"match":"features.*"}': "--model.groups: expected a list",
+    'fit --model.groups [{"match":"features.*","lr":"fast"}]': "--model.groups.lr: expected a number or null, got 'fast'",
+    'fit --model.groups [{"match":"features.*","optimizer":"SDG"}]': "--model.groups.optimizer: unknown optimizer 'SDG'",
+    'fit --model.groups [{"match":"Conv3d.*","lr":0.1}]': "--model.groups: 'Conv3d.*' takes no parameter",
+    'fit --model.init [{"match":"Conv2d.*"}]': "--model.init: the rule {'match': 'Conv2d.*'} needs init",
+    'fit --model.init [{"match":"Linear.weight","init":"xavier_normal","options":{"gain":"rellu"}}]': "Unsupported nonlinearity",
+    "fit --fresh classifier.*": "there is no --weights",
+    "fit --weights base --fresh head.*": "--fresh: 'head.*' takes no parameter",
+    "test --print_init --ckpt_path base": "--print_init does not belong to test",
     # machine
     "fit --trainer.accelerator tpuu": "invalid accelerator name",
     "fit --trainer.devices 99": "--trainer.devices 99: this machine has",
