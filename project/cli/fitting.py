@@ -27,7 +27,7 @@ from project.cli.evaluation import load
 from project.cli.machine import check_devices, settle_threads
 from project.cli.parser import ProjectCLI
 from project.cli.settings import Settings, from_yaml
-from project.cli.summary import closing, opening
+from project.cli.summary import closing, opening, show_weights
 from project.errors import UserError, clip
 from project.runs import records, tensorboard
 from project.runs.checkpoints import BestCheckpoint, SafeIO, locate, read, resumable
@@ -38,7 +38,7 @@ from project.runs.internals import NullProfiler
 from project.runs.predictions import Predictions
 from project.runs.progress import Lines, bars
 from project.tasks.base import Task
-from project.training.weights import describe, table
+from project.training.weights import describe
 
 CHILD = "PROJECT_RUN_FOLDER"  # tells the other processes of a run where it is; set only while a run goes on
 
@@ -94,7 +94,7 @@ def train(request: Request, start: Start) -> int:
         return 0
     assemble(cli, request, start)
     if request.print_init:
-        print(table(describe(cli.model.net, cli.model.initialised)))
+        show_weights(describe(cli.model.net, cli.model.initialised))
         return 0
     if tree["trainer"].get("fast_dev_run"):
         start.folder = None

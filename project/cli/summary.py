@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import lightning.pytorch as L
@@ -40,6 +40,17 @@ def opening(folder: RunFolder, cli: ProjectCLI, trainer: L.Trainer, description:
     print(flush=True)
 
 
+def show_weights(initialised: Mapping[str, Any]) -> None:
+    """The parameters of a network, what set them, and what they are like."""
+    by_what = {name: how for how, names in initialised["rules"].items() for name in names}
+    figures = ("mean", "std", "min", "max")
+    rows = [
+        (name, by_what.get(name, "its layer's default"), by(layer["shape"]), *(f"{layer[key]:.4g}" for key in figures))
+        for name, layer in initialised["layers"].items()
+    ]
+    show(("parameter", "set by", "shape", *figures), rows, left=2)
+
+
 def layer_rows(layers: list[Layer]) -> list[tuple[str, str, str, str]]:
     shown = layers if len(layers) <= ROWS else layers[: ROWS - 1]
     rows = [(layer.name, layer.kind, by(layer.output), f"{layer.parameters:,}" if layer.parameters else "") for layer in shown]
@@ -48,7 +59,7 @@ def layer_rows(layers: list[Layer]) -> list[tuple[str, str, str, str]]:
     return rows
 
 
-def by(shape: tuple[int, ...] | None) -> str:
+def by(shape: Sequence[int] | None) -> str:
     return "x".join(map(str, shape or ()))
 
 

@@ -67,21 +67,3 @@ def statistics(net: nn.Module) -> dict[str, dict[str, Any]]:
 def describe(net: nn.Module, initialised: Mapping[str, list[str]]) -> dict[str, Any]:
     """How the first weights were set and what they are like, in plain values; what nothing set has its layer's default."""
     return {"rules": {how: list(names) for how, names in initialised.items()}, "layers": statistics(net)}
-
-
-def table(description: Mapping[str, Any]) -> str:
-    """A description as a table for people."""
-    by = {name: how for how, names in description["rules"].items() for name in names}
-    rows = [("", "shape", "mean", "std", "min", "max", "set by")]
-    for name, layer in description["layers"].items():
-        figures = (f"{layer[key]:.4g}" for key in ("mean", "std", "min", "max"))
-        rows.append((name, "x".join(map(str, layer["shape"])), *figures, by.get(name, "its layer's default")))
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    lines = [
-        "  ".join(
-            cell.rjust(width) if 2 <= i <= 5 else cell.ljust(width)
-            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
-        )
-        for row in rows
-    ]
-    return "\n".join(line.rstrip() for line in lines)
