@@ -18,6 +18,7 @@ from optuna.trial import TrialState
 from project.cli.arguments import read_arguments
 from project.cli.settings import GROUPS
 from project.sweeps import workers
+from project.sweeps.order import Outcome
 from project.sweeps.plan import KEYS, read_plan
 from project.sweeps.storage import JournalFile
 from project.sweeps.study import Study
@@ -25,7 +26,7 @@ from project.sweeps.watch import Watch
 from tests.conftest import Project
 from tests.runs.equal import differing
 from tests.runs.kills import start, wait
-from tests.sweeps.kills import SWEEPS, command, killed, undisturbed, unlike
+from tests.sweeps.kills import command, killed, undisturbed, unlike
 from tests.sweeps.postgres import missing, server
 
 TINY = (
@@ -158,13 +159,26 @@ def test_a_clock_can_be_what_is_monitored(project: Project) -> None:
     assert 0 < results()[0]["value"] < 60
 
 
-def test_tpe_depends_on_its_seed_and_the_trials_before(project: Project) -> None:
-    words = f'--sampler tpe --sampler.n_startup_trials 2 --trials 4 {LR} {{"low":1e-4,"high":0.1,"log":true}}'
+@pytest.mark.parametrize("sampler", ["random", "tpe", "nsga2"])
+def test_what_is_drawn_depends_on_the_seed_and_the_trials_before(sampler: str) -> None:
     drawn = {}
     for name, seed in (("a", 0), ("b", 0), ("c", 1)):
-        assert project(f"sweep --name {name} --sampler.seed {seed}", words, TINY)[0] == 0
-        drawn[name] = {row["trial"]: row["parameters"]["model.optimizer.lr"] for row in results(Path(f"runs/{name}"))}
-    assert drawn["a"] == drawn["b"] and not set(drawn["a"].values()) & set(drawn["c"].values())
+        words = f'--name {name} --sampler {sampler} --sampler.seed {seed} --trials 14 {LR} {{"low":1e-4,"high":0.1,"log":true}}'
+        plan = read_plan(read_arguments("sweep", words.split(), (), False, (*GROUPS, *KEYS)))
+        values: list[float] = []
+        for half in (7, 14):  # as if by two commands, one after the other
+            storage = JournalFile(Path(f"{name}.log"))
+            study = Study(plan, storage, "val/loss", "minimize", threads=1)
+            while len(values) < half:
+                order = study.claim()
+                assert order is not None
+                values.append(float(order.parameters["model.optimizer.lr"] or 0))
+                study.ended(order, Outcome("complete", value=abs(values[-1] - 0.01)))
+            storage.close()
+        assert study.is_over()
+        drawn[name] = values
+    assert len(set(drawn["a"])) == 14
+    assert drawn["a"] == drawn["b"] and not set(drawn["a"]) & set(drawn["c"])
 
 
 # ---------------------------------------------------------------------- kills and signals
@@ -176,7 +190,7 @@ def forking(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(workers, "START", "fork")
 
 
-@pytest.mark.parametrize("name", SWEEPS)
+@pytest.mark.parametrize("name", ["grid, 2 workers", "tpe and asha"])
 def test_a_sweep_killed_at_random_ends_like_the_undisturbed_one(name: str, forking: None, tmp_path: Path) -> None:
     seconds = undisturbed(name, tmp_path / "whole", trials=4)
     assert killed(name, tmp_path / "killed", seconds, random.Random(name), 3, trials=4) > 0
