@@ -116,12 +116,13 @@ def assemble(cli: ProjectCLI, request: Request, start: Start) -> None:
     """Build task, data and network: what can be wrong with them is known before the run has a folder."""
     cli.build()
     task, data = cli.model, cli.datamodule
-    task.config = config_text(cli.config_tree)
     if start.state:
         data.restore(start.state["fitted"])
     if not is_child():
         data.prepare_data()
     data.setup("fit")
+    settle_logging(cli)
+    task.config = config_text(cli.config_tree)
     task.build(data.spec, data.fitted)
     task.take_runs(load)
     weights, fresh = request.path("--weights"), request.options.get("--fresh")
@@ -265,7 +266,7 @@ def make_trainer(cli: ProjectCLI, start: Start, tree: dict[str, Any], further: S
         metrics = records.MetricsFile(folder)
         first = [ExactResume(folder, tree["run"]["save_every"], metrics)]
         loggers.insert(0, metrics)
-        if every := print_every(cli, tree):
+        if every := tree["run"]["print_every"]:
             loggers.append(Lines(every))
         predictions = Predictions(folder)
         callbacks.append(predictions)
@@ -302,19 +303,25 @@ def build_trainer(arguments: dict[str, Any], callbacks: list[Any]) -> L.Trainer:
         raise UserError(f"trainer: {clip(error, 200)}") from error
 
 
-def print_every(cli: ProjectCLI, tree: dict[str, Any]) -> int | None:
-    """Optimizer steps between two lines on the screen.
+def settle_logging(cli: ProjectCLI) -> None:
+    """Optimizer steps between two rows of metrics.csv, kept in the config: as set, or several an epoch, at most 50 steps apart.
 
     Raises:
-        UserError: figures are taken less often.
+        UserError: lines are to be printed at steps that have no row.
     """
-    every, logged = tree["run"]["print_every"], cli.trainer_arguments.get("log_every_n_steps") or 50
-    if every and every % logged:
+    trainer, printed = cli.config_tree["trainer"], cli.config_tree["run"]["print_every"]
+    every = trainer["log_every_n_steps"]
+    if every is None:
+        data = cli.datamodule
+        steps = len(data.loaded("train")) // data.batch_size // int(trainer["accumulate_grad_batches"] or 1)
+        most = max(1, min(50, steps // 5))
+        every = max(n for n in range(1, most + 1) if (printed or n) % n == 0)
+        trainer["log_every_n_steps"] = cli.trainer_arguments["log_every_n_steps"] = every
+    if printed and every and printed % every:
         raise UserError(
-            f"--run.print_every {every}: figures are taken every {logged} steps; "
-            f"--trainer.log_every_n_steps {every} as well, or a multiple of {logged}"
+            f"--run.print_every {printed}: figures are taken every {every} steps; leave out --trainer.log_every_n_steps {every}, "
+            f"or print at a multiple of it"
         )
-    return every
 
 
 def announce(folder: RunFolder, cli: ProjectCLI, trainer: L.Trainer, request: Request, start: Start, changes: list[str]) -> None:

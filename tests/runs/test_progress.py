@@ -11,6 +11,7 @@ import termios
 from pathlib import Path
 
 import pytest
+import yaml
 
 from project.__main__ import main
 from project.runs import progress
@@ -101,8 +102,26 @@ def test_lines_are_asked_for_as_often_as_there_are_figures(project: Project) -> 
     assert (code, err) == (
         2,
         "error: --run.print_every 7: figures are taken every 5 steps; "
-        "--trainer.log_every_n_steps 7 as well, or a multiple of 5\n",
+        "leave out --trainer.log_every_n_steps 5, or print at a multiple of it\n",
     )
+
+
+@pytest.mark.parametrize(
+    ("words", "every"),
+    [
+        ("--data.batch_size 79", 3),  # 15 steps an epoch
+        ("--data.batch_size 4", 50),
+        ("--data.batch_size 512", 1),
+        ("--data.batch_size 79 --trainer.accumulate_grad_batches 4", 1),
+        ("--data.batch_size 79 --run.print_every 4", 2),
+        ("--data.batch_size 79 --trainer.log_every_n_steps 9", 9),
+    ],
+)
+def test_an_epoch_has_several_rows_of_figures_however_short_it_is(words: str, every: int, project: Project) -> None:
+    tiny = "--data.size 12 --run.threads 1 --run.tensorboard false --trainer.max_steps 1 --run run"
+    code, _, err = project("fit", tiny, words)
+    assert code == 0, err
+    assert yaml.safe_load(Path("run/config.yaml").read_text())["trainer"]["log_every_n_steps"] == every
 
 
 @pytest.mark.parametrize("extra", [0, 2, 8])
