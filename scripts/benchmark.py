@@ -34,7 +34,8 @@ from torch.utils.data import DataLoader
 from torchvision import datasets, transforms
 
 from project.cli.arguments import merge, read_arguments
-from project.cli.fitting import Start, make_trainer
+from project.cli.beginning import Start
+from project.cli.fitting import make_trainer
 from project.cli.machine import quiet
 from project.cli.parser import ProjectCLI
 from project.networks.lenet import LeNet

@@ -12,7 +12,14 @@ from tests.conftest import REPOSITORY, Project
 from tests.fakes import write_data
 
 PAGES = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").glob("*.md"))]
-SHORT = ["--run.threads", "1", "--trainer.limit_train_batches", "2", "--trainer.limit_val_batches", "1"]
+LIMITS = ["--run.threads", "1", "--trainer.limit_train_batches", "2", "--trainer.limit_val_batches", "1"]
+SHORT = {
+    "fit": LIMITS,
+    "sweep": ["--trainer.limit_train_batches", "2", "--trainer.limit_val_batches", "1", "--workers", "1"],
+    "kfold": LIMITS,
+    "lr-find": ["--run.threads", "1", "--steps", "20"],
+    "batch-size": ["--run.threads", "1", "--rounds", "1"],
+}
 
 
 def commands(page: Path) -> list[str]:
@@ -30,8 +37,10 @@ def test_the_commands_of_a_page_work_one_after_the_other(
     (tmp_path / "configs").symlink_to(REPOSITORY / "configs")
     for line in commands(page):
         words = shlex.split(line)[3:]
-        if words[0] == "fit" and "--run" not in words:
-            words += SHORT + ([] if "--trainer.max_epochs" in words else ["--trainer.max_epochs", "1"])
+        if "--run" not in words:
+            words += SHORT.get(words[0], [])
+        if words[0] in ("fit", "sweep", "kfold") and not {"--run", "--trainer.max_epochs"} & set(words):
+            words += ["--trainer.max_epochs", "1"]
         code, _, err = project(words)
         assert code == 0, f"{line}: {err}"
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import csv
-import dataclasses
 import json
 import os
 import shutil
@@ -16,21 +15,21 @@ from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as L
-import yaml
 from lightning.pytorch.callbacks import ProgressBar
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 from project.cli.arguments import Request, config_text, merge, refuse_changes
+from project.cli.beginning import CHILD, Start, claim, find_start, full_tree, is_child, is_finished
 from project.cli.describe import description, parameters, texts
 from project.cli.evaluation import load
 from project.cli.machine import check_devices, settle_threads
 from project.cli.parser import ProjectCLI
-from project.cli.settings import Settings, from_yaml
+from project.cli.settings import from_yaml
 from project.cli.summary import closing, opening, show_weights
 from project.errors import UserError, clip
 from project.runs import records, tensorboard
-from project.runs.checkpoints import BestCheckpoint, SafeIO, locate, read, resumable
+from project.runs.checkpoints import BestCheckpoint, SafeIO, locate, read
 from project.runs.exact import ExactResume, Stop
 from project.runs.files import update_json, write_text
 from project.runs.folder import RunFolder
@@ -39,22 +38,6 @@ from project.runs.predictions import Predictions
 from project.runs.progress import Lines, bars
 from project.tasks.base import Task
 from project.training.weights import describe
-
-CHILD = "PROJECT_RUN_FOLDER"  # tells the other processes of a run where it is; set only while a run goes on
-
-
-@dataclasses.dataclass
-class Start:
-    """Where a run begins: in which folder, from which checkpoint, with which saved config."""
-
-    folder: RunFolder | None = None
-    checkpoint: Path | None = None
-    state: dict[str, Any] | None = None
-    is_new: bool = False  # the folder was made by this command
-
-    @property
-    def config(self) -> dict[str, Any]:
-        return yaml.safe_load(self.state["config"]) if self.state else {}
 
 
 def fit(request: Request) -> int:
@@ -167,84 +150,10 @@ def run_to_the_end(trainer: L.Trainer, cli: ProjectCLI, start: Start) -> None:
                 update_json(folder.description, {"state": state})
 
 
-def find_start(request: Request, start: Start) -> None:
-    """Fill in the folder and the checkpoint that --run or --ckpt_path mean; a new run has neither.
-
-    Raises:
-        UserError: the checkpoint cannot be continued.
-    """
-    run, given = request.path("--run"), request.path("--ckpt_path")
-    if given is not None and given.is_dir():
-        if run is not None:
-            raise UserError("--ckpt_path with a folder means --run; give one of them")
-        if not (given / "checkpoints").is_dir():
-            raise UserError(f"--ckpt_path {given}: not a run folder")
-        run, given = given, None
-    if run is not None:
-        if ":" in request.options.get("--run", ""):
-            raise UserError(f"--run {request.options['--run']}: only local folders, without a colon")
-        start.folder = RunFolder(run) if is_child() else RunFolder(run).open()
-        for path, state in resumable(start.folder):
-            start.checkpoint, start.state = path, state
-            saved = state["callbacks"]["ExactResume"]
-            if saved["finished"] and not is_reported(start.folder, state["global_step"]):
-                continue  # killed between its last checkpoint and its results: the end is run again
-            if not (saved["mid_epoch_end"] and _asks_for_more_steps(request, state)):
-                return
-    if given is not None and start.state is None:
-        start.checkpoint = locate(given)
-        start.state = read(start.checkpoint)
-        if "optimizer_states" not in start.state:
-            raise UserError(f"--ckpt_path {given}: it holds weights only; --weights {given} starts a new run with them")
-
-
-def is_reported(folder: RunFolder, step: int) -> bool:
-    """Whether the results of an end at this step are written, which comes last."""
-    return folder.results.is_file() and json.loads(folder.results.read_text()).get("steps") == step
-
-
-def _asks_for_more_steps(request: Request, state: dict[str, Any]) -> bool:
-    """Whether max_steps is raised: where it has ended a run inside an epoch, that end is no place to go on from."""
-    limits = [value for key, value in request.assignments if key == "trainer.max_steps"]
-    return any(value == "-1" or (value.isdecimal() and int(value) > state["global_step"]) for value in limits)
-
-
-def is_finished(start: Start, trainer: dict[str, Any]) -> bool:
-    """Whether the limits that now hold leave nothing to do."""
-    assert start.state is not None
-    saved = start.state["callbacks"]["ExactResume"]
-    if not saved["finished"]:
-        return False
-    if saved["should_stop"]:
-        return True
-    epochs, steps = trainer.get("max_epochs"), trainer.get("max_steps", -1)
-    done_epochs = start.state["loops"]["fit_loop"]["epoch_progress"]["current"]["processed"]
-    more_epochs = epochs in (None, -1) or epochs > done_epochs
-    more_steps = steps == -1 or steps > start.state["global_step"]
-    return not (more_epochs and more_steps)
-
-
 def raised_by_lightning(error: BaseException) -> bool:
     """Whether Lightning itself refused something, so that it is no bug of a network or a dataset."""
     frames = list(traceback.walk_tb(error.__traceback__))
     return bool(frames) and str(frames[-1][0].f_globals.get("__name__", "")).startswith("lightning.")
-
-
-def is_child() -> bool:
-    """Whether this process was started by Lightning as a further rank of a run."""
-    return CHILD in os.environ and int(os.environ.get("LOCAL_RANK", 0)) > 0
-
-
-def claim(tree: dict[str, Any]) -> RunFolder:
-    """A new folder for this run, or the one that the first process of the run has claimed."""
-    if is_child():
-        return RunFolder(os.environ[CHILD])
-    if "TORCHELASTIC_RUN_ID" in os.environ or "SLURM_PROCID" in os.environ:
-        raise UserError("several processes start this run: give them all the same folder with --run FOLDER")
-    name = str(tree["name"])
-    if not name or name in (".", "..") or "/" in name or "\\" in name:
-        raise UserError(f"--name {clip(name)!r}: it names a folder under --run.root, so it has no slash")
-    return RunFolder.claim(Path(tree["run"]["root"]), name)
 
 
 def make_trainer(cli: ProjectCLI, start: Start, tree: dict[str, Any], further: Sequence[Any] = ()) -> L.Trainer:
@@ -367,10 +276,3 @@ def best_row(path: Path, monitor: str, mode: str) -> dict[str, Any]:
         "step": int(best["step"]),
         "figures": {name: float(value) for name, value in best.items() if name.startswith("val/") and value},
     }
-
-
-def full_tree(config: dict[str, Any]) -> dict[str, Any]:
-    """A saved config with every default and full class paths, so that it can be compared."""
-    settings = Settings()
-    settings.add(from_yaml(yaml.safe_dump(config), "the saved config"))
-    return ProjectCLI(settings).config_tree

@@ -8,7 +8,8 @@ from typing import Any
 from lightning.pytorch.callbacks import BaseFinetuning, Callback
 
 from project.cli.arguments import Request, config_text, merge
-from project.cli.fitting import Start, assemble, build_trainer
+from project.cli.beginning import Start
+from project.cli.fitting import assemble, build_trainer
 from project.cli.machine import check_devices, settle_threads
 from project.cli.parser import ProjectCLI
 from project.errors import UserError, clip

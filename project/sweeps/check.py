@@ -6,8 +6,9 @@ import copy
 from typing import Any
 
 from project.cli.arguments import Request
+from project.cli.beginning import Start
 from project.cli.classes import KeyPath
-from project.cli.fitting import Start, assemble
+from project.cli.fitting import assemble
 from project.cli.machine import as_found, check_devices, quiet, settle_threads
 from project.cli.parser import ProjectCLI
 from project.cli.settings import Settings, from_assignments, on_the_command_line

@@ -52,7 +52,7 @@ def take(net: nn.Module, rules: Sequence[GroupRule]) -> list[list[str]]:
             raise UserError(f"--model.groups {clip(rule.match)}: freeze_until is the epoch, 1 or later, at which freezing ends")
     taken = match([rule.match for rule in rules], net, "--model.groups")
     frozen = {name for rule, names in zip(rules, taken, strict=True) if rule.is_frozen(0) for name in names}
-    if not any(parameter.requires_grad and name not in frozen for name, parameter in net.named_parameters()):
+    if frozen and not any(parameter.requires_grad and name not in frozen for name, parameter in net.named_parameters()):
         raise UserError("--model.groups: every parameter is frozen in the first epoch, there is nothing to train")
     return taken
 
