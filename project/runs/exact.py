@@ -161,7 +161,9 @@ class ExactResume(Callback):
         order = getattr(trainer.datamodule, "order", None)
         if order is not None:
             size = order.batch_size
-            where += f", samples {order.samples(epoch)[batch * size : (batch + 1) * size].tolist()}"
+            ids = order.samples(epoch)[batch * size : (batch + 1) * size].tolist()
+            more = f" and {len(ids) - 8} more" if len(ids) > 8 else ""
+            where += f", samples {ids[:8]}{more}"
         raise NotFinite(
             f"the loss is not finite at {where}); last checkpoint: step {max(0, self.saved_step)}; "
             "a lower --model.optimizer.lr or --trainer.gradient_clip_val 1 may help"

@@ -202,7 +202,9 @@ class Task(FastHooks, ABC):
         self.initialised = {rule: taken for rule, taken in before.items() if taken} | {how: names}
 
     def forward(self, inputs: Inputs) -> Tensor:
-        return self.net(*several(inputs))
+        # Lightning converts a batch before it is prepared, and preparation makes float32 of any image.
+        dtype = next((parameter.dtype for parameter in self.net.parameters()), torch.float32)
+        return self.net(*(part.to(dtype) if part.is_floating_point() else part for part in several(inputs)))
 
     def tally(self, stage: str) -> Tally:
         tally = self.tallies[f"{stage}_"]

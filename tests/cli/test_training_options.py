@@ -68,6 +68,19 @@ def test_mixed_precision_computes_in_sixteen_bits_and_keeps_weights_of_thirty_tw
     assert weights(tmp_path / "bf16-mixed", 1).dtype == torch.float32
 
 
+@pytest.mark.parametrize(("precision", "dtype"), [("bf16-true", torch.bfloat16), ("64-true", torch.float64)])
+@pytest.mark.parametrize("data", ["--data.size 12", "--data Parabola --model Regression"])
+def test_a_network_trains_and_tests_in_another_precision(
+    data: str, precision: str, dtype: torch.dtype, project: Project, tmp_path: Path
+) -> None:
+    tiny = ONE_STEP.replace("--data.size 12", data)
+    code, _, err = project("fit", tiny, f"--trainer.precision {precision} --run run")
+    assert code == 0, err
+    assert weights(tmp_path / "run", 1).dtype == dtype
+    code, out, err = project("test --ckpt_path run")
+    assert code == 0 and "test/loss" in out, err
+
+
 def test_a_run_stops_when_nothing_improves(project: Project, tmp_path: Path) -> None:
     still = "--model.optimizer SGD --model.optimizer.lr 1e-12 --trainer.max_epochs 9"
     stopping = (
