@@ -16,9 +16,11 @@ import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from multiprocessing import connection, get_context, parent_process
-from threading import Thread
+from threading import RLock, Thread
 from types import FrameType
 from typing import Any
+
+from tqdm import tqdm
 
 from project.errors import UserError
 from project.runs.signals import STOPPING
@@ -237,6 +239,7 @@ def serve(talk: connection.Connection) -> None:
     if hasattr(os, "setpgrp"):
         os.setpgrp()  # Ctrl-C reaches a whole group of processes; this one is told by its parent, once
     Thread(target=follow_parent, daemon=True).start()
+    tqdm.set_lock(RLock())  # its own is a semaphore of the system, which a process that is killed leaves behind
     from project.sweeps.check import check
     from project.sweeps.page import write_page
     from project.sweeps.trial import run_trial

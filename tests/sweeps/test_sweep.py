@@ -7,13 +7,14 @@ import json
 import os
 import random
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from optuna.trial import TrialState
 
 from project.cli.arguments import read_arguments
 from project.cli.settings import GROUPS
@@ -22,8 +23,7 @@ from project.sweeps.order import Outcome
 from project.sweeps.plan import KEYS, read_plan
 from project.sweeps.storage import JournalFile
 from project.sweeps.study import Study
-from project.sweeps.watch import Watch
-from tests.conftest import Project
+from tests.conftest import REPOSITORY, Project
 from tests.runs.equal import differing
 from tests.runs.kills import start, wait
 from tests.sweeps.kills import command, killed, undisturbed, unlike
@@ -229,21 +229,12 @@ def test_a_worker_that_dies_again_and_again_ends_its_trial_only(forking: None, p
     assert "its process died 5 times at the same place" in results()[-1]["reason"]
 
 
-def test_a_worker_is_a_process_that_imports_torch_itself() -> None:
-    words = f"{LR} [0.1] --space.seed_everything [1] {TINY}".split()
-    plan = read_plan(read_arguments("sweep", words, (), False, (*GROUPS, *KEYS)))
-    crew, storage = workers.Crew(1), JournalFile(Path("journal.log"))
-    try:
-        study = Study(plan, storage, *crew.check(plan), threads=1)
-        Path("runs/sweep").mkdir(parents=True)
-        Path("runs/sweep/base.yaml").write_text(plan.base())
-        with Watch(study, 1) as watch:
-            assert crew.work(study, watch) == 0
-    finally:
-        crew.close()
-        storage.close()
-    (trial,) = study.trials()
-    assert trial.state == TrialState.COMPLETE and trial.user_attrs["epochs"] == 1
+def test_workers_are_processes_that_import_torch_themselves_and_leave_nothing_behind() -> None:
+    environment = os.environ | {"PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1"}
+    words = f"sweep --name s {LR} [0.1,0.01] --workers 2 {TINY}".split()
+    done = subprocess.run([sys.executable, "-m", "project", *words], capture_output=True, text=True, timeout=300, env=environment)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert [row["state"] for row in results()] == ["complete", "complete"]
 
 
 # ---------------------------------------------------------------------- many machines
