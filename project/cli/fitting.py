@@ -142,6 +142,8 @@ def run_to_the_end(trainer: L.Trainer, cli: ProjectCLI, start: Start) -> None:
         state = stop.state if isinstance(stop, Stop) else "interrupted"
         if folder is not None and trainer.is_global_zero:
             print(f"stopped at step {trainer.global_step}; continue: python -m project fit --run {folder}", flush=True)
+        if isinstance(stop.__context__, KeyboardInterrupt):  # before the first step, where Lightning answers with 1
+            raise SystemExit(130) from None
         raise
     finally:
         os.environ.pop(CHILD, None)

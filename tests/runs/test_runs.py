@@ -168,3 +168,13 @@ def test_a_negative_number_stays_one_when_a_column_is_new(tmp_path: Path) -> Non
     rows.append({"step": 2, "b": 1.0})
     rows.close()
     assert rows.path.read_text() == "step,a,b\n1,-0.5,\n2,,1.0\n"
+
+
+def test_ctrl_c_before_the_first_step_is_an_interruption_too(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(self: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("project.tasks.base.Task.configure_optimizers", interrupted)
+    code, _, _ = project("fit", TINY, "--run run")
+    assert code == 130
+    assert json.loads(Path("run/run.json").read_text())["state"] == "interrupted"
