@@ -15,7 +15,7 @@ PAGES = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").glob("*.md"))]
 LIMITS = ["--run.threads", "1", "--trainer.limit_train_batches", "2", "--trainer.limit_val_batches", "1"]
 SHORT = {
     "fit": LIMITS,
-    "sweep": ["--trainer.limit_train_batches", "2", "--trainer.limit_val_batches", "1", "--workers", "1"],
+    "sweep": ["--trainer.limit_train_batches", "2", "--trainer.limit_val_batches", "1", "--workers", "1", "--trials", "2"],
     "kfold": LIMITS,
     "lr-find": ["--run.threads", "1", "--steps", "20"],
     "batch-size": ["--run.threads", "1", "--rounds", "1"],

@@ -50,7 +50,13 @@ SETTINGS = {
 }
 
 
-@pytest.mark.parametrize("setting", SETTINGS)
+FAST = {  # one of each kind; the others are run by `pytest -m ""`
+    *("epoch end", "validation in mid epoch", "accumulation", "augmentation", "averaged weights"),
+    *("unfreezing", "max_steps", "everything watched"),
+}
+
+
+@pytest.mark.parametrize("setting", [name if name in FAST else pytest.param(name, marks=pytest.mark.slow) for name in SETTINGS])
 def test_a_run_continued_from_any_checkpoint_equals_the_undisturbed_run(
     setting: str, project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -21,6 +21,7 @@ COMMAND = (
 ).split()
 
 
+@pytest.mark.slow
 def test_three_runs_killed_at_random_end_like_the_undisturbed_one(tmp_path: Path) -> None:
     seconds = undisturbed(COMMAND, tmp_path / "whole")
     kills = 0

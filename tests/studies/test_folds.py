@@ -99,6 +99,7 @@ def test_every_sample_is_predicted_once_and_the_folder_tells_all(
     assert f"{accuracy['mean']:.4f}" in out and all(f"fold {number}  test/accuracy" in out for number in range(2))
 
 
+@pytest.mark.slow
 def test_a_fold_equals_a_fit_of_its_own_and_the_same_command_again_changes_nothing(
     table: None, project: Project, tmp_path: Path
 ) -> None:
@@ -115,6 +116,7 @@ def test_a_fold_equals_a_fit_of_its_own_and_the_same_command_again_changes_nothi
     assert "fold 0: --model.optimizer.lr" in err and "another k-fold, in another folder: --run FOLDER" in err
 
 
+@pytest.mark.slow
 def test_a_stopped_k_fold_goes_on_where_it_was(
     table: None, project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -190,6 +190,7 @@ def forking(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(workers, "START", "fork")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["grid, 2 workers", "tpe and asha"])
 def test_a_sweep_killed_at_random_ends_like_the_undisturbed_one(name: str, forking: None, tmp_path: Path) -> None:
     seconds = undisturbed(name, tmp_path / "whole", trials=4)
@@ -212,6 +213,7 @@ def test_a_signal_stops_a_sweep_and_the_same_command_continues_it(name: str, sto
     assert [row["state"] for row in results(root / "s")] == ["complete"] * 2 or "asha" in name
 
 
+@pytest.mark.slow
 def test_a_worker_that_dies_again_and_again_ends_its_trial_only(forking: None, project: Project, monkeypatch: Any) -> None:
     from project.networks.lenet import LeNet
 
@@ -240,6 +242,7 @@ def test_workers_are_processes_that_import_torch_themselves_and_leave_nothing_be
 # ---------------------------------------------------------------------- many machines
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(bool(missing()), reason=missing())
 def test_two_machines_share_a_sweep_through_postgresql(tmp_path: Path) -> None:
     words = f"sweep --name s {LR} [0.1,0.2,0.3,0.4] {TINY} --run.save_every 1".split()
@@ -263,6 +266,7 @@ def test_two_machines_share_a_sweep_through_postgresql(tmp_path: Path) -> None:
 # ---------------------------------------------------------------------- memory
 
 
+@pytest.mark.slow
 def test_memory_stays_flat_over_many_trials(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     import project.sweeps.trial as module
 
