@@ -30,8 +30,7 @@ def main(command: str, arguments: Sequence[str], debug: bool) -> int:
     from project.reports.run import find_runs
 
     groups = group(find_runs(words))
+    print_comparison(groups, options.get("--metric"))
     if "--picture" in options:
-        print(draw(groups, options.get("--curve", "train/loss"), Path(options["--picture"])))
-    if "--picture" not in options or "--metric" in options:
-        print_comparison(groups, options.get("--metric"))
+        print(f"picture   {draw(groups, options.get('--curve', 'train/loss'), Path(options['--picture']))}")
     return 0

@@ -65,7 +65,7 @@ class Run:
             raise UserError(f"{self.path}: not a run folder, it has no {self.folder.config.name}")
         for part in (self.folder.config, self.folder.description):
             if part.name not in names:
-                raise UserError(f"{self.path}: half written, it has no {part.name}; its run ended before it began")
+                raise UserError(f"{self.path}: half written, it has no {part.name}; fit --run may continue it")
         missing = {"data", "model"} - set(self.config)
         if missing:
             raise UserError(
@@ -97,7 +97,10 @@ class Run:
     @functools.cached_property
     def settings(self) -> dict[str, Any]:
         """The config as dotted keys, a class's name standing at the key of its place."""
-        return {".".join(path): value for path, value in leaves_with_class(self.config)}
+        settings = {".".join(path): value for path, value in leaves_with_class(self.config)}
+        if settings.get("trainer.devices") == "auto" and self.description.get("gpu", "") is None:
+            settings["trainer.devices"] = 1  # what it comes to on a CPU
+        return settings
 
     @functools.cached_property
     def description(self) -> dict[str, Any]:

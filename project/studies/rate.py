@@ -173,7 +173,7 @@ def report(found: Found, option: str, main: float, steps: int, highest: float, o
     """What was found, in a few lines."""
     if found.edge is None:
         if len(found.rates) < steps:
-            return "no rate lowered the loss before it ran away; try a smaller --min_lr, or look at the data and the loss"
+            return "no rate lowered the loss before it ran away: more --steps, a smaller --min_lr, or other data or another loss"
         return f"no rate up to {highest:g} lowered the loss; try a larger --max_lr or more --steps"
     lines = [
         f"the loss falls up to a rate of {found.edge:.2g}; a third of that leaves room, the config has {main:g}",

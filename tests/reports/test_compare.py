@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 from PIL import Image
 
 from project.reports.compare import group
@@ -168,9 +170,22 @@ def test_the_curves_of_all_groups_are_one_picture(make_run: MakeRun, project: Pr
     for seed in range(2):
         make_run(f"runs/a/00{seed}", seed=seed, lr=0.1)
     make_run("runs/b/000", lr=0.3)
-    assert project("compare runs --picture pictures/c.png")[:2] == (0, "pictures/c.png\n")
+    code, out, _ = project("compare runs --picture pictures/c.png")
+    assert code == 0 and "a and b: no difference can be claimed" in out and out.endswith("picture   pictures/c.png\n")
     assert drawn["title"] == "train/loss" and list(drawn["lines"]) == ["a", "b"] and list(drawn["bands"]) == ["a"]
     places, values = drawn["lines"]["b"]
     assert places.tolist() == [0.5, 1.5] and values.tolist() == [2.3, 1.3]
     with Image.open(Path("pictures/c.png")) as image:
         assert image.width > 400 and len(image.convert("RGB").getcolors(1 << 20) or []) > 10
+
+
+def test_a_device_that_was_chosen_by_itself_is_no_other_setting_on_a_cpu(project: Project, make_run: MakeRun) -> None:
+    for seed, devices in enumerate(("auto", 1)):
+        folder = make_run(f"runs/a/00{seed}", seed=seed)
+        config = yaml.safe_load((folder / "config.yaml").read_text())
+        config["trainer"] = config.get("trainer", {}) | {"devices": devices}
+        (folder / "config.yaml").write_text(yaml.safe_dump(config))
+        described = json.loads((folder / "run.json").read_text())
+        (folder / "run.json").write_text(json.dumps(described | {"gpu": None}))
+    (found,) = group(find_runs(["runs"]))
+    assert len(found.runs) == 2
