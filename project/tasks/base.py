@@ -203,8 +203,7 @@ class Task(FastHooks, ABC):
 
     def forward(self, inputs: Inputs) -> Tensor:
         # Lightning converts a batch before it is prepared, and preparation makes float32 of any image.
-        dtype = next((parameter.dtype for parameter in self.net.parameters()), torch.float32)
-        return self.net(*(part.to(dtype) if part.is_floating_point() else part for part in several(inputs)))
+        return self.net(*(part.to(self.dtype) if part.is_floating_point() else part for part in several(inputs)))
 
     def tally(self, stage: str) -> Tally:
         tally = self.tallies[f"{stage}_"]
