@@ -74,7 +74,7 @@ def data_line(name: str, splits: Mapping[str, Any], spec: DataSpec) -> str:
 
 
 def training_line(cli: ProjectCLI, trainer: Any) -> str:
-    """`Classification by CrossEntropy; AdamW, lr 0.001, Cosine; 10 epochs of 20 steps of 64`."""
+    """`Classification by CrossEntropy; AdamW, lr 0.001, Cosine; 10 epochs, batches of 64`."""
     model = shorten(cli.config_tree)["model"]
     given = model.get("init_args", {})
 

@@ -39,6 +39,7 @@ class Study:
             else:
                 way = optuna.study.StudyDirection[direction.upper()]
                 self.study = optuna.create_study(study_name=plan.name, storage=storage.optuna, pruner=pruner, direction=way)
+            self.identity = storage.optuna.get_study_id_from_name(plan.name)
             self._remember()
 
     def _remember(self) -> None:
@@ -101,7 +102,8 @@ class Study:
         """Put this process's name on a trial."""
         handle = self._handle(trial)
         for name, distribution in self.plan.space.distributions().items():
-            handle._suggest(name, distribution)  # known ones stay; one may be missing where a database was cut off
+            # Known ones stay; one may be missing where a database was cut off. In public there is one method for each kind.
+            handle._suggest(name, distribution)
         handle.set_user_attr("owner", self.storage.owner)
         parameters = {p.key: handle.params[p.key] for p in self.plan.space.parameters}
         threads = trial.user_attrs.get("threads", self.threads)
@@ -122,7 +124,7 @@ class Study:
     def _handle(self, trial: FrozenTrial) -> optuna.Trial:
         """Optuna's Trial for a trial that another process may have begun."""
         self.study.sampler = optuna.samplers.RandomSampler(seed=trial.number)
-        number = self.storage.optuna.get_trial_id_from_study_id_trial_number(self.study._study_id, trial.number)
+        number = self.storage.optuna.get_trial_id_from_study_id_trial_number(self.identity, trial.number)
         return optuna.Trial(self.study, number)
 
     def reported(self, order: Order, report: Report) -> bool:

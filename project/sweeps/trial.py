@@ -58,7 +58,7 @@ def run_trial(order: Order, ask: Ask) -> Outcome:
         except SystemExit as stop:
             state = "pruned" if getattr(stop, "state", "") == "pruned" else "interrupted"
             code = stop.code if isinstance(stop.code, int) else 0
-            received = code - 128 if code > 128 else signal.SIGINT  # Lightning's own answer to Ctrl-C is 1
+            received = code - 128 if code > 128 else signal.SIGINT  # whatever else means to end the process
         except KeyboardInterrupt:
             state, received = "interrupted", signal.SIGINT
         except Exception as error:
