@@ -4,11 +4,25 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from project import data, networks, registry, tasks, training
+
 if TYPE_CHECKING:
     from project.cli.evaluation import load as load
     from project.cli.evaluation import load_optimizer as load_optimizer
 
 __version__ = "0.1.0"
+
+registry.add(
+    networks=networks.NETWORKS,
+    data=data.DATA,
+    tasks=tasks.TASKS,
+    losses=training.LOSSES,
+    optimizers=training.OPTIMIZERS,
+    schedules=training.SCHEDULES,
+    augmentations=data.AUGMENTS,
+)
+registry.DEFAULTS |= {"data": "Digits", "model": "Classification"}
+registry.VERSION[:] = [__version__]
 
 
 def __getattr__(name: str) -> Any:

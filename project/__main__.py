@@ -40,7 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         if name not in COMMANDS:
             raise UserError(f"unknown command {name!r}; {suggest(name, COMMANDS, 'commands')}")
-        return importlib.import_module(COMMANDS[name][0]).main(name, rest, debug) or 0
+        return importlib.import_module(f".commands.{COMMANDS[name][0]}", __package__).main(name, rest, debug) or 0
     except UserError as error:
         if debug:
             raise

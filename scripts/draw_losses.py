@@ -17,8 +17,8 @@ import torch
 from torch import Tensor
 
 from project.cli.classes import load_class
+from project.registry import TABLES
 from project.reports.plots import COLOURS, DASHES, PLAIN, figure
-from project.training import LOSSES
 from project.training.losses import losses_for
 
 NAMES = losses_for("number").split(", ")
@@ -28,7 +28,7 @@ HIGHEST = 4.0
 
 def values(name: str, options: dict[str, float]) -> tuple[str, Tensor, Tensor, Tensor]:
     """A loss with the options it takes: its name, errors, losses and slopes, (N,) each."""
-    kind = load_class(LOSSES[name][0], name)
+    kind = load_class(TABLES["losses"][name][0], name)
     taken = {key: value for key, value in options.items() if key in inspect.signature(kind).parameters}
     errors = (torch.arange(-300, 301) * FAR / 300).requires_grad_()
     losses = kind(reduction="none", **taken)(errors, torch.zeros(len(errors)))

@@ -56,12 +56,12 @@ def test_the_python_of_the_readme_works(tmp_path: Path) -> None:
 def test_the_network_of_the_readme_trains_from_the_command_line(
     project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import project.networks as networks
+    from project import networks, registry
 
     network = re.findall(r"```python\n(.*?)```", (REPOSITORY / "README.md").read_text(), flags=re.S)[0]
     (tmp_path / "two.py").write_text(network)
     monkeypatch.setattr(networks, "__path__", [*networks.__path__, str(tmp_path)])
-    monkeypatch.setitem(networks.NETWORKS, "Two", ("project.networks.two.Two", "two linear layers"))
+    monkeypatch.setitem(registry.TABLES["networks"], "Two", ("project.networks.two.Two", "two linear layers"))
     code, out, err = project("fit --model.net Two --model.net.width 128 --data.size 12 --trainer.max_epochs 1 --run.threads 1")
     assert code == 0, err
     assert "runs/run/000" in out

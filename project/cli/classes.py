@@ -12,19 +12,14 @@ from typing import Any
 
 import yaml
 
-from project.data import AUGMENTS, DATA
 from project.errors import UserError, clip, suggest
-from project.networks import NETWORKS
-from project.tasks import TASKS
-from project.training import LOSSES, OPTIMIZERS, SCHEDULES
+from project.registry import PACKAGE, TABLES, KeyPath, Table
 
-PACKAGE = __name__.split(".")[0]
 TRUSTED = (PACKAGE, "torch", "torchvision", "torchmetrics", "lightning", "builtins")
 SCHEDULER = "torch.optim.lr_scheduler.LRScheduler"
 IMPORTABLE = (PACKAGE, "torch.nn", "torch.optim", "torchvision", "torchmetrics", "lightning")
 
 Tree = dict[str, Any]
-KeyPath = tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -32,7 +27,7 @@ class Slot:
     """A key whose value is a class: the table of its short names, and the modules where further ones are looked up."""
 
     kind: str
-    table: dict[str, tuple[str, str]]
+    table: Table
     modules: tuple[str, ...] = ()
     skip: int = 0  # leading arguments that the caller fills in, not the config
     base: str = "builtins.object"
@@ -40,13 +35,13 @@ class Slot:
 
 
 SLOTS: tuple[tuple[str, Slot], ...] = (
-    (r"data", Slot("dataset", DATA, base=f"{PACKAGE}.data.base.DataModule")),
-    (r"data\.augment(\.transforms)*", Slot("augmentation", AUGMENTS, ("torchvision.transforms.v2",), many=True)),
-    (r"model", Slot("task", TASKS, base=f"{PACKAGE}.tasks.base.Task")),
-    (r"model\.net", Slot("network", NETWORKS, skip=1, base=f"{PACKAGE}.networks.base.Network")),
-    (r"model\.loss", Slot("loss", LOSSES, ("torch.nn",), base="torch.nn.Module")),
-    (r"model\.(groups\.)?optimizer", Slot("optimizer", OPTIMIZERS, ("torch.optim",), 1, "torch.optim.Optimizer")),
-    (r"model\.schedule(\.schedules)*", Slot("schedule", SCHEDULES, ("torch.optim.lr_scheduler",), 1, SCHEDULER)),
+    (r"data", Slot("dataset", TABLES["data"], base=f"{PACKAGE}.data.base.DataModule")),
+    (r"data\.augment(\.transforms)*", Slot("augmentation", TABLES["augmentations"], ("torchvision.transforms.v2",), many=True)),
+    (r"model", Slot("task", TABLES["tasks"], base=f"{PACKAGE}.tasks.base.Task")),
+    (r"model\.net", Slot("network", TABLES["networks"], skip=1, base=f"{PACKAGE}.networks.base.Network")),
+    (r"model\.loss", Slot("loss", TABLES["losses"], ("torch.nn",), base="torch.nn.Module")),
+    (r"model\.(groups\.)?optimizer", Slot("optimizer", TABLES["optimizers"], ("torch.optim",), 1, "torch.optim.Optimizer")),
+    (r"model\.schedule(\.schedules)*", Slot("schedule", TABLES["schedules"], ("torch.optim.lr_scheduler",), 1, SCHEDULER)),
     (r"trainer\.callbacks", Slot("callback", {}, ("lightning.pytorch.callbacks",), base="lightning.pytorch.Callback", many=True)),
     (r"trainer\.logger", Slot("logger", {}, ("lightning.pytorch.loggers",), base="lightning.pytorch.loggers.Logger", many=True)),
     (r"trainer\.(strategy|plugins|profiler)", Slot("class", {}, ("lightning.pytorch.strategies", "lightning.pytorch.profilers"))),

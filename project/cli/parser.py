@@ -18,6 +18,7 @@ from project.cli.classes import IMPORTABLE, KeyPath, Tree, accepted, class_parse
 from project.cli.settings import Settings
 from project.data.base import DataModule
 from project.errors import UserError, clip
+from project.registry import DEFAULTS, TABLES
 from project.tasks.base import Task
 
 register_type(torch.Tensor, serializer=lambda t: t.tolist(), deserializer=lambda v: torch.tensor(v, dtype=torch.float32))
@@ -27,9 +28,6 @@ set_parsing_settings(
     import_path_denylist=["*"],
     import_path_allowlist=list(IMPORTABLE),
 )
-
-DEFAULT_MODEL = "project.tasks.classification.Classification"
-DEFAULT_DATA = "project.data.digits.Digits"
 
 
 @dataclass
@@ -88,13 +86,13 @@ class ProjectCLI(LightningCLI):
     def add_arguments_to_parser(self, parser: Any) -> None:
         parser.add_argument("--name", type=str, default="run", help="Name of the run's folder; default: the config's.")
         parser.add_class_arguments(RunOptions, "run")
-        parser.set_defaults({"model": {"class_path": DEFAULT_MODEL}, "data": {"class_path": DEFAULT_DATA}})
+        parser.set_defaults({key: {"class_path": path} for key, path in default_classes().items()})
 
     def parse_arguments(self, parser: Any, args: Any) -> None:
         self.settings.check_groups(
             {"trainer": accepted("lightning.pytorch.Trainer"), "run": {option.name for option in fields(RunOptions)}}
         )
-        tree = self.settings.complete({"model": DEFAULT_MODEL, "data": DEFAULT_DATA})
+        tree = self.settings.complete(default_classes())
         try:
             self.config = parser.parse_object(copy.deepcopy(tree))  # it changes what it is given
         except Exception as error:
@@ -155,6 +153,11 @@ class ProjectCLI(LightningCLI):
                     where = (group, key) if key else (group,)
                     return f"{self.settings.say(where)}: {_expectation(str(reason))}, got {clip(item)!r}"
         return clip(str(error).splitlines()[-1] if str(error) else error, 200)
+
+
+def default_classes() -> dict[str, str]:
+    """The import paths of the task and the data taken where a config names none."""
+    return {"model": TABLES["tasks"][DEFAULTS["model"]][0], "data": TABLES["data"][DEFAULTS["data"]][0]}
 
 
 def _written(group: str, value: Any) -> list[tuple[str, Any]]:

@@ -6,34 +6,31 @@ import argparse
 import re
 from collections.abc import Sequence
 
-from project.data import AUGMENTS, DATA
 from project.errors import UserError, suggest
-from project.networks import NETWORKS
-from project.tasks import TASKS
-from project.training import LOSSES, OPTIMIZERS, SCHEDULES
+from project.registry import TABLES
 
-TABLES = {
-    "networks": ("--model.net", NETWORKS),
-    "data": ("--data", DATA),
-    "tasks": ("--model", TASKS),
-    "losses": ("--model.loss", LOSSES),
-    "optimizers": ("--model.optimizer", OPTIMIZERS),
-    "schedules": ("--model.schedule", SCHEDULES),
-    "augmentations": ("data.augment", AUGMENTS),
+KEYS = {
+    "networks": "--model.net",
+    "data": "--data",
+    "tasks": "--model",
+    "losses": "--model.loss",
+    "optimizers": "--model.optimizer",
+    "schedules": "--model.schedule",
+    "augmentations": "data.augment",
 }
 
 
 def main(command: str, arguments: Sequence[str], debug: bool) -> int:
     """Print a table of names, or, with a name behind it, the arguments of that class."""
     if arguments and arguments[0] in ("-h", "--help"):
-        print(f"usage: python -m project list [{'|'.join(TABLES)}] [NAME]")
+        print(f"usage: python -m project list [{'|'.join(KEYS)}] [NAME]")
         return 0
-    if arguments and arguments[0] not in TABLES:
-        raise UserError(f"list: unknown kind {arguments[0]!r}; {suggest(arguments[0], TABLES, 'kinds')}")
+    if arguments and arguments[0] not in KEYS:
+        raise UserError(f"list: unknown kind {arguments[0]!r}; {suggest(arguments[0], KEYS, 'kinds')}")
     if len(arguments) > 1:
         return _explain(arguments[0], arguments[1])
-    for kind in arguments or TABLES:
-        key, table = TABLES[kind]
+    for kind in arguments or KEYS:
+        key, table = KEYS[kind], TABLES[kind]
         width = max(map(len, table), default=0)
         print(f"{kind} ({key})")
         for name, (_, line) in table.items():
@@ -44,7 +41,7 @@ def main(command: str, arguments: Sequence[str], debug: bool) -> int:
 def _explain(kind: str, name: str) -> int:
     from project.cli.classes import SLOTS, class_parser
 
-    key, table = TABLES[kind]
+    key, table = KEYS[kind], TABLES[kind]
     if name not in table:
         raise UserError(f"list {kind}: unknown name {name!r}; {suggest(name, table, kind)}")
     slot = next(slot for _, slot in SLOTS if slot.table is table)

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from project.cli.arguments import merge, read_arguments
 
 STUDIES = {  # command -> (module, function, the options it takes beside those of fit)
-    "lr-find": ("project.studies.rate", "find_rate", ("--weights", "--fresh", "--min_lr", "--max_lr", "--steps", "--output")),
-    "batch-size": ("project.studies.batch", "find_size", ("--min_batch", "--max_batch", "--rounds", "--output")),
-    "kfold": ("project.studies.folds", "kfold", ("--folds", "--run", "--weights", "--fresh")),
+    "lr-find": ("..studies.rate", "find_rate", ("--weights", "--fresh", "--min_lr", "--max_lr", "--steps", "--output")),
+    "batch-size": ("..studies.batch", "find_size", ("--min_batch", "--max_batch", "--rounds", "--output")),
+    "kfold": ("..studies.folds", "kfold", ("--folds", "--run", "--weights", "--fresh")),
 }
 
 LR_FIND = """usage: python -m project lr-find [--config FILE]... [--KEY VALUE]...
@@ -70,4 +70,4 @@ def main(command: str, arguments: Sequence[str], debug: bool) -> int:
     from project.cli.machine import quiet
 
     with quiet(debug):
-        return getattr(importlib.import_module(module), function)(request)
+        return getattr(importlib.import_module(module, __package__), function)(request)

@@ -12,7 +12,7 @@ from jsonargparse.typing import PositiveInt
 from torch import Generator, Tensor, nn
 
 from project.data.arrays import Arrays, Items
-from project.data.augment import Mixing, augmented
+from project.data.augmenting import Mixing, augmented
 from project.data.base import DataModule
 from project.errors import UserError
 from project.randomness import generator, run_seed

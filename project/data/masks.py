@@ -15,7 +15,8 @@ from torch import Generator, Tensor
 from torchvision.transforms import v2
 
 from project.data.arrays import Arrays, Items
-from project.data.augment import Crop, Cutout, Flip, augmented
+from project.data.augment import Crop, Cutout, Flip
+from project.data.augmenting import augmented
 from project.data.digits import Digits
 from project.data.folders import SUFFIXES, FileImages, ReadOnDemand
 from project.data.images import CHUNK, ImageData

@@ -9,7 +9,7 @@ from jsonargparse.typing import NonNegativeInt, PositiveInt
 from torch import Generator, Tensor
 
 from project.data.arrays import Arrays, Items
-from project.data.augment import Mixing
+from project.data.augmenting import Mixing
 from project.data.digits import Digits
 from project.data.images import ImageData
 from project.data.vision import MNIST

@@ -12,14 +12,14 @@ import torchmetrics.functional as M
 import torchmetrics.functional.classification as C
 from torch import Tensor
 
+from project.registry import TABLES
 from project.reports import plots
 from project.reports.cases import MOST_SHOWN, Case, Unfit, first_ones, listed, shown, worst_first
 from project.reports.parts import Drawing, Legend, Part, Picture, Pictures, Table
 from project.reports.pictures import beside, data_uri, overlay, pixels
 from project.reports.run import Run
 from project.spec import IGNORED
-from project.tasks import TASKS
-from project.tasks.segmentation import IMAGES, dice_of_each
+from project.tasks.overlap import IMAGES, dice_of_each
 
 BINS = 15  # of the confidences: Guo et al., On Calibration of Modern Neural Networks, 2017
 MOST_PAIRS = 10  # of confused classes
@@ -42,7 +42,7 @@ def answer_parts(run: Run, split: str) -> list[Part]:
     try:
         return list(KINDS[run.kind](case))
     except Unfit:
-        if run.task in TASKS:
+        if run.task in TABLES["tasks"]:
             raise
         return []
 

@@ -11,7 +11,7 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from project import __version__
+from project.registry import PACKAGE, VERSION
 
 HERE = Path(__file__).parent
 NUMERIC = re.compile(r"-?[\d,]*\.?\d+(e[-+]?\d+)?%?|nan|")  # a cell that stands to the right
@@ -21,7 +21,7 @@ def render(template: str, filters: dict[str, Callable[[Any], Any]] | None = None
     """A page from a template, with the style sheet in it, so that it needs nothing beside it."""
     environment = jinja2.Environment(autoescape=True, loader=jinja2.FileSystemLoader(HERE), undefined=jinja2.StrictUndefined)
     environment.filters |= {"shown": shown, "numeric": numeric, **(filters or {})}
-    return environment.get_template(template).render(style=style(), footer=f"project {__version__}", **values)
+    return environment.get_template(template).render(style=style(), footer=f"{PACKAGE} {VERSION[0]}", **values)
 
 
 @functools.cache

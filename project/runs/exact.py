@@ -21,7 +21,7 @@ from project.runs.checkpoints import forget_old, step_file
 from project.runs.folder import RunFolder
 from project.runs.records import MetricsFile
 from project.runs.signals import Signals
-from project.training.schedules import length_is_open, rebuild
+from project.training.scheduling import length_is_open, rebuild
 
 
 class Stop(SystemExit):

@@ -23,9 +23,9 @@ from project.spec import Batch, DataSpec, Inputs, several
 from project.tasks.tally import Tally
 from project.training.groups import GroupRule, OptimizerFactory, freeze
 from project.training.initialisation import InitRule, initialise
-from project.training.losses import check_options
+from project.training.loss_options import check_options
 from project.training.optimizers import build_optimizer, sparse_parameters
-from project.training.schedules import build_schedule, steps_every
+from project.training.scheduling import build_schedule, steps_every
 from project.training.weights import take_weights
 
 NetworkFactory = Callable[[DataSpec], Network]

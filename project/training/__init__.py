@@ -20,7 +20,7 @@ LOSSES = {
     "CosineEmbedding": ("torch.nn.CosineEmbeddingLoss", "pairs of points by their angle; margin"),
     "HingeEmbedding": ("torch.nn.HingeEmbeddingLoss", "pairs of points by their distance; margin"),
     "MarginRanking": ("torch.nn.MarginRankingLoss", "which of two scores is larger; margin"),
-    "Dice": ("project.training.dice.Dice", "masks, by the overlap of foreground; smooth"),
+    "Dice": (".training.dice.Dice", "masks, by the overlap of foreground; smooth"),
     "CTC": ("torch.nn.CTCLoss", "sequences without places, from a class or blank for each column; blank"),
 }
 
@@ -43,10 +43,10 @@ OPTIMIZERS = {
 }
 
 SCHEDULES = {
-    "Cosine": ("project.training.schedules.Cosine", "linear warm-up, then cosine down to min_lr over the run"),
+    "Cosine": (".training.schedules.Cosine", "linear warm-up, then cosine down to min_lr over the run"),
     "OneCycle": ("torch.optim.lr_scheduler.OneCycleLR", "up and down once over the run"),
-    "Lambda": ("project.training.schedules.Lambda", "times an arithmetic expression of epoch or step"),
-    "Chain": ("project.training.schedules.Chain", "several schedules, one after the other"),
+    "Lambda": (".training.schedules.Lambda", "times an arithmetic expression of epoch or step"),
+    "Chain": (".training.schedules.Chain", "several schedules, one after the other"),
     "Linear": ("torch.optim.lr_scheduler.LinearLR", "a straight line between two factors, as a warm-up"),
     "Constant": ("torch.optim.lr_scheduler.ConstantLR", "times factor for the first total_iters"),
     "Cyclic": ("torch.optim.lr_scheduler.CyclicLR", "up and down between two rates, every few steps"),

@@ -111,20 +111,6 @@ def one_hot(classes: Tensor, outputs: int) -> Tensor:
     return F.one_hot(classes, outputs).to(torch.float32)
 
 
-def check_options(loss: nn.Module) -> None:
-    """Refuse what no task can use.
-
-    Raises:
-        UserError: names the option.
-    """
-    known = ["mean", "sum", *(["batchmean"] if isinstance(loss, nn.KLDivLoss) else [])]
-    given = getattr(loss, "reduction", "mean")
-    if given not in known:
-        raise UserError(f"--model.loss.reduction {clip(given)}: a batch has one loss, so it is one of {', '.join(known)}")
-    if getattr(loss, "log_target", False):
-        raise UserError("--model.loss.log_target: targets are shares of classes, not their logarithms; leave it false")
-
-
 def check_weights(loss: nn.Module, spec: DataSpec) -> None:
     """Refuse weights that are not one for each class or label.
 

@@ -7,22 +7,22 @@ import re
 import pytest
 
 from project.cli.classes import SLOTS, load_class
-from project.commands.list import TABLES
+from project.registry import TABLES
 from tests.conftest import Project
 
-NAMES = [(kind, name) for kind, (_, table) in TABLES.items() for name in table]
+NAMES = [(kind, name) for kind, table in TABLES.items() for name in table]
 
 
 @pytest.mark.parametrize("kind", TABLES)
 def test_a_kind_is_listed_with_a_line_for_each_name(kind: str, project: Project) -> None:
     code, out, _ = project("list", kind)
     assert code == 0
-    assert len(out.splitlines()) == 1 + len(TABLES[kind][1])
+    assert len(out.splitlines()) == 1 + len(TABLES[kind])
 
 
 @pytest.mark.parametrize(("kind", "name"), NAMES)
 def test_each_name_is_a_class_of_its_kind(kind: str, name: str) -> None:
-    table = TABLES[kind][1]
+    table = TABLES[kind]
     slot = next(slot for _, slot in SLOTS if slot.table is table)
     base = load_class(slot.base, kind) if slot.base.split(".")[0] not in ("torch", "builtins") else object
     assert issubclass(load_class(table[name][0], name), base)

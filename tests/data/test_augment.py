@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from torchvision.transforms import v2
 
 from project.data import augment
-from project.data.augment import Affine, Crop, CutMix, Cutout, Flip, Mixup, augmented
+from project.data.augment import Affine, Crop, CutMix, Cutout, Flip, Mixup
+from project.data.augmenting import augmented
 from project.data.digits import Digits
 from project.errors import UserError
 from project.networks.mlp import MLP

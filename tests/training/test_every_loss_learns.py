@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from project.training import LOSSES
+from project.registry import TABLES
 from project.training.losses import READINGS
 from tests.conftest import Project
 
@@ -139,4 +139,4 @@ def test_a_loss_halves_the_error_of_its_baseline(loss: str, kind: str, project: 
 
 def test_every_loss_is_shown_on_everything_it_is_for() -> None:
     kinds = {loss.__name__.removesuffix("Loss"): reading.kinds for loss, reading in READINGS.items()}
-    assert {*ROWS} == {(name, kind) for name in LOSSES for kind in kinds[name]}
+    assert {*ROWS} == {(name, kind) for name in TABLES["losses"] for kind in kinds[name]}

@@ -15,9 +15,10 @@ from project.cli.classes import load_class
 from project.cli.parser import ProjectCLI
 from project.cli.settings import Settings, from_assignments
 from project.errors import UserError
-from project.training import LOSSES
+from project.registry import TABLES
 from project.training.dice import Dice
-from project.training.losses import READINGS, check_options, label_lists, reading, with_opposites
+from project.training.loss_options import check_options
+from project.training.losses import READINGS, label_lists, reading, with_opposites
 
 TABLE, SIGNS = [[0.3, 0.7], [0.5, 0.5]], [[-1.0, 1.0], [1.0, -1.0]]
 P, Q = [[0.9, 0.05, 0.05], [0.1, 0.7, 0.2]], [[0.5, 0.3, 0.2], [0.2, 0.3, 0.5]]
@@ -87,10 +88,10 @@ OPTIONS: dict[str, dict[str, str]] = {
 DEPRECATED = {"size_average", "reduce"}
 
 
-@pytest.mark.parametrize("name", LOSSES)
+@pytest.mark.parametrize("name", TABLES["losses"])
 def test_every_option_of_a_loss_is_one_of_the_command_line(name: str) -> None:
     options = OPTIONS[name]
-    assert {*options} == {*inspect.signature(load_class(LOSSES[name][0], name)).parameters} - DEPRECATED
+    assert {*options} == {*inspect.signature(load_class(TABLES["losses"][name][0], name)).parameters} - DEPRECATED
     settings = Settings()
     settings.add(from_assignments([("model.loss", name), *((f"model.loss.{key}", value) for key, value in options.items())]))
     cli = ProjectCLI(settings, seeds=False)
@@ -123,9 +124,9 @@ def test_labels_become_lists_of_what_occurs_and_what_does_not() -> None:
     assert with_opposites(table[:1]).tolist() == [[1, 1, 0, 1, -1, -1, 0, -1]]
 
 
-@pytest.mark.parametrize("name", LOSSES)
+@pytest.mark.parametrize("name", TABLES["losses"])
 def test_each_short_name_is_a_loss_with_a_reading(name: str) -> None:
-    loss = load_class(LOSSES[name][0], name)
+    loss = load_class(TABLES["losses"][name][0], name)
     assert issubclass(loss, nn.Module)
     assert loss in READINGS, "what it compares stands in the table"
 

@@ -13,7 +13,8 @@ from torch import nn
 from torch.optim import lr_scheduler
 
 from project.errors import UserError
-from project.training.schedules import Chain, Cosine, Lambda, build_schedule, rebuild, steps_every
+from project.training.schedules import Chain, Cosine, Lambda
+from project.training.scheduling import build_schedule, rebuild, steps_every
 from tests.conftest import Project
 
 
