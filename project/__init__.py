@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import importlib
+import importlib.util
 from typing import TYPE_CHECKING, Any
 
-from project import data, networks, registry, tasks, training
+from . import data, networks, tasks, training
+from .engine import registry
 
 if TYPE_CHECKING:
-    from project.cli.evaluation import load as load
-    from project.cli.evaluation import load_optimizer as load_optimizer
+    from .engine.cli.evaluation import load as load
+    from .engine.cli.evaluation import load_optimizer as load_optimizer
 
 __version__ = "0.1.0"
 
@@ -21,6 +24,9 @@ registry.add(
     schedules=training.SCHEDULES,
     augmentations=data.AUGMENTS,
 )
+if importlib.util.find_spec(".lessons", __name__):  # the folder may be deleted
+    lessons = importlib.import_module(".lessons", __name__)
+    registry.add(networks=lessons.NETWORKS, data=lessons.DATA, optimizers=lessons.OPTIMIZERS)
 registry.DEFAULTS |= {"data": "Digits", "model": "Classification"}
 registry.VERSION[:] = [__version__]
 
@@ -28,7 +34,5 @@ registry.VERSION[:] = [__version__]
 def __getattr__(name: str) -> Any:
     """`project.load` and `load_optimizer`, imported when first asked for, so that `import project` stays free of torch."""
     if name in ("load", "load_optimizer"):
-        from project.cli import evaluation
-
-        return getattr(evaluation, name)
-    raise AttributeError(f"module 'project' has no attribute {name!r}")
+        return getattr(importlib.import_module(".engine.cli.evaluation", __name__), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,56 +1,8 @@
-"""The front door: finds the command, and turns a user's mistake into one line."""
+"""The front door: `python -m project COMMAND`."""
 
-from __future__ import annotations
-
-import importlib
 import sys
-from collections.abc import Sequence
 
-from project import __version__
-from project.commands import COMMANDS
-from project.errors import UserError, suggest
-
-
-def usage() -> str:
-    lines = [f"  {name:<10} {text}" for name, (_, text) in COMMANDS.items()]
-    return "\n".join(
-        [
-            "usage: python -m project COMMAND [--config FILE]... [--KEY VALUE]...",
-            "",
-            *lines,
-            "",
-            "python -m project fit --config configs/lenet.yaml --data MNIST --model.optimizer.lr 0.002",
-            "python -m project COMMAND --help says more; --version prints the version.",
-        ]
-    )
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command line; returns the exit code: 0 done, 2 a mistake in what was asked, 4 not finite, 1 a bug."""
-    arguments = list(sys.argv[1:] if argv is None else argv)
-    debug = "--debug" in arguments
-    arguments = [argument for argument in arguments if argument != "--debug"]
-    if not arguments or arguments[0] in ("-h", "--help", "help"):
-        print(usage())
-        return 0
-    if arguments[0] == "--version":
-        print(__version__)
-        return 0
-    name, *rest = arguments
-    try:
-        if name not in COMMANDS:
-            raise UserError(f"unknown command {name!r}; {suggest(name, COMMANDS, 'commands')}")
-        return importlib.import_module(f".commands.{COMMANDS[name][0]}", __package__).main(name, rest, debug) or 0
-    except UserError as error:
-        if debug:
-            raise
-        print("error: " + " ".join(str(error).split()), file=sys.stderr)
-        return error.exit_code
-    except KeyboardInterrupt:
-        return 130
-    except BrokenPipeError:
-        return 141
-
+from .engine.cli.door import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -33,15 +33,15 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 from torchvision import datasets, transforms
 
-from project.cli.arguments import merge, read_arguments
-from project.cli.beginning import Start
-from project.cli.fitting import make_trainer
-from project.cli.machine import quiet
-from project.cli.parser import ProjectCLI
+from project.engine.cli.arguments import merge, read_arguments
+from project.engine.cli.beginning import Start
+from project.engine.cli.fitting import make_trainer
+from project.engine.cli.machine import quiet
+from project.engine.cli.parser import ProjectCLI
+from project.engine.runs.folder import RunFolder
+from project.engine.runs.tensorboard import Board, Events
+from project.engine.spec import DataSpec
 from project.networks.lenet import LeNet
-from project.runs.folder import RunFolder
-from project.runs.tensorboard import Board, Events
-from project.spec import DataSpec
 
 BATCH, WARM_UP = 64, 50
 MEAN, STD = 0.1307, 0.3081

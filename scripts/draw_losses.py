@@ -16,9 +16,9 @@ import matplotlib
 import torch
 from torch import Tensor
 
-from project.cli.classes import load_class
-from project.registry import TABLES
-from project.reports.plots import COLOURS, DASHES, PLAIN, figure
+from project.engine.cli.classes import load_class
+from project.engine.registry import TABLES
+from project.engine.reports.plots import COLOURS, DASHES, PLAIN, figure
 from project.training.losses import losses_for
 
 NAMES = losses_for("number").split(", ")

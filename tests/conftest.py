@@ -29,7 +29,7 @@ def no_pages(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) ->
     """A page costs a second, so that only the tests of pages write them."""
     if "tests/reports" not in request.path.as_posix():
         for command in ("fit", "evaluate"):
-            monkeypatch.setattr(f"project.commands.{command}.write_page", lambda folder: None)
+            monkeypatch.setattr(f"project.engine.commands.{command}.write_page", lambda folder: None)
 
 
 @pytest.fixture(autouse=True, scope="session")

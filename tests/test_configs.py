@@ -11,7 +11,7 @@ from tests.conftest import REPOSITORY, Project
 from tests.fakes import write_data, write_published
 
 FOLDER = REPOSITORY / "configs"
-CONFIGS = [*sorted(FOLDER.glob("*.yaml")), *sorted(FOLDER.glob("techniques/*.yaml"))]
+CONFIGS = [*sorted(FOLDER.glob("*.yaml")), *sorted(FOLDER.glob("lessons/*.yaml"))]
 PARTS = sorted(FOLDER.glob("parts/*.yaml"))
 RUN_IT_NEEDS = r"^#   python -m project (fit --config \S+ --run \S+)$"  # of another config, before it
 SHORT = (

@@ -56,7 +56,8 @@ def test_the_python_of_the_readme_works(tmp_path: Path) -> None:
 def test_the_network_of_the_readme_trains_from_the_command_line(
     project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from project import networks, registry
+    from project import networks
+    from project.engine import registry
 
     network = re.findall(r"```python\n(.*?)```", (REPOSITORY / "README.md").read_text(), flags=re.S)[0]
     (tmp_path / "two.py").write_text(network)

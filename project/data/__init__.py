@@ -7,13 +7,8 @@ DATA = {
     "CIFAR10": (".data.vision.CIFAR10", "60,000 photos of 32x32, 10 classes"),
     "ImageFolder": (".data.folders.ImageFolder", "a folder of images for each class"),
     "CSVImages": (".data.folders.CSVImages", "a folder of images and a CSV of file name and label"),
-    "Plane": (".data.synthetic.Plane", "a plane with noise, for linear regression"),
-    "FourPoints": (".data.synthetic.FourPoints", "four numbers, for logistic regression by hand"),
-    "Parabola": (".data.synthetic.Parabola", "a parabola with noise, to compare optimizers on"),
     "MaskFolder": (".data.masks.MaskFolder", "a folder of images and a folder of masks"),
     "DigitMasks": (".data.masks.DigitMasks", "handwritten digits in clutter, and which pixels are theirs"),
-    "DigitStrings": (".data.strings.DigitStrings", "strings of 3 to 6 handwritten digits in one image"),
-    "DigitSums": (".data.sums.DigitSums", "a digit's image and a number to add to it: two inputs"),
     "CSVTable": (".data.table.CSVTable", "a table: classification or regression of one column"),
 }
 

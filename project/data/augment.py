@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from jsonargparse.typing import ClosedUnitInterval, NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import Generator, Tensor
 
-from project.data.augmenting import Augment, Mixing
+from project.engine.loading.augmenting import Augment, Mixing
 
 # ---------------------------------------------------------------------- the image alone
 

@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from project.data.arrays import Arrays
-from project.data.images import ImageData
+from project.engine.bases.images import ImageData
+from project.engine.loading.arrays import Arrays
 
 FILE = Path(__file__).parent / "digits.csv.gz"
 

@@ -16,13 +16,13 @@ from jsonargparse.typing import PositiveFloat
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from project.data.arrays import Arrays, Items
-from project.data.cache import Shape, cached_images, common_shape, decode, user_folder
-from project.data.csvfile import Format
-from project.data.images import ImageData
-from project.data.listing import SPLIT_NAMES, SPLITS, Listing, Sample, Samples, normal, rows
-from project.errors import UserError, clip, suggest
-from project.spec import DataSpec, Inputs
+from project.engine.bases.images import ImageData
+from project.engine.errors import UserError, clip, suggest
+from project.engine.loading.arrays import Arrays, Items
+from project.engine.loading.cache import Shape, cached_images, common_shape, decode, user_folder
+from project.engine.loading.csvfile import Format
+from project.engine.loading.listing import SPLIT_NAMES, SPLITS, Listing, Sample, Samples, normal, rows
+from project.engine.spec import DataSpec, Inputs
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".pbm")
 

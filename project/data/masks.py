@@ -14,17 +14,17 @@ from PIL import Image
 from torch import Generator, Tensor
 from torchvision.transforms import v2
 
-from project.data.arrays import Arrays, Items
 from project.data.augment import Crop, Cutout, Flip
-from project.data.augmenting import augmented
 from project.data.digits import Digits
 from project.data.folders import SUFFIXES, FileImages, ReadOnDemand
-from project.data.images import CHUNK, ImageData
-from project.data.listing import SPLIT_NAMES, SPLITS, Sample, Samples, rows
 from project.data.vision import MNIST
-from project.errors import UserError, clip, suggest
-from project.randomness import generator
-from project.spec import IGNORED, DataSpec
+from project.engine.bases.images import CHUNK, ImageData
+from project.engine.errors import UserError, clip, suggest
+from project.engine.loading.arrays import Arrays, Items
+from project.engine.loading.augmenting import augmented
+from project.engine.loading.listing import SPLIT_NAMES, SPLITS, Sample, Samples, rows
+from project.engine.randomness import generator
+from project.engine.spec import IGNORED, DataSpec
 
 TOGETHER = (Crop, Flip)  # pixels only move, so a mask can go along
 ALONE = (Cutout, v2.ColorJitter, v2.RandomPhotometricDistort, v2.RandomGrayscale, v2.RandomInvert, v2.RandomAutocontrast)

@@ -12,11 +12,11 @@ import torch
 from jsonargparse.typing import PositiveInt
 from torch import Tensor
 
-from project.data.arrays import Arrays, Items
-from project.data.base import DataModule
-from project.data.csvfile import UNNAMED, CSVFile, Format, Numbers, Texts, find, header, read
-from project.errors import UserError, clip, suggest
-from project.spec import DataSpec, Target
+from project.engine.bases.data import DataModule
+from project.engine.errors import UserError, clip, suggest
+from project.engine.loading.arrays import Arrays, Items
+from project.engine.loading.csvfile import UNNAMED, CSVFile, Format, Numbers, Texts, find, header, read
+from project.engine.spec import DataSpec, Target
 
 MOSTLY = 0.9  # a column of texts of which this share are numbers is taken for a mistake
 MISSING = "; --data.missing names the texts that mean a missing value"

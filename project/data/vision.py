@@ -10,9 +10,9 @@ from urllib.error import URLError
 import torch
 from torchvision import datasets
 
-from project.data.arrays import Arrays
-from project.data.images import ImageData
-from project.errors import UserError, clip
+from project.engine.bases.images import ImageData
+from project.engine.errors import UserError, clip
+from project.engine.loading.arrays import Arrays
 
 
 class Published(ImageData, ABC):

@@ -10,7 +10,4 @@ NETWORKS = {
     "TorchVision": (".networks.torchvision.TorchVision", "any torchvision classification model, by its name"),
     "UNet": (".networks.unet.UNet", "an encoder and decoder with skips, an answer for each pixel"),
     "ColumnReader": (".networks.reader.ColumnReader", "convolutions that answer for each column of an image"),
-    "SmallCNN": (".networks.tutorial.SmallCNN", "convolutions without padding: 6-12-120-60, 32,998 parameters"),
-    "HandMade": (".networks.tutorial.HandMade", "SmallCNN from hand-written layers"),
-    "Matrices": (".networks.tutorial.Matrices", "bare matrices, the first chosen by name"),
 }

@@ -7,8 +7,8 @@ from typing import Literal
 
 from torch import Tensor, nn
 
-from project.networks.base import Network, image_shape
-from project.spec import DataSpec
+from project.engine.bases.network import Network, image_shape
+from project.engine.spec import DataSpec
 
 LARGE_FROM = 96  # below, the first convolution with stride 4 leaves too little to pool
 

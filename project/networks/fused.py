@@ -8,11 +8,11 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from project.errors import UserError
-from project.networks.base import Network
+from project.engine.bases.network import Network
+from project.engine.errors import UserError
+from project.engine.spec import DataSpec
 from project.networks.cnn import CNN
 from project.networks.mlp import MLP
-from project.spec import DataSpec
 
 
 class ImageAndNumbers(Network):

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from project.networks.base import Network, image_shape
-from project.spec import DataSpec
+from project.engine.bases.network import Network, image_shape
+from project.engine.spec import DataSpec
 
 
 class LeNet(Network):

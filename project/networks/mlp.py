@@ -10,9 +10,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from project.errors import UserError
-from project.networks.base import Network
-from project.spec import DataSpec
+from project.engine.bases.network import Network
+from project.engine.errors import UserError
+from project.engine.spec import DataSpec
 
 ACTIVATIONS = {"relu": nn.ReLU, "tanh": nn.Tanh, "gelu": nn.GELU, "silu": nn.SiLU}
 

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from project.errors import UserError
-from project.networks.base import Network, image_shape
-from project.spec import DataSpec
+from project.engine.bases.network import Network, image_shape
+from project.engine.errors import UserError
+from project.engine.spec import DataSpec
 
 HALVED = 2  # blocks that halve the width too; the others halve the height alone
 

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from project.networks.base import Network, image_shape
-from project.spec import DataSpec
+from project.engine.bases.network import Network, image_shape
+from project.engine.spec import DataSpec
 
 
 class Block(nn.Module):

@@ -8,9 +8,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from project.errors import UserError
-from project.networks.base import Network, image_shape
-from project.spec import DataSpec
+from project.engine.bases.network import Network, image_shape
+from project.engine.errors import UserError
+from project.engine.spec import DataSpec
 
 
 class UNet(Network):

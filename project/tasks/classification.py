@@ -12,10 +12,10 @@ from torch import Tensor, nn
 from torchmetrics import Metric
 from torchmetrics.classification import BinaryAccuracy, MulticlassAccuracy, MultilabelAccuracy
 
-from project.errors import UserError, clip, suggest
+from project.engine.bases.task import TASK_FOR, NetworkFactory, Task
+from project.engine.errors import UserError, clip, suggest
+from project.engine.spec import Batch, DataSpec
 from project.networks.lenet import LeNet
-from project.spec import Batch, DataSpec
-from project.tasks.base import TASK_FOR, NetworkFactory, Task
 from project.training.losses import check_weights, losses_for, one_hot, reading, short_name
 
 

@@ -10,10 +10,10 @@ import torch
 from jsonargparse.typing import ClosedUnitInterval, PositiveFloat
 from torch import Tensor, nn
 
-from project.errors import UserError
+from project.engine.bases.task import NetworkFactory, Task
+from project.engine.errors import UserError
+from project.engine.spec import Batch, DataSpec, several
 from project.networks.mlp import MLP
-from project.spec import Batch, DataSpec, several
-from project.tasks.base import NetworkFactory, Task
 from project.tasks.classification import Classification
 from project.training.losses import losses_for, reading, short_name
 

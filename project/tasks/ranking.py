@@ -9,11 +9,11 @@ import torch
 from torch import Tensor, nn
 from torchmetrics import Metric
 
-from project.errors import UserError
+from project.engine.bases.task import NetworkFactory, Task
+from project.engine.errors import UserError
+from project.engine.randomness import generator, run_seed
+from project.engine.spec import Batch, DataSpec
 from project.networks.mlp import MLP
-from project.randomness import generator, run_seed
-from project.spec import Batch, DataSpec
-from project.tasks.base import NetworkFactory, Task
 from project.training.losses import losses_for, reading, short_name
 
 

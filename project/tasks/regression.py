@@ -12,10 +12,10 @@ from torch import Tensor, nn
 from torchmetrics import MeanAbsoluteError, MeanSquaredError, Metric, R2Score, TweedieDevianceScore
 from torchmetrics.wrappers import LambdaInputTransformer
 
-from project.errors import UserError
+from project.engine.bases.task import TASK_FOR, NetworkFactory, Task
+from project.engine.errors import UserError
+from project.engine.spec import Batch, DataSpec
 from project.networks.mlp import MLP
-from project.spec import Batch, DataSpec
-from project.tasks.base import TASK_FOR, NetworkFactory, Task
 from project.training.losses import losses_for, reading, short_name
 
 SMALLEST_VARIANCE, SMALLEST_RATE = 1e-6, 1e-6

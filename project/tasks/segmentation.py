@@ -10,11 +10,11 @@ import torch
 from torch import Tensor, nn
 from torchmetrics import Metric
 
-from project.errors import UserError
+from project.engine.bases.task import TASK_FOR, NetworkFactory, Task
+from project.engine.building.overlap import IMAGES, dice_of_each
+from project.engine.errors import UserError
+from project.engine.spec import IGNORED, Batch, DataSpec
 from project.networks.unet import UNet
-from project.spec import IGNORED, Batch, DataSpec
-from project.tasks.base import TASK_FOR, NetworkFactory, Task
-from project.tasks.overlap import IMAGES, dice_of_each
 from project.training.dice import Dice
 from project.training.losses import check_weights, losses_for, reading, short_name
 

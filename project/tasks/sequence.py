@@ -11,10 +11,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torchmetrics import Metric
 
-from project.errors import UserError
+from project.engine.bases.task import TASK_FOR, NetworkFactory, Task
+from project.engine.errors import UserError
+from project.engine.spec import Batch, DataSpec
 from project.networks.reader import ColumnReader
-from project.spec import Batch, DataSpec
-from project.tasks.base import TASK_FOR, NetworkFactory, Task
 from project.training.losses import losses_for, reading, short_name
 
 NOTHING = -1  # fills sequences up to a common length

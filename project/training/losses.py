@@ -9,8 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from project.errors import UserError, clip
-from project.spec import DataSpec
+from project.engine.errors import UserError, clip
+from project.engine.spec import DataSpec
 from project.training.dice import Dice
 
 

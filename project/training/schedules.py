@@ -8,9 +8,9 @@ from collections.abc import Callable
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler, SequentialLR
 
-from project.errors import UserError
-from project.training.expression import Expression
-from project.training.scheduling import steps_every
+from project.engine.building.expression import Expression
+from project.engine.building.schedules import steps_every
+from project.engine.errors import UserError
 
 
 class Cosine(LambdaLR):

@@ -13,12 +13,12 @@ from torchvision.transforms import v2
 
 from project.data import augment
 from project.data.augment import Affine, Crop, CutMix, Cutout, Flip, Mixup
-from project.data.augmenting import augmented
 from project.data.digits import Digits
-from project.errors import UserError
+from project.engine.errors import UserError
+from project.engine.loading.augmenting import augmented
+from project.engine.randomness import generator
+from project.engine.spec import Batch, DataSpec
 from project.networks.mlp import MLP
-from project.randomness import generator
-from project.spec import Batch, DataSpec
 from project.tasks.classification import Classification
 
 SOFT = v2.RandomApply(nn.ModuleList([v2.GaussianBlur(3)]), p=0.9)

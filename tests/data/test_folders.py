@@ -15,10 +15,10 @@ import torch
 from PIL import Image
 
 from project.data import folders
-from project.data.arrays import Arrays, Items
 from project.data.folders import CSVImages, ImageFolder
-from project.data.images import Normalise, statistics
-from project.errors import UserError
+from project.engine.bases.images import Normalise, statistics
+from project.engine.errors import UserError
+from project.engine.loading.arrays import Arrays, Items
 
 
 def image(path: str, size: tuple[int, int] = (8, 8), mode: str = "RGB") -> None:
@@ -313,7 +313,7 @@ def test_images_read_one_by_one_give_the_same_batches() -> None:
 
 
 def test_statistics_of_many_images_read_one_by_one_are_estimated(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("project.data.images.SAMPLED", 16)
+    monkeypatch.setattr("project.engine.bases.images.SAMPLED", 16)
     monkeypatch.setattr(folders, "decode", counted := Counted(folders.decode))
     many()
     data = ImageFolder(root="d", size=6, cache=False)

@@ -13,9 +13,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from project.data.arrays import Arrays
 from project.data.table import CSVTable
-from project.errors import UserError
+from project.engine.errors import UserError
+from project.engine.loading.arrays import Arrays
 from tests.conftest import Project
 
 HEADER = "size,rooms,colour,price"

@@ -13,8 +13,8 @@ import torch
 from torchvision import datasets
 
 from project.data.vision import CIFAR10, MNIST, FashionMNIST, Published
-from project.errors import UserError
-from project.randomness import generator
+from project.engine.errors import UserError
+from project.engine.randomness import generator
 
 SIZES = {"train": 100, "test": 30}
 

@@ -11,16 +11,16 @@ import torch
 import torch.nn.functional as F
 from torchvision import models
 
-from project.errors import UserError
+from project.engine.bases.network import Network
+from project.engine.errors import UserError
+from project.engine.randomness import generator
+from project.engine.spec import DataSpec
 from project.networks.alexnet import AlexNet
-from project.networks.base import Network
 from project.networks.cnn import CNN
 from project.networks.lenet import LeNet
 from project.networks.mlp import MLP
 from project.networks.resnet import ResNet
 from project.networks.torchvision import TorchVision
-from project.randomness import generator
-from project.spec import DataSpec
 from tests.fakes import write_published
 
 SHAPES = [(1, 8, 8), (1, 28, 28), (3, 32, 32), (1, 32, 32), (3, 20, 37), (3, 64, 64), (1, 100, 100)]
@@ -76,7 +76,7 @@ def test_a_network_trains_on_a_batch_or_names_both_shapes(name: str, shape: tupl
         (LeNet, (1, 28, 28), 61_706),
         (LeNet, (1, 32, 32), 61_706),
         (LeNet, (3, 32, 32), 61_706 + 2 * 6 * 25),
-        (MLP, (1, 28, 28), (784 + 1) * 256 + (256 + 1) * 10),  # 203,530: configs/techniques/mlp_784_256_10.yaml
+        (MLP, (1, 28, 28), (784 + 1) * 256 + (256 + 1) * 10),  # 203,530: configs/lessons/mlp_784_256_10.yaml
         (CNN, (1, 28, 28), (9 + 1) * 32 + (9 * 32 + 1) * 64 + (7 * 7 * 64 + 1) * 128 + (128 + 1) * 10),
         (
             partial(CNN, batch_norm=True),

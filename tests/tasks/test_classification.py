@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch import nn
 
-from project.errors import UserError
+from project.engine.errors import UserError
+from project.engine.spec import Batch, DataSpec
 from project.networks.mlp import MLP
-from project.spec import Batch, DataSpec
 from project.tasks.classification import Classification
 
 FRUIT = DataSpec(((4,),), 3, "class", ("apple", "pear", "plum"), counts=(10, 20, 30))

@@ -10,15 +10,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from project.errors import UserError
-from project.networks.base import Network
+from project.engine.bases.network import Network
+from project.engine.errors import UserError
+from project.engine.runs import checkpoints
+from project.engine.spec import Batch, DataSpec
 from project.networks.mlp import MLP
-from project.runs import checkpoints
-from project.spec import Batch, DataSpec
 from project.tasks.classification import Classification
 from project.tasks.distillation import Distillation
 from tests.conftest import Project
-from tests.runs.equal import differing
+from tests.engine.runs.equal import differing
 
 QUIET = "--run.threads 1 --run.tensorboard false --data.batch_size 512 --model.net MLP --model.net.hidden [8]"
 STUDENT = "--model Distillation --model.teacher teacher --trainer.max_epochs 2 --run.save_every 2"

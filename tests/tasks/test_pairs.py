@@ -6,10 +6,10 @@ import pytest
 import torch
 from torch import nn
 
-from project.errors import UserError
-from project.randomness import generator
-from project.spec import DataSpec
-from project.tasks.base import Task
+from project.engine.bases.task import Task
+from project.engine.errors import UserError
+from project.engine.randomness import generator
+from project.engine.spec import DataSpec
 from project.tasks.embedding import FOLLOWING, Embedding, NeighbourAccuracy, pairs, partners
 from project.tasks.ranking import PairAccuracy, Ranking
 

@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from project.errors import UserError
-from project.networks.base import Network
-from project.spec import Batch, DataSpec
+from project.engine.bases.network import Network
+from project.engine.errors import UserError
+from project.engine.spec import Batch, DataSpec
 from project.tasks.regression import Coverage, Regression
 
 NUMBER = DataSpec(((2,),), 1, "number", ("price",), scale=((100.0, 10.0),))

@@ -10,10 +10,10 @@ import torch
 from torch import nn
 from torchmetrics import Metric
 
-from project.errors import UserError
+from project.engine.errors import UserError
+from project.engine.spec import IGNORED, Batch, DataSpec
 from project.networks.lenet import LeNet
 from project.networks.unet import UNet
-from project.spec import IGNORED, Batch, DataSpec
 from project.tasks.classification import Classification
 from project.tasks.segmentation import Overlap, Segmentation
 from project.training.dice import Dice

@@ -9,10 +9,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from project.errors import UserError
+from project.engine.errors import UserError
+from project.engine.spec import Batch, DataSpec
 from project.networks.mlp import MLP
 from project.networks.reader import ColumnReader
-from project.spec import Batch, DataSpec
 from project.tasks.regression import Regression
 from project.tasks.sequence import Characters, Sequence, WholeStrings, decode, edit_distances
 from tests.conftest import Project

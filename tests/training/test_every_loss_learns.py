@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from project.registry import TABLES
+from project.engine.registry import TABLES
 from project.training.losses import READINGS
 from tests.conftest import Project
 

@@ -11,13 +11,13 @@ import pytest
 import torch
 from torch import nn
 
-from project.cli.classes import load_class
-from project.cli.parser import ProjectCLI
-from project.cli.settings import Settings, from_assignments
-from project.errors import UserError
-from project.registry import TABLES
+from project.engine.building.losses import check_options
+from project.engine.cli.classes import load_class
+from project.engine.cli.parser import ProjectCLI
+from project.engine.cli.settings import Settings, from_assignments
+from project.engine.errors import UserError
+from project.engine.registry import TABLES
 from project.training.dice import Dice
-from project.training.loss_options import check_options
 from project.training.losses import READINGS, label_lists, reading, with_opposites
 
 TABLE, SIGNS = [[0.3, 0.7], [0.5, 0.5]], [[-1.0, 1.0], [1.0, -1.0]]

@@ -12,9 +12,9 @@ import torch
 from torch import nn
 from torch.optim import lr_scheduler
 
-from project.errors import UserError
+from project.engine.building.schedules import build_schedule, rebuild, steps_every
+from project.engine.errors import UserError
 from project.training.schedules import Chain, Cosine, Lambda
-from project.training.scheduling import build_schedule, rebuild, steps_every
 from tests.conftest import Project
 
 

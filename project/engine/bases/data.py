@@ -1,0 +1,311 @@
+"""The DataModule every dataset derives from: a dataset writes `load`, the rest is here."""
+
+from __future__ import annotations
+
+import dataclasses
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any
+
+import lightning.pytorch as L
+import torch
+from jsonargparse.typing import ClosedUnitInterval, NonNegativeInt, PositiveInt
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, IterableDataset
+
+from ..errors import UserError, clip
+from ..loading.arrays import Arrays, Items
+from ..loading.sampler import Order
+from ..loading.splits import fold_of, held_out, numbered, targets_of
+from ..randomness import run_seed
+from ..spec import Batch, DataSpec, Inputs, Target, several
+
+NEEDS = {"fit": ("train", "val"), "validate": ("val",), "test": ("test",), "predict": ("test",)}
+
+
+class BatchLoader(DataLoader[Batch]):
+    """A DataLoader that reads in this process, where nothing else is asked of it, without DataLoader's own machinery.
+
+    The two state methods tell Lightning that the loader can resume; the position travels with the DataModule.
+    """
+
+    def __iter__(self) -> Any:
+        if self.num_workers or self.pin_memory:
+            return super().__iter__()
+        return map(self.dataset.__getitem__, self.sampler)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        pass
+
+
+class DataModule(L.LightningDataModule, ABC):
+    """Data in splits, loaded in batches, described by a DataSpec.
+
+    A dataset of your own writes `load(split)` and names its `splits`; where there is no "val" or "test" split, a
+    fixed share of "train" is held out (stratified for classes).
+
+    Args:
+        root: The folder of the files.
+        batch_size: Samples in a batch, on each device.
+        num_workers: Processes that read ahead; 0 is fastest for data in memory.
+        shuffle: Visit the training samples in a new order each epoch.
+        drop_last: Leave out the last training batch of an epoch when it is not full.
+        pin_memory: Page-locked batches for faster copies to a GPU; null means when there is a GPU.
+        validation: Share of the training split held out, where the data has no validation split.
+        test: Share of the training split held out, where the data has no test split.
+        split_seed: Which samples are held out; apart from the run's seed, so that runs are comparable.
+        balance: Draw training samples so that every class is seen equally often.
+        folds: Test on one of so many equal parts of the training split instead of the test split, and train on the others.
+        fold: Which of them, from 0.
+    """
+
+    splits: Sequence[str] = ("train", "test")
+    names: Sequence[str] | None = None
+    predicting = False  # no targets are needed
+    targets_known = True  # those of samples to predict may be missing; then something stands in for them
+
+    def __init__(
+        self,
+        root: str = "data",
+        batch_size: PositiveInt = 64,
+        num_workers: NonNegativeInt = 0,
+        shuffle: bool = True,
+        drop_last: bool = False,
+        pin_memory: bool | None = None,
+        validation: ClosedUnitInterval = 0.1,
+        test: ClosedUnitInterval = 0.2,
+        split_seed: int = 0,
+        balance: bool = False,
+        folds: PositiveInt | None = None,
+        fold: NonNegativeInt = 0,
+    ) -> None:
+        super().__init__()
+        self.root, self.batch_size, self.num_workers = root, batch_size, num_workers
+        self.shuffle, self.drop_last, self.pin_memory = shuffle, drop_last, pin_memory
+        self.shares = {"val": validation, "test": test}
+        self.split_seed, self.balance = split_seed, balance
+        if fold >= (folds or 1) or folds == 1:
+            there = f"of {folds} folds the last is {folds - 1}" if folds and folds > 1 else "there are no folds, --data.folds 5"
+            raise UserError(f"--data.fold {fold}: {there}")
+        self.folds, self.fold = folds, fold
+        self.fitted: dict[str, Any] = {}
+        self.start = (0, 0)
+        self._parts: dict[str, Arrays | Items] = {}
+        self._whole: dict[str, Arrays | Items] = {}
+
+    # ------------------------------------------------------------------ what a dataset writes
+
+    @abstractmethod
+    def load(self, split: str) -> Arrays | Dataset[Any]:
+        """One split: `Arrays` in memory, or any map-style torch Dataset of (input, target) pairs."""
+
+    def fit(self, train: Arrays | Items) -> dict[str, Any]:
+        """What is learnt from the training split alone: plain values, `spec` among them; kept in every checkpoint."""
+        return {"spec": self.describe(train).to_dict()}
+
+    def encode(self, part: Arrays | Items) -> Arrays | Items:
+        """A raw part turned into tensors by what was fitted; by default class names become numbers."""
+        if isinstance(part, Arrays) and not isinstance(part.targets, Tensor):
+            part.targets = self.class_numbers(part.targets)
+        return part
+
+    def statistics(self, fitted: dict[str, Any]) -> dict[str, tuple[float, float]]:
+        """Mean and deviation by channel or column, as the inputs are normalised by them; nothing where they are not."""
+        return {}
+
+    # ------------------------------------------------------------------ description
+
+    @property
+    def spec(self) -> DataSpec:
+        """What network and task must know of the data; there after `setup`."""
+        return DataSpec.from_dict(self.fitted["spec"])
+
+    def restore(self, fitted: dict[str, Any]) -> None:
+        """Take what a checkpoint says was fitted, so that the training split need not be read."""
+        self.fitted = fitted
+
+    def describe(self, train: Arrays | Items) -> DataSpec:
+        """The DataSpec of the training samples."""
+        targets = targets_of(train)
+        shapes = train.shapes
+        if not isinstance(targets, Tensor):
+            assert targets is not None
+            names = tuple(sorted({targets[row] for row in train.rows.tolist()}))
+            counts = torch.bincount(numbered(targets, names)[train.rows], minlength=len(names))
+            return DataSpec(shapes, len(names), "class", names, counts=tuple(counts.tolist()))
+        if targets.is_floating_point() or targets.ndim == 2:
+            columns = targets.reshape(len(targets), -1)[train.rows].to(torch.float32)
+            names = tuple(self.names or (f"target{i}" for i in range(columns.shape[1])))
+            kind: Target = "number" if targets.is_floating_point() else "count"
+            if kind == "number" and bool(((columns == 0) | (columns == 1)).all()) and columns.shape[1] > 1:
+                return DataSpec(shapes, len(names), "labels", names, counts=tuple(columns.sum(0).int().tolist()))
+            scale = zip(columns.mean(0).tolist(), columns.std(0).clamp_min(1e-8).tolist(), strict=True)
+            return DataSpec(shapes, len(names), kind, names, scale=tuple(scale))
+        names = tuple(self.names or map(str, range(int(targets.max()) + 1)))
+        counts = torch.bincount(targets[train.rows], minlength=len(names))
+        return DataSpec(shapes, len(names), "class", names, counts=tuple(counts.tolist()))
+
+    def class_numbers(self, names: Sequence[str]) -> Tensor:
+        """Class names as the numbers of the fitted classes: (N,) int64.
+
+        Raises:
+            UserError: a name that the training split does not have.
+        """
+        known = self.spec.names
+        if unseen := sorted(set(names) - set(known)):
+            raise UserError(f"class {clip(unseen[0])!r} is not among the {len(known)} classes of the training split")
+        return numbered(names, known)
+
+    # ------------------------------------------------------------------ splits
+
+    def setup(self, stage: str) -> None:
+        """Load what the stage needs; calling it again changes nothing."""
+        self.predicting = stage == "predict"
+        for split in NEEDS[stage]:
+            if split not in self._parts:
+                self._parts[split] = self.part(split)
+        self._whole.clear()
+
+    def part(self, split: str) -> Arrays | Items:
+        """One split, encoded; the training split is read as well when nothing has been fitted yet."""
+        if not self.fitted:
+            self.fitted = self.fit(self._raw("train"))
+        raw = self._raw(split)
+        if not len(raw):
+            raise UserError(f"the {split} split of {type(self).__name__} is empty; --data.root is {self.root}")
+        part = self.encode(raw)
+        if isinstance(part, Arrays) and part.shapes != self.spec.inputs:
+            have = dataclasses.replace(self.spec, inputs=part.shapes).shape()
+            raise UserError(f"the model was made for inputs of {self.spec.shape()}, the {split} split has {have}")
+        return part
+
+    def _raw(self, split: str) -> Arrays | Items:
+        """The split as `load` gives it, or its held-out share of "train"."""
+        own = [name for name in self.splits if not (name == "test" and self.folds)]
+        missing = [name for name in ("val", "test") if name not in own]
+        source = split if split in own else "train"
+        whole = self.published(source)
+        if source == "train" and self.folds:
+            fold, rest = fold_of(whole, self.fold, self.folds, self.split_seed)
+            if split == "test":
+                return whole.take(fold)
+            whole = whole.take(rest)
+            missing.remove("test")
+        if source != "train" or not missing:
+            return whole
+        return whole.take(held_out(whole, {name: self.shares[name] for name in missing}, self.split_seed)[split])
+
+    def published(self, source: str) -> Arrays | Items:
+        """A split as `load` gives it, whole, before any share of it is held out."""
+        if source not in self._whole:
+            loaded = self.load(source)
+            if isinstance(loaded, IterableDataset):
+                raise UserError(
+                    f"{type(self).__name__} is iterable data, which has no order to resume; give it __getitem__ and __len__"
+                )
+            self._whole[source] = loaded if isinstance(loaded, Arrays) else Items(loaded, run_seed())
+        return self._whole[source]
+
+    # ------------------------------------------------------------------ looking at it
+
+    def summary(self) -> dict[str, Any]:
+        """Of each split that is loaded, how many samples it has and a digest of them (None where they are not in memory)."""
+        return {split: {"samples": len(part), "digest": part.digest()} for split, part in self._parts.items()}
+
+    def loaded(self, split: str) -> Arrays | Items:
+        """The samples of a split; there after `setup`."""
+        return self._parts[split]
+
+    def fetch(self, split: str, ids: Tensor) -> tuple[Inputs, Tensor]:
+        """Inputs and targets of a loaded split by their ids (N,), before preparation: (N, ...), images uint8."""
+        return self._parts[split].fetch(ids)
+
+    def pictures(self, inputs: Tensor) -> Tensor | None:
+        """Prepared inputs (B, ...) as a person can look at them, (B, 1 or 3, H, W) uint8; None where they are no images."""
+        return None
+
+    # ------------------------------------------------------------------ loaders
+
+    def train_dataloader(self) -> BatchLoader:
+        trainer: Any = self.trainer
+        overfit = trainer is not None and trainer.overfit_batches > 0
+        part = self._parts["train"]
+        self.order = Order(
+            len(part),
+            self.batch_size,
+            seed=run_seed(),
+            shuffle=self.shuffle and not overfit,
+            drop_last=self.drop_last,
+            even=True,
+            weights=self._weights(part) if self.balance and not overfit else None,
+            rank=trainer.global_rank if trainer else 0,
+            world_size=trainer.world_size if trainer else 1,
+            start=self.start,
+        )
+        if not len(self.order):
+            raise UserError(f"no training batch: {len(part)} samples, --data.batch_size {self.batch_size}, drop_last")
+        return self._loader(part, self.order)
+
+    def val_dataloader(self) -> BatchLoader:
+        return self._evaluation_loader("val")
+
+    def test_dataloader(self) -> BatchLoader:
+        return self._evaluation_loader("test")
+
+    def predict_dataloader(self) -> BatchLoader:
+        return self._evaluation_loader("test")
+
+    def _evaluation_loader(self, split: str) -> BatchLoader:
+        part, trainer = self._parts[split], self.trainer
+        order = Order(
+            len(part),
+            4 * self.batch_size,  # no gradients are kept, so larger batches fit
+            rank=trainer.global_rank if trainer else 0,
+            world_size=trainer.world_size if trainer else 1,
+        )
+        return self._loader(part, order)
+
+    def _loader(self, part: Arrays | Items, order: Order) -> BatchLoader:
+        pin = torch.cuda.is_available() if self.pin_memory is None else self.pin_memory
+        return BatchLoader(
+            part,
+            sampler=order,
+            batch_size=None,
+            collate_fn=_as_it_is,
+            num_workers=self.num_workers,
+            persistent_workers=self.num_workers > 0,
+            pin_memory=pin and torch.cuda.is_available(),
+        )
+
+    def _weights(self, part: Arrays | Items) -> Tensor:
+        """The chance of each sample, such that every class is drawn equally often."""
+        targets = targets_of(part)
+        if self.spec.target != "class" or not isinstance(targets, Tensor):
+            raise UserError(f"--data.balance needs classes, the target is of kind {self.spec.target!r}")
+        counts = torch.tensor(self.spec.counts, dtype=torch.float64)
+        return counts.clamp_min(1).reciprocal()[targets[part.rows]]
+
+    # ------------------------------------------------------------------ device and position
+
+    def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
+        if device.type == "cpu":
+            return batch
+        *inputs, targets, ids = (part.to(device, non_blocking=True) for part in (*several(batch.inputs), *batch[1:3]))
+        return Batch(inputs[0] if len(inputs) == 1 else tuple(inputs), targets, ids, batch.place)
+
+    def state_dict(self) -> dict[str, Any]:
+        """The position in training; restored before any loader exists."""
+        if self.trainer is None:
+            return {}
+        loop: Any = self.trainer.fit_loop
+        return {"epoch": loop.epoch_progress.current.processed, "batch": loop.epoch_loop.batch_progress.current.completed}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.start = (state["epoch"], state["batch"])
+
+
+def _as_it_is(batch: Any) -> Any:
+    return batch

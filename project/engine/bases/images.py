@@ -1,0 +1,177 @@
+"""Image data: sizes and channels, normalisation and augmentation on the device, batched."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import torch
+import torch.nn.functional as F
+from jsonargparse.typing import PositiveInt
+from torch import Generator, Tensor, nn
+
+from ..errors import UserError
+from ..loading.arrays import Arrays, Items
+from ..loading.augmenting import Mixing, augmented
+from ..randomness import generator, run_seed
+from ..spec import Batch, DataSpec, several
+from .data import DataModule
+
+CHUNK = 4096  # images converted at a time, which bounds the memory
+COLOURS = {1: ["grey"], 3: ["red", "green", "blue"]}
+AS_IT_COMES = [0.0], [1 / 255]  # mean and deviation that leave what a dataset gives as it is
+SAMPLED = 512  # images from which a dataset's mean and deviation are estimated, where each has to be decoded
+
+
+class Normalise(nn.Module):
+    """Values as floats with mean 0 and deviation 1 per channel: (B, C, ...) uint8 or floats to float32.
+
+    Args:
+        mean: Of each channel, in units of `unit`.
+        std: Standard deviation of each channel, in the same.
+        unit: 255 for images, whose values are 0..255 and whose statistics are told for 0..1.
+        dimensions: Of a batch: 4 for images, 2 for numbers.
+    """
+
+    shift: Tensor
+    factor: Tensor
+
+    def __init__(self, mean: Sequence[float], std: Sequence[float], unit: float = 255.0, dimensions: int = 4) -> None:
+        super().__init__()
+        shape = (1, -1, *[1] * (dimensions - 2))
+        self.register_buffer("shift", torch.tensor(mean).mul(unit).reshape(shape), persistent=False)
+        self.register_buffer("factor", torch.tensor(std).mul(unit).reciprocal().reshape(shape), persistent=False)
+
+    def forward(self, values: Tensor) -> Tensor:
+        floats = values.to(torch.float32) if values.dtype != torch.float32 else values.clone()
+        return floats.sub_(self.shift).mul_(self.factor)
+
+    def back(self, values: Tensor) -> Tensor:
+        """The values before: what `forward` undone gives."""
+        return values / self.factor + self.shift
+
+
+class ImageData(DataModule):
+    """Images as data; a dataset of your own writes `load(split)`, which returns uint8 images as (N, C, H, W).
+
+    Where there are numbers beside each image, it returns both: `Arrays((images, numbers), targets)` with numbers
+    (N, K) float32, which are standardised column by column as the images are channel by channel.
+
+    Args:
+        size: Height and width the images are resized to; null keeps them as they are.
+        channels: 1 for grey, 3 for colour; null keeps them as they are.
+        augment: What is done to the training images, in order: Crop, Flip, Affine, Cutout, Mixup, CutMix (batched), or
+            any transform of torchvision.transforms.v2 (image by image).
+    """
+
+    def __init__(
+        self,
+        size: PositiveInt | None = None,
+        channels: Literal[1, 3] | None = None,
+        augment: list[nn.Module] | nn.Module | None = None,
+        **options: Any,
+    ) -> None:
+        super().__init__(**options)
+        self.size, self.channels = size, channels
+        self.augment = [augment] if isinstance(augment, nn.Module) else list(augment or ())
+        self.normalise: list[Normalise] = []
+
+    def fit(self, train: Arrays | Items) -> dict[str, Any]:
+        mean, std = statistics(train)
+        beside = [column_statistics(train, number) for number in range(1, len(train.shapes))]
+        return {**super().fit(train), "mean": mean, "std": std, "beside": beside}
+
+    def statistics(self, fitted: dict[str, Any]) -> dict[str, tuple[float, float]]:
+        spec = DataSpec.from_dict(fitted["spec"])
+        colours = COLOURS.get(len(fitted["mean"]), [f"channel {i}" for i in range(len(fitted["mean"]))])
+        found = dict(zip(colours, zip(fitted["mean"], fitted["std"], strict=True), strict=True))
+        for how in fitted["beside"]:
+            names = spec.columns or [f"number {i}" for i in range(len(how["mean"]))]
+            found |= dict(zip(names, zip(how["mean"], how["std"], strict=True), strict=True))
+        return found
+
+    def setup(self, stage: str) -> None:
+        super().setup(stage)
+        if len(self.spec.inputs) > 1 and any(isinstance(step, Mixing) for step in self.augment):
+            raise UserError("--data.augment: Mixup and CutMix blend images, the numbers beside them cannot be blended")
+
+    def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
+        images, *beside = several(batch.inputs)
+        targets, trainer = batch.targets, self.trainer
+        if not self.normalise:
+            parts = [Normalise(self.fitted["mean"], self.fitted["std"])]
+            parts += [Normalise(how["mean"], how["std"], unit=1.0, dimensions=2) for how in self.fitted.get("beside", ())]
+            self.normalise = [part.to(images.device) for part in parts]
+        if self.augment and trainer is not None and trainer.training:
+            draw = generator(run_seed(), "augment", *batch.place, trainer.global_rank)
+            images, targets = self.changed(images, targets, draw)
+        prepared = tuple(part(values) for part, values in zip(self.normalise, (images, *beside), strict=True))
+        return batch._replace(inputs=prepared if beside else prepared[0], targets=targets)
+
+    def pictures(self, inputs: Tensor) -> Tensor | None:
+        """Normalised images (B, C, H, W) as they were; those of a dataset with transforms of its own from black to white."""
+        if inputs.shape[1] not in (1, 3):
+            return None
+        images = self.normalise[0].back(inputs)
+        if self.fitted["std"] == AS_IT_COMES[1]:
+            low, high = images.amin(), images.amax()
+            images = (images - low) / (high - low).clamp_min(1e-8) * 255
+        return images.round().clamp(0, 255).to(torch.uint8)
+
+    def changed(self, images: Tensor, targets: Tensor, draw: Generator) -> tuple[Tensor, Tensor]:
+        """A training batch as the augmentations leave it."""
+        return augmented(images, targets, self.augment, self.spec.outputs, draw)
+
+    def fitting(self, images: Tensor) -> Tensor:
+        """Images of the asked size and channels: (N, C, H, W) uint8."""
+        if self.channels not in (None, images.shape[1]):
+            images = grey(images) if self.channels == 1 else images.expand(-1, 3, -1, -1)
+        return resize(images, self.size) if self.size else images
+
+
+def resize(images: Tensor, size: int) -> Tensor:
+    """Square uint8 images by bilinear interpolation with antialiasing, as torchvision's Resize does it."""
+    if images.shape[-2:] == (size, size):
+        return images
+    options: dict[str, Any] = {"mode": "bilinear", "antialias": True, "align_corners": False}
+    parts = (F.interpolate(part.float(), (size, size), **options) for part in images.split(CHUNK))
+    return torch.cat([part.round_().clamp_(0, 255).to(torch.uint8) for part in parts])
+
+
+def grey(images: Tensor) -> Tensor:
+    """Colour images as grey ones by the luma weights of ITU-R BT.601: (N, 3, H, W) to (N, 1, H, W)."""
+    weights = torch.tensor([0.299, 0.587, 0.114]).reshape(1, 3, 1, 1)
+    return torch.cat([(part * weights).sum(1, keepdim=True).round_().to(torch.uint8) for part in images.split(CHUNK)])
+
+
+def statistics(part: Arrays | Items) -> tuple[list[float], list[float]]:
+    """Mean and standard deviation of each channel, of pixels scaled to 0..1, over a split; of Items, over a sample of it."""
+    if isinstance(part, Items):
+        samples = drawn(part, 0)
+        if samples.dtype != torch.uint8:
+            return AS_IT_COMES  # a dataset of its own transforms: left as it comes
+        part = Arrays(samples, torch.zeros(len(samples)))
+    shape = part.shapes[0]
+    count, total, squares = 0, torch.zeros(shape[0]).double(), torch.zeros(shape[0]).double()
+    for rows in part.rows.split(max(1, CHUNK * 1024 // math.prod(shape))):
+        pixels = part.input(0, rows).double()
+        count += pixels.numel() // pixels.shape[1]
+        total += pixels.sum((0, 2, 3))
+        squares += pixels.square().sum((0, 2, 3))
+    mean = total / count
+    std = (squares / count - mean.square()).clamp_min(1e-8).sqrt()
+    return (mean / 255).tolist(), (std / 255).tolist()
+
+
+def column_statistics(part: Arrays | Items, number: int) -> dict[str, list[float]]:
+    """Mean and deviation of each column of the numbers beside images; a column that is always the same has deviation 1."""
+    values = part.input(number, part.rows) if isinstance(part, Arrays) else drawn(part, number)
+    std, mean = torch.std_mean(values.double(), 0, correction=0)
+    return {"mean": mean.tolist(), "std": torch.where(std > 0, std, 1.0).tolist()}
+
+
+def drawn(part: Items, number: int) -> Tensor:
+    """One input of a sample of the split, from which statistics are estimated where each image has to be decoded."""
+    rows = part.rows[torch.linspace(0, len(part) - 1, min(len(part), SAMPLED)).long()]
+    return torch.stack([several(part.dataset[row][0])[number] for row in rows.tolist()])

@@ -1,0 +1,346 @@
+"""The task every other derives from: it turns batches into losses and metrics, and knows nothing of where they come from."""
+
+from __future__ import annotations
+
+import copy
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
+from torchmetrics import Metric
+
+from ..building.groups import GroupRule, OptimizerFactory, freeze
+from ..building.initialisation import InitRule, initialise
+from ..building.layers import layers, watched
+from ..building.losses import check_options
+from ..building.optimizers import build_optimizer, sparse_parameters
+from ..building.schedules import build_schedule, steps_every
+from ..building.weights import take_weights
+from ..errors import UserError, clip, suggest
+from ..randomness import run_seed, seeded
+from ..runs.internals import FastHooks
+from ..spec import Batch, DataSpec, Inputs, several
+from .metrics import Tally
+from .network import Network
+
+NetworkFactory = Callable[[DataSpec], Network]
+ScheduleFactory = Callable[[Optimizer], LRScheduler]
+
+STAGES = ("train", "val", "test")
+TASK_FOR = {  # the target of some data, and the task that is made for it
+    "class": "Classification",
+    "labels": "Classification",
+    "number": "Regression",
+    "count": "Regression",
+    "mask": "Segmentation",
+    "sequence": "Sequence",
+}
+
+
+class Task(FastHooks, ABC):
+    """A network, a loss and how they are trained.
+
+    A task of your own writes `step` and `metrics`, and says what it monitors.
+
+    Args:
+        net: The network, built when the data is known.
+        loss: Compares predictions with targets.
+        optimizer: Changes the weights.
+        schedule: Changes the learning rate; null keeps it constant.
+        init: Rules for the first weights; the first that matches a parameter sets it, the others keep their layer's.
+        groups: Rules for groups of parameters with rates, decay or optimizers of their own, or frozen.
+        interval: Step the schedule after every "step" or "epoch"; null means what suits the schedule.
+        monitor: The metric that the best checkpoint, Plateau and early stopping look at; null means the task's own.
+        monitor_mode: Whether it should become as small ("min") or as large ("max") as possible.
+    """
+
+    default_monitor = ("val/loss", "min")
+
+    def __init__(
+        self,
+        net: NetworkFactory,
+        loss: nn.Module,
+        optimizer: OptimizerFactory = torch.optim.AdamW,
+        schedule: ScheduleFactory | None = None,
+        init: list[InitRule] | None = None,
+        groups: list[GroupRule] | None = None,
+        interval: Literal["step", "epoch"] | None = None,
+        monitor: str | None = None,
+        monitor_mode: Literal["min", "max"] | None = None,
+    ) -> None:
+        super().__init__()
+        self.make_net, self.make_optimizer = net, optimizer
+        self.loss = copy.deepcopy(loss)  # a default is shared by all tasks, and class weights are written into it
+        self.make_schedule, self.interval = schedule, interval
+        self.init_rules, self.group_rules = list(init or ()), list(groups or ())
+        self.monitor = monitor or self.default_monitor[0]
+        self.mode = monitor_mode or self.default_monitor[1]
+        self.spec: DataSpec | None = None
+        self.fitted: dict[str, Any] = {}
+        self.config = ""
+        self.latest: dict[str, float] = {}
+        self._rows_at = -1
+        self._train_figures: dict[str, Tensor] = {}
+        self._rates: list[Any] = []
+
+    # ------------------------------------------------------------------ what a task writes
+
+    @abstractmethod
+    def step(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
+        """The mean loss of a batch, its predictions and its targets as the metrics want them: (), (B, ...), (B, ...)."""
+
+    @abstractmethod
+    def metrics(self, spec: DataSpec) -> Mapping[str, Metric]:
+        """A fresh metric of torchmetrics for each name."""
+
+    def adapt(self, spec: DataSpec) -> DataSpec:
+        """The description the network is built from; the place to refuse data this task has no use for."""
+        return spec
+
+    def expected_answer(self, spec: DataSpec) -> tuple[int | None, ...]:
+        """The shape of the network's answer to one sample, None for any length; further dimensions are not looked at."""
+        return (spec.outputs,)
+
+    def chosen(self, predictions: Tensor) -> Tensor | None:
+        """Predictions (B, ...) as class numbers of the targets' shape; None where no class is chosen."""
+        return None
+
+    def errors(self, predictions: Tensor, targets: Tensor) -> Tensor:
+        """How wrong each prediction is, the more the worse: (B, ...) both to (B,) float32; NaN where nothing tells."""
+        return torch.full((len(predictions),), torch.nan)
+
+    def readable(self, predictions: Tensor) -> dict[str, list[Any]]:
+        """Predictions as columns for people: (B, ...) to name -> B values."""
+        return {"prediction": predictions.tolist()}
+
+    def readable_targets(self, targets: Tensor) -> list[Any]:
+        """Targets as people write them."""
+        return targets.squeeze(-1).tolist() if targets.ndim > 1 else targets.tolist()
+
+    def take_runs(self, load: Callable[[str], Task]) -> None:
+        """Take what training needs of other runs, whose trained tasks `load` gives; called before it begins or continues."""
+
+    # ------------------------------------------------------------------ building
+
+    def configure_model(self) -> None:
+        """Called by Lightning when the data is set up, before any weights are restored."""
+        if self.spec is None:
+            data = getattr(self.trainer, "datamodule", None)
+            if data is None:
+                raise UserError("a task needs a datamodule to know what to build: trainer.fit(task, datamodule=...)")
+            self.build(data.spec, data.fitted)
+            self.begin()
+        self._check_monitors()
+
+    def build(self, spec: DataSpec, fitted: dict[str, Any] | None = None) -> None:
+        """Build the network and the metrics for data of this description; the weights depend on the seed alone."""
+        check_options(self.loss)
+        self.spec, self.fitted = self.adapt(spec), fitted or {}
+        with seeded(run_seed(), "weights"):
+            self.net = self.make_net(self.spec)
+            self.initialised = initialise(self.net, self.init_rules)
+        freeze(self.net, self.group_rules)
+        self._check_shapes(self.spec)
+        if any(parameter.ndim == 4 for parameter in self.net.parameters()):
+            self.net.to(memory_format=torch.channels_last)
+        # A module may not be called "train": that is a method of Module.
+        self.tallies = nn.ModuleDict({f"{stage}_": Tally(self.metrics(self.spec)) for stage in STAGES})
+
+    def figures(self) -> set[str]:
+        """The names of everything this task reports; a task that logs more of its own adds their names."""
+        return {f"{stage}/{name}" for stage in STAGES for name in ("loss", *self.tally(stage).metrics)}
+
+    def _check_monitors(self) -> None:
+        """A misspelt metric is found before the first epoch and not after it."""
+        asked = {"--model.monitor": self.monitor}
+        for callback in getattr(self.trainer, "callbacks", []):
+            asked[f"{type(callback).__name__}.monitor"] = getattr(callback, "monitor", None) or self.monitor
+        for where, name in asked.items():
+            if name not in self.figures():
+                raise UserError(f"{where}: nothing reports {name!r}; {suggest(name, self.figures(), 'there are')}")
+
+    def _check_shapes(self, spec: DataSpec) -> None:
+        """Send two samples of zeros through the network, so that a misfit is one line and not a traceback later."""
+        name = type(self.net).__name__
+        training = self.net.training
+        try:
+            with torch.no_grad(), watched(self.net) as shapes:
+                answer = self.net.eval()(*(torch.zeros(2, *shape) for shape in spec.inputs))
+        except (RuntimeError, AssertionError, TypeError) as error:
+            raise UserError(f"{name} does not fit inputs of {spec.shape()}: {clip(error, 160)}") from error
+        finally:
+            self.net.train(training)
+        self.layers = layers(self.net, shapes)
+        got, wanted = tuple(answer.shape[1:]), self.expected_answer(spec)
+        fits = len(answer) == 2 and len(got) >= len(wanted)
+        if not fits or any(side not in (None, have) for side, have in zip(wanted, got, strict=False)):
+            asked = " x ".join("any" if side is None else str(side) for side in wanted)
+            raise UserError(f"{name} answers with {got}, the data asks for {asked} outputs")
+
+    def begin(self) -> None:
+        """Take weights made elsewhere, where the network has an option for that."""
+        for how, names in self.net.begin().items():
+            self._note(how, names)
+
+    def load_weights(self, state: Mapping[str, Tensor], fresh: str | None = None, source: str = "weights") -> None:
+        """Take the weights of another run, but for those that the pattern `fresh` matches.
+
+        Raises:
+            UserError: they do not fit this network.
+        """
+        weights = {name.removeprefix("net."): value for name, value in state.items() if name.startswith("net.")}
+        self._note(source, take_weights(self.net, weights, fresh, source))
+
+    def _note(self, how: str, names: list[str]) -> None:
+        """Remember what set these parameters, and that it was nothing before."""
+        before = {rule: [name for name in taken if name not in names] for rule, taken in self.initialised.items()}
+        self.initialised = {rule: taken for rule, taken in before.items() if taken} | {how: names}
+
+    def forward(self, inputs: Inputs) -> Tensor:
+        # Lightning converts a batch before it is prepared, and preparation makes float32 of any image.
+        return self.net(*(part.to(self.dtype) if part.is_floating_point() else part for part in several(inputs)))
+
+    def tally(self, stage: str) -> Tally:
+        tally = self.tallies[f"{stage}_"]
+        assert isinstance(tally, Tally)
+        return tally
+
+    # ------------------------------------------------------------------ training
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        loss, predictions, targets = self.step(batch)
+        self.tally("train").add(loss, predictions, targets)
+        return loss
+
+    def on_train_start(self) -> None:
+        self._rows_at = self.trainer.global_step
+        self.on_train_epoch_start()  # an epoch that is resumed in its middle has no start of its own
+
+    def on_train_epoch_start(self) -> None:
+        freeze(self.net, self.group_rules, self.trainer.current_epoch)
+
+    def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
+        """Every n optimizer steps, one row for the loggers: the only time that values leave the device."""
+        trainer: Any = self.trainer
+        step, tally = trainer.global_step, self.tally("train")
+        if step != self._rows_at and step % trainer.log_every_n_steps == 0:
+            self._rows_at = step
+            self._write_row({f"train/{name}": value for name, value in tally.flush().items()} | self.rates())
+        elif tally.is_full:
+            tally.flush()
+
+    def train_figures(self) -> dict[str, Tensor]:
+        """The figures of the epoch that has just ended, reduced over all processes when they are first asked for."""
+        if not self._train_figures:
+            self._train_figures = {f"train/{name}": value for name, value in self.tally("train").compute().items()}
+        return self._train_figures
+
+    def on_train_epoch_end(self) -> None:
+        self.log_dict(self.train_figures(), logger=False)
+        self._train_figures = {}
+
+    def _write_row(self, values: Mapping[str, Any]) -> None:
+        """A row for every logger, past self.log: that would cost a quarter of a millisecond in every step."""
+        row = {name: float(value) for name, value in values.items()}
+        self.latest.update(row)
+        for logger in self.loggers:
+            logger.log_metrics({"epoch": self.current_epoch, **row}, self.global_step)
+
+    def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
+        self._rates = [group["lr"] for group in optimizer.param_groups]
+
+    def rates(self) -> dict[str, float]:
+        """The learning rate that each parameter group last stepped with; its schedule may have moved on since then."""
+        groups = [group for optimizer in self.trainer.optimizers for group in optimizer.param_groups]
+        rates = self._rates or [group["lr"] for group in groups]
+        if len(groups) == 1:
+            return {"lr": float(rates[0])}
+        return {f"lr/{group.get('name', i)}": float(rate) for i, (group, rate) in enumerate(zip(groups, rates, strict=True))}
+
+    # ------------------------------------------------------------------ evaluation
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
+        return self._evaluate("val", batch)
+
+    def test_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
+        return self._evaluate("test", batch)
+
+    def predict_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
+        _, predictions, targets = self.step(batch)
+        return {"ids": batch.ids, "predictions": predictions, "targets": targets}
+
+    def _evaluate(self, stage: str, batch: Batch) -> dict[str, Tensor]:
+        loss, predictions, targets = self.step(batch)
+        tally = self.tally(stage)
+        tally.add(loss, predictions, targets)
+        if tally.is_full:
+            tally.flush()
+        return {"ids": batch.ids, "predictions": predictions, "targets": targets}
+
+    def on_validation_epoch_end(self) -> None:
+        self._log_evaluation("val")
+
+    def on_test_epoch_end(self) -> None:
+        self._log_evaluation("test")
+
+    def _log_evaluation(self, stage: str) -> None:
+        values = {f"{stage}/{name}": value for name, value in self.tally(stage).compute().items()}
+        self.log_dict(values, logger=False)
+        self._write_row(values)
+
+    # ------------------------------------------------------------------ optimizer and schedule
+
+    def build_optimizer(self, fused_allowed: bool = True) -> Optimizer:
+        """The optimizer over the groups of this network's parameters."""
+        return build_optimizer(self.make_optimizer, self.net, self.group_rules, fused_allowed)
+
+    def configure_optimizers(self) -> dict[str, Any]:
+        trainer: Any = self.trainer
+        # Lightning refuses to clip gradients inside a fused optimizer under mixed precision.
+        optimizer = self.build_optimizer(not (trainer.gradient_clip_val and "mixed" in str(trainer.precision)))
+        model = trainer.strategy.model
+        later = any(rule.freeze_until for rule in self.group_rules)
+        if later and isinstance(model, DistributedDataParallel) and not model.find_unused_parameters:
+            raise UserError("--model.groups: freeze_until asks for --trainer.strategy ddp_find_unused_parameters_true")
+        if trainer.gradient_clip_algorithm == "value" and sparse_parameters(self.net):
+            raise UserError("--trainer.gradient_clip_algorithm value: torch cannot do that with sparse gradients; norm it can")
+        if self.make_schedule is None:
+            return {"optimizer": optimizer}
+        schedule = build_schedule(self.make_schedule, optimizer, self.length)
+        settings: dict[str, Any] = {"scheduler": schedule, "interval": self.interval or steps_every(schedule), "name": "schedule"}
+        if isinstance(schedule, ReduceLROnPlateau):
+            every = trainer.check_val_every_n_epoch  # None: validations are counted in steps, not in epochs
+            settings |= {"monitor": self.monitor, "frequency": every or 1, "strict": every is not None}
+        return {"optimizer": optimizer, "lr_scheduler": settings}
+
+    def length(self) -> int:
+        """How often a schedule moves in the whole run: the optimizer steps, or the epochs where `interval` says so.
+
+        Raises:
+            UserError: the run has no end.
+        """
+        by_epoch = self.interval == "epoch"
+        length = self.trainer.max_epochs or -1 if by_epoch else self.trainer.estimated_stepping_batches
+        if length in (-1, float("inf")):
+            limit = "--trainer.max_epochs" if by_epoch else "--trainer.max_epochs or max_steps"
+            raise UserError(f"the schedule follows the length of the run, which has none: set {limit}")
+        return int(length)
+
+    # ------------------------------------------------------------------ checkpoints
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        assert self.spec is not None
+        checkpoint["spec"] = self.spec.to_dict()
+        checkpoint["fitted"] = self.fitted
+        checkpoint["config"] = self.config
+        checkpoint["pending"] = list(self.tally("train").pending)
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        tally = self.tally("train")
+        for loss, predictions, targets in checkpoint["pending"]:
+            tally.add(loss.to(self.device), predictions.to(self.device), targets.to(self.device))

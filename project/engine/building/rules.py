@@ -1,0 +1,55 @@
+"""Rules by pattern: one small engine for initialisation, parameter groups and freezing.
+
+A pattern is a regular expression that must match the whole of a parameter's name (`features.0.weight`), or of its layer's
+type and its name there (`Conv2d.weight`). The first rule that matches a parameter takes it; a rule that takes nothing is
+an error; what no rule takes keeps its default.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from torch import nn
+
+from ..errors import UserError, clip
+
+
+def match(patterns: Sequence[str], net: nn.Module, where: str) -> list[list[str]]:
+    """The names of the parameters each pattern takes, in the order of the network.
+
+    Raises:
+        UserError: a pattern is no regular expression, or takes nothing.
+    """
+    expressions = [_compile(pattern, where) for pattern in patterns]
+    by_type = {
+        f"{path}.{name}".lstrip("."): f"{type(layer).__name__}.{name}"
+        for path, layer in net.named_modules()
+        for name, _ in layer.named_parameters(recurse=False)
+    }
+    names = [name for name, _ in net.named_parameters()]
+    taken: list[list[str]] = [[] for _ in patterns]
+    for name in names:
+        for expression, own in zip(expressions, taken, strict=True):
+            if expression.fullmatch(name) or expression.fullmatch(by_type[name]):
+                own.append(name)
+                break
+    for pattern, own in zip(patterns, taken, strict=True):
+        if not own:
+            raise UserError(
+                f"{where}: {clip(pattern)!r} takes no parameter that an earlier rule has left; names: "
+                f"{', '.join(names[:4])}, ...; by type: {clip(', '.join(dict.fromkeys(by_type.values())), 120)}"
+            )
+    return taken
+
+
+def layer_of(name: str) -> str:
+    """The path of the layer that a parameter belongs to."""
+    return name.rpartition(".")[0]
+
+
+def _compile(pattern: str, where: str) -> re.Pattern[str]:
+    try:
+        return re.compile(pattern)
+    except re.error as error:
+        raise UserError(f"{where}: {clip(pattern)!r} is not a regular expression: {error}") from None

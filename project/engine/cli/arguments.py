@@ -1,0 +1,179 @@
+"""A command line, taken apart and merged with its files. Mistakes are answered here without importing torch."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from ..errors import UserError, clip, suggest
+from .classes import KeyPath, Tree, shorten
+from .settings import GROUPS, Layer, Settings, from_assignments, from_yaml
+
+OPTIONS = {"--config", "--run", "--ckpt_path", "--weights", "--fresh", "--output"}
+OPTIONS |= {"--min_lr", "--max_lr", "--steps", "--min_batch", "--max_batch", "--rounds", "--folds"}  # of short trainings
+SWITCHES = {"--print_config": "print_config", "--print_init": "print_init"}  # each a field of Request
+# What may differ from the checkpoint's config at a resume: where the data lies and how it is read, not what it is.
+MAY_CHANGE = {("data", key) for key in ("root", "num_workers", "pin_memory", "download", "cache", "cache_gigabytes")}
+MAY_CHANGE.add(("model", "teacher"))  # its folder; that it is the same one, the task checks
+DECIDES_THE_RESULT = ("data", "model", "seed_everything")
+
+
+@dataclass
+class Request:
+    """A command line, taken apart."""
+
+    command: str
+    configs: list[Path] = field(default_factory=list)
+    options: dict[str, str] = field(default_factory=dict)
+    assignments: list[tuple[str, str]] = field(default_factory=list)
+    print_config: bool = False
+    print_init: bool = False
+    debug: bool = False
+    to_report: Path | None = None  # filled in at the end: the folder of a run that has figures a page should show
+    callbacks: list[Any] = field(default_factory=list)  # what a caller in Python adds to the run: callbacks,
+    description: Tree = field(default_factory=dict)  # and keys of its run.json
+
+    def path(self, option: str) -> Path | None:
+        return Path(self.options[option]) if option in self.options else None
+
+
+def read_arguments(
+    command: str, arguments: Sequence[str], options: Sequence[str], debug: bool = False, groups: Sequence[str] = GROUPS
+) -> Request:
+    """Split `--key value`, `--key=value` and the command's own options; `groups` are the first words of its keys.
+
+    Raises:
+        UserError: a word without a key, a key without a value, an option of another command.
+    """
+    request = Request(command, debug=debug)
+    rest = list(arguments)
+    while rest:
+        word = rest.pop(0)
+        word = "--config" if word == "-c" else word
+        if not word.startswith("--") or word == "--":
+            raise UserError(f"{word!r}: expected --KEY VALUE; a config file is given as --config FILE")
+        if word in SWITCHES:
+            if word != "--print_config" and word not in options:
+                raise UserError(f"{word} does not belong to {command}; it takes {', '.join(options) or '--config'}")
+            setattr(request, SWITCHES[word], True)
+            continue
+        key, equals, value = word.partition("=")
+        if not equals:
+            if not rest or (rest[0].startswith("--") and not re.match(r"--?[\d.]", rest[0])):
+                raise UserError(f"{key} needs a value; write {key} VALUE")
+            value = rest.pop(0)
+        if key == "--config":
+            request.configs.append(Path(value))
+        elif key in OPTIONS:
+            if key not in options:
+                raise UserError(f"{key} does not belong to {command}; it takes {', '.join(options) or '--config'}")
+            if request.options.setdefault(key, value) != value:
+                raise UserError(f"{key} is given twice: {request.options[key]!r} and {value!r}")
+        else:
+            top = key[2:].partition(".")[0]
+            if top not in groups:
+                known = {*options, "--config", "--print_config", *(f"--{group}" for group in groups)}
+                raise UserError(f"{key}: unknown option; {suggest(key, known, 'options')} (as in --trainer.max_epochs 3)")
+            request.assignments.append((key[2:], value))
+    return request
+
+
+def read_words(command: str, arguments: Sequence[str], options: Sequence[str]) -> tuple[list[str], dict[str, str]]:
+    """Split the words of a command from its `--option value` pairs.
+
+    Raises:
+        UserError: an option that the command does not have, or one without a value.
+    """
+    words: list[str] = []
+    given: dict[str, str] = {}
+    rest = list(arguments)
+    while rest:
+        word = rest.pop(0)
+        if not word.startswith("--"):
+            words.append(word)
+            continue
+        key, equals, value = word.partition("=")
+        if key not in options:
+            raise UserError(f"{key}: unknown option; {suggest(key, options, f'{command} takes')}")
+        if not equals:
+            if not rest or rest[0].startswith("--"):
+                raise UserError(f"{key} needs a value; write {key} VALUE")
+            value = rest.pop(0)
+        if given.setdefault(key, value) != value:
+            raise UserError(f"{key} is given twice: {given[key]!r} and {value!r}")
+    return words, given
+
+
+def merge(request: Request, base: Layer | None = None) -> Settings:
+    """The settings of a command line: the command line over the files, the later file over the earlier, all over `base`."""
+    settings = Settings()
+    if base is not None:
+        settings.add(base)
+    for path in request.configs:
+        settings.add(from_yaml(read_config(path), str(path)))
+    settings.add(from_assignments(request.assignments))
+    if request.configs:
+        settings.tree.setdefault("name", request.configs[0].stem)
+    return settings
+
+
+def read_config(path: Path) -> str:
+    """The text of a config file.
+
+    Raises:
+        UserError: it cannot be read; names the nearest ones beside it.
+    """
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        names = [entry.name for entry in path.parent.glob("*.yaml")] if path.parent.is_dir() else []
+        reason = error.strerror if isinstance(error, OSError) else "not a text file"
+        raise UserError(f"--config {path}: {reason}; {suggest(path.name, names, 'there are') if names else ''}") from None
+
+
+# ---------------------------------------------------------------------- comparing configs
+
+
+def config_text(tree: Tree) -> str:
+    """A config as YAML, with short names."""
+    return yaml.safe_dump(shorten(tree), sort_keys=False, allow_unicode=True, width=120)
+
+
+def differences(new: Tree, old: Tree) -> dict[KeyPath, tuple[Any, Any]]:
+    """The keys whose values differ between two configs, with both values."""
+    after, before = dict(leaves_with_class(new)), dict(leaves_with_class(old))
+    keys = [key for key in [*after, *(k for k in before if k not in after)] if key[0] != "name"]
+    return {key: (after.get(key), before.get(key)) for key in keys if after.get(key) != before.get(key)}
+
+
+def leaves_with_class(tree: Tree, path: KeyPath = ()) -> Iterator[tuple[KeyPath, Any]]:
+    """Like `leaves`, with a class's name standing at the path of its slot."""
+    for key, value in tree.items():
+        here = path if key in ("init_args", "class_path") else (*path, key)
+        if isinstance(value, dict) and value:
+            yield from leaves_with_class(value, here)
+        else:
+            yield here, value
+
+
+def refuse_changes(new: Tree, old: Tree, run: object) -> list[str]:
+    """The differences that take effect when a run continues, one line each.
+
+    Raises:
+        UserError: something differs that decides the result.
+    """
+    lines = []
+    for path, (now, before) in differences(new, old).items():
+        key = ".".join(path)
+        if path[0] in DECIDES_THE_RESULT and path not in MAY_CHANGE:
+            raise UserError(
+                f"--{key}: the run {run} has {clip(before)!r}, now it is {clip(now)!r}; a run continues as it began: "
+                f"leave it out, or start a new run from its weights with --weights {run}"
+            )
+        lines.append(f"--{key}: {clip(now)} (was {clip(before)})")
+    return lines

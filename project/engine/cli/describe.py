@@ -1,0 +1,73 @@
+"""run.json: what a run is made of, and with what command."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from ..building.weights import describe
+from ..runs.description import command_line, environment, git_state
+from ..runs.folder import RunFolder
+from .arguments import DECIDES_THE_RESULT, MAY_CHANGE, Request, config_text, leaves_with_class
+from .classes import shorten
+from .parser import ProjectCLI
+from .settings import ConfigLoader
+
+
+def description(folder: RunFolder, cli: ProjectCLI, request: Request, state: dict[str, Any] | None) -> dict[str, Any]:
+    """What run.json says of a run that begins; of one that continues from a checkpoint's `state`, only what is new."""
+    now = {"state": "running", **environment(), "git": git_state(Path(__file__).parent)}
+    if state is not None and folder.description.is_file():
+        known = json.loads(folder.description.read_text())
+        continued = {"step": state["global_step"], "command": command_line()}
+        return now | {"continued": continued, "overrides": known.get("overrides", {}) | overrides(request)}
+    task, data = cli.model, cli.datamodule
+    assert task.spec is not None
+    return {
+        "command": command_line(),
+        "configs": [str(path) for path in request.configs],
+        "overrides": overrides(request),
+        "seed": cli.config_tree["seed_everything"],
+        "task": type(task).__name__,
+        "net": type(task.net).__name__,
+        "layers": [dataclasses.asdict(layer) for layer in task.layers],
+        "spec": task.spec.to_dict(),
+        "monitor": task.monitor,
+        "monitor_mode": task.mode,
+        "data": data.summary(),
+        "initialised": describe(task.net, task.initialised) if state is None else {},
+        **now,
+        **request.description,
+    }
+
+
+COMPARED = ("max_epochs", "max_steps", "precision", "accumulate_grad_batches", "gradient_clip_val", "limit_train_batches")
+
+
+def parameters(tree: dict[str, Any]) -> dict[str, bool | int | float | str]:
+    """The settings by which runs are compared, in plain values: all that decides a result, but not where the data lies."""
+    chosen = {key: tree[key] for key in DECIDES_THE_RESULT}
+    chosen["trainer"] = {key: value for key, value in tree["trainer"].items() if key in COMPARED}
+    found = {path: value for path, value in leaves_with_class(shorten(chosen)) if path not in MAY_CHANGE and value is not None}
+    return {".".join(path): value if isinstance(value, (bool, int, float, str)) else str(value) for path, value in found.items()}
+
+
+def texts(tree: dict[str, Any]) -> dict[str, str]:
+    """What stands beside the curves of a run, as Markdown."""
+    return {"config": f"```yaml\n{config_text(tree)}\n```", "command": f"`{command_line()}`"}
+
+
+def overrides(request: Request) -> dict[str, Any]:
+    """What the command line set, with its values as YAML reads them; a class is a name."""
+    return {key: value_of(text) for key, text in request.assignments}
+
+
+def value_of(text: str) -> Any:
+    try:
+        return yaml.load(text, Loader=ConfigLoader)
+    except yaml.YAMLError:
+        return text

@@ -1,0 +1,137 @@
+"""The process a command runs in: what it prints, how many threads and devices it takes."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import logging
+import os
+import signal
+import sys
+import threading
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ..errors import UserError
+from ..runs.files import available_cores
+from ..runs.signals import STOPPING
+
+# Warnings about what is so on purpose.
+SETTLED = (
+    ".*does not have many workers.*",  # batches come from memory: workers would slow them down
+    ".*smaller than the logging interval.*",
+    ".*LeafSpec.*",  # a deprecation between Lightning and torch
+    ".*exists and is not empty.*",  # the run folder is claimed before the Trainer exists
+    ".*WeightAveraging callback with a model that overrides.*",  # no sharding here
+    ".*recommended to use .self.log.*sync_dist=True.*",  # what is logged has been reduced over the processes
+    ".*Found keys that are not in the model state dict.*",
+    ".*`srun` command is available.*",  # scripts/slurm.sh uses it, under a name by which Lightning leaves the job to us
+)
+
+
+@contextlib.contextmanager
+def quiet(debug: bool) -> Iterator[None]:
+    """Without Lightning's tips and start-up notes, and without warnings about what is settled here on purpose."""
+    loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
+    levels = [logger.level for logger in loggers]
+    with warnings.catch_warnings():
+        if not debug:
+            for logger in loggers:
+                logger.setLevel(logging.WARNING)
+            for message in SETTLED:
+                warnings.filterwarnings("ignore", message=message)
+        hook, threading.excepthook = threading.excepthook, told_once(threading.excepthook)
+        try:
+            yield
+        finally:
+            threading.excepthook = hook
+            for logger, level in zip(loggers, levels, strict=True):
+                logger.setLevel(level)
+
+
+@contextlib.contextmanager
+def as_found() -> Iterator[None]:
+    """Leave the process as it was: for a run among others in one process, each of which must be like one of its own."""
+    handlers = {number: signal.getsignal(number) for number in STOPPING}
+    variables = dict(os.environ)
+    deterministic, warn_only = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
+    cudnn = torch.backends.cudnn.benchmark, torch.backends.cudnn.deterministic
+    threads, number_type = torch.get_num_threads(), torch.get_default_dtype()
+    precision = torch.get_float32_matmul_precision()
+    try:
+        yield
+    finally:
+        for number, handler in handlers.items():
+            if threading.current_thread() is threading.main_thread():
+                signal.signal(number, handler)
+        os.environ.clear()
+        os.environ.update(variables)
+        torch.use_deterministic_algorithms(deterministic, warn_only=warn_only)
+        torch.backends.cudnn.benchmark, torch.backends.cudnn.deterministic = cudnn
+        torch.set_num_threads(threads)
+        torch.set_default_dtype(number_type)
+        torch.set_float32_matmul_precision(precision)
+        if "torch._dynamo" in sys.modules:
+            torch.compiler.reset()  # a function compiled for many shapes is no longer compiled for a further one
+        gc.collect()  # trainer, task and data refer to each other
+        if torch.cuda.is_initialized():
+            torch.cuda.empty_cache()
+
+
+def told_once(hook: Callable[[Any], object]) -> Callable[[Any], object]:
+    """Leave out that TensorBoard's thread cannot write: it hands the error on, and then it is told in one line."""
+
+    def without(arguments: Any) -> None:
+        if not (isinstance(arguments.exc_value, OSError) and type(arguments.thread).__module__.startswith("tensorboard.")):
+            hook(arguments)
+
+    return without
+
+
+@contextlib.contextmanager
+def output_in(path: Path) -> Iterator[None]:
+    """Everything this process prints goes to the end of a file, the words of libraries too."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    with open(path, "a", encoding="utf-8", buffering=1) as file:
+        kept = os.dup(1), os.dup(2)
+        os.dup2(file.fileno(), 1)
+        os.dup2(file.fileno(), 2)
+        try:
+            with contextlib.redirect_stdout(file), contextlib.redirect_stderr(file):
+                yield
+        finally:
+            for number, handle in zip((1, 2), kept, strict=True):
+                os.dup2(handle, number)
+                os.close(handle)
+
+
+def settle_threads(tree: dict[str, Any]) -> None:
+    """CPU threads of this process: as set, or all cores shared by the processes of this machine; kept in the config."""
+    if tree["run"]["threads"] is None:
+        devices = str(tree["trainer"].get("devices"))
+        processes = int(devices) if devices.isdecimal() else 1
+        tree["run"]["threads"] = max(1, available_cores() // processes)
+    torch.set_num_threads(tree["run"]["threads"])
+
+
+def check_devices(trainer: dict[str, Any]) -> None:
+    """Refuse more processes than the machine has places for: Lightning would start them all.
+
+    Raises:
+        UserError: too many devices are asked for.
+    """
+    devices, accelerator = str(trainer.get("devices")), str(trainer.get("accelerator"))
+    if devices.lstrip("-").isdecimal() and int(devices) < -1:
+        raise UserError(f"--trainer.devices {devices}: expected a number of devices, auto, or -1 for all")
+    on_cpu = accelerator == "cpu" or (
+        accelerator == "auto" and not (torch.cuda.is_available() or torch.backends.mps.is_available())
+    )
+    there = (os.cpu_count() or 1) if on_cpu else torch.cuda.device_count() or 1
+    if devices.isdecimal() and int(devices) > max(there, 2 if on_cpu else 1):
+        raise UserError(f"--trainer.devices {devices}: this machine has {there} {'CPU cores' if on_cpu else 'devices'}")

@@ -1,0 +1,315 @@
+"""Settings as plain trees: what was written on the command line and in files, merged before anything is parsed.
+
+Only what somebody wrote is merged, so that no default of one class leaks into another; each value remembers where it
+was written.
+"""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import json
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import MISSING, dataclass, field
+from typing import Any
+
+import yaml
+
+from ..errors import UserError, clip, suggest
+from .classes import (
+    CLASS_OR_WORD,
+    NEEDED,
+    KeyPath,
+    Slot,
+    Tree,
+    accepted,
+    arguments_of,
+    load_class,
+    resolve,
+    rule_at,
+    slot_at,
+)
+
+GROUPS = ("name", "seed_everything", "data", "model", "trainer", "run")
+MAX_FILE_BYTES, MAX_ALIASES, MAX_DEPTH = 1_000_000, 100, 40
+
+
+# ---------------------------------------------------------------------- one layer of settings
+
+
+@dataclass
+class Layer:
+    """What one place wrote: a tree whose class nodes are {class_path, init_args}, and how to name a key of it."""
+
+    tree: Tree
+    say: Callable[[KeyPath], str]
+
+
+def from_yaml(text: str, source: str) -> Layer:
+    """The settings of a YAML text.
+
+    Raises:
+        UserError: it is not YAML, a key stands twice, or it is built to be expensive.
+    """
+    return from_tree(read_yaml(text, source), source)
+
+
+def from_tree(tree: Tree, source: str) -> Layer:
+    """The settings of a tree as a YAML file holds it."""
+
+    def say(path: KeyPath) -> str:
+        return f"{source}: {'.'.join(path)}" if path else source
+
+    return Layer(_normal(tree, (), say), say)
+
+
+def read_yaml(text: str, source: str) -> Tree:
+    """A YAML text as a tree, nothing in it looked at but its form.
+
+    Raises:
+        UserError: it is not YAML, a key stands twice, or it is built to be expensive.
+    """
+    if len(text) > MAX_FILE_BYTES:
+        raise UserError(f"{source}: {len(text):,} bytes are more than a config has")
+    try:
+        aliases = sum(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, Loader=ConfigLoader))
+        if aliases > MAX_ALIASES:
+            raise UserError(f"{source}: {aliases} aliases (*name) are more than a config has")
+        tree = yaml.load(text, Loader=ConfigLoader)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f":{mark.line + 1}" if mark else ""
+        raise UserError(f"{source}{line}: not YAML: {clip(getattr(error, 'problem', None) or error, 120)}") from None
+    except RecursionError:
+        raise UserError(f"{source}: nested too deeply") from None
+    if tree is None:
+        tree = {}
+    if not isinstance(tree, dict):
+        raise UserError(f"{source}: expected keys ({', '.join(GROUPS)}), got {clip(tree)!r}")
+    return tree
+
+
+def on_the_command_line(path: KeyPath) -> str:
+    return f"--{'.'.join(path)}"
+
+
+def from_assignments(assignments: list[tuple[str, str]], say: Callable[[KeyPath], str] = on_the_command_line) -> Layer:
+    """The settings of `--key value` pairs; their order does not matter.
+
+    Raises:
+        UserError: one key is given twice with different values.
+    """
+    tree: Tree = {}
+    given: dict[KeyPath, str] = {}
+    for key, text in assignments:
+        path = tuple(part for part in key.split(".") if part not in ("init_args", "class_path"))
+        if not all(path):
+            raise UserError(f"--{key}: not a key; keys look like --model.optimizer.lr")
+        if given.setdefault(path, text) != text:
+            raise UserError(f"--{key} is given twice: {clip(given[path])!r} and {clip(text)!r}")
+        _merge_into(tree, _nested(path, text, say))
+    return Layer(tree, say)
+
+
+def _nested(path: KeyPath, text: str, say: Callable[[KeyPath], str]) -> Tree:
+    """One assignment as a tree."""
+    value: Any = text
+    if slot_at(path) is not None or rule_at(path) is not None:
+        value = _from_text(text, say(path)) if text[:1] in "[{" or text in ("null", "true", "false") else text
+        value = _normal(value, path, say)
+    for depth in range(len(path) - 1, -1, -1):
+        value = {path[depth]: value}
+        if depth and slot_at(path[:depth]) is not None:
+            value = {"init_args": value}
+    return value
+
+
+def _from_text(text: str, where: str) -> Any:
+    try:
+        return yaml.load(text, Loader=ConfigLoader)
+    except yaml.YAMLError:
+        raise UserError(f"{where}: not YAML: {clip(text)!r}") from None
+
+
+def _normal(value: Any, path: KeyPath, say: Callable[[KeyPath], str]) -> Any:
+    """A value with every class in it as {class_path, init_args} and full import paths."""
+    if len(path) > MAX_DEPTH:
+        raise UserError(f"{say(path[:3])}: nested too deeply")
+    slot = slot_at(path)
+    if isinstance(value, list):
+        items = [_normal(item, path, say) for item in value]
+        return [part for item in items for part in item] if slot is not None and slot.many else items
+    if isinstance(value, str) and slot is not None:
+        if CLASS_OR_WORD.fullmatch(".".join(path)):
+            return value
+        return _node({"class_path": resolve(value, slot, say(path))}, slot)
+    if not isinstance(value, dict):
+        if slot is not None and not _may_be(value, path):
+            raise UserError(f"{say(path)}: expected the name of a {slot.kind}, got {json.dumps(value)}")
+        return value
+    if not all(isinstance(key, str) for key in value):
+        wrong = next(key for key in value if not isinstance(key, str))
+        raise UserError(f"{say(path)}: the key {wrong!r} is not a word")
+    if slot is None and "class_path" not in value:
+        return {key: _normal(item, (*path, key), say) for key, item in value.items()}
+    node: Tree = {}
+    arguments = dict(value)
+    if "class_path" in value:
+        name = arguments.pop("class_path")
+        if not isinstance(name, str):
+            raise UserError(f"{say(path)}.class_path: expected a name, got {clip(name)!r}")
+        node["class_path"] = resolve(name, slot, say(path))
+        beside = sorted(set(arguments) - {"init_args"})
+        if beside:
+            raise UserError(f"{say((*path, beside[0]))}: stands beside class_path; the arguments of a class go under init_args")
+    if "init_args" in arguments:
+        arguments = arguments["init_args"] or {}
+        if not isinstance(arguments, dict):
+            raise UserError(f"{say(path)}.init_args: expected keys, got {clip(arguments)!r}")
+    node["init_args"] = {key: _normal(item, (*path, key), say) for key, item in arguments.items()}
+    return _node(node, slot)
+
+
+def _node(node: Tree, slot: Slot | None) -> Any:
+    """A class where its slot holds one, a list of it where the slot holds many."""
+    return [node] if slot is not None and slot.many else node
+
+
+def _may_be(value: Any, path: KeyPath) -> bool:
+    """Whether a slot can hold a value that names no class."""
+    return value is None and path not in NEEDED if not isinstance(value, bool) else path[0] == "trainer"
+
+
+# ---------------------------------------------------------------------- merging
+
+
+@dataclass
+class Settings:
+    """All layers merged, the later over the earlier."""
+
+    tree: Tree = field(default_factory=dict)
+    origins: dict[KeyPath, str] = field(default_factory=dict)
+
+    def add(self, layer: Layer) -> None:
+        """Lay what another place wrote over it."""
+        _merge_into(self.tree, layer.tree)
+        for path, _ in leaves(layer.tree):
+            for end in range(1, len(path) + 1):
+                self.origins[path[:end]] = layer.say(path[:end])
+
+    def say(self, path: KeyPath) -> str:
+        """A key as its writer knows it: `--model.net` or `configs/lenet.yaml: model.net`."""
+        for end in range(len(path), 0, -1):
+            if path[:end] in self.origins:
+                return self.origins[path[:end]] + "".join(f".{part}" for part in path[end:])
+        return f"--{'.'.join(path)}"
+
+    def check_groups(self, groups: dict[str, set[str]]) -> None:
+        """Refuse unknown keys at the top and in the groups that are no classes.
+
+        Raises:
+            UserError: names the key, where it was written, and the nearest ones.
+        """
+        for key in self.tree:
+            if key not in GROUPS:
+                raise UserError(f"{self.say((key,))}: unknown key; {suggest(key, GROUPS, 'keys')}")
+        for group, known in groups.items():
+            below = self.tree.get(group, {})
+            if not isinstance(below, dict):
+                raise UserError(f"{self.say((group,))}: expected keys below it, such as {group}.{sorted(known)[0]}")
+            for key in below:
+                if key.removesuffix("+") not in known:
+                    raise UserError(f"{self.say((group, key))}: unknown key; {suggest(key, known)}")
+
+    def complete(self, default_classes: dict[str, str]) -> Tree:
+        """The tree with the class of every node, and the defaults of that class, so that those of another cannot remain.
+
+        Raises:
+            UserError: an argument that its class does not have.
+        """
+        tree = {key: {"init_args": {}} | self.tree.get(key, {}) for key in default_classes}
+        for key, class_path in default_classes.items():
+            tree[key].setdefault("class_path", class_path)
+        return {key: self._complete(value, (key,)) for key, value in (self.tree | tree).items()}
+
+    def _complete(self, value: Any, path: KeyPath) -> Any:
+        if isinstance(value, list):
+            return [self._complete(item, path) for item in value]
+        if not isinstance(value, dict):
+            return value
+        if "class_path" not in value:
+            if (rule := rule_at(path)) is not None:
+                self._check_rule(value, path, rule)
+            return {key: self._complete(item, (*path, key)) for key, item in value.items()}
+        slot, class_path = slot_at(path), value["class_path"]
+        names, defaults = arguments_of(class_path, slot.skip if slot else 0)
+        completed = copy.deepcopy(defaults)
+        for key, given in (value.get("init_args") or {}).items():
+            if key.removesuffix("+") not in names:
+                name = class_path.rpartition(".")[2]
+                raise UserError(f"{self.say((*path, key))}: {name} has no such argument; {suggest(key, names, 'it has')}")
+            default = defaults.get(key)
+            if isinstance(given, dict) and "init_args" in given and isinstance(default, dict) and "class_path" in default:
+                given = {"class_path": default["class_path"], **given}
+            completed[key] = self._complete(given, (*path, key))
+        return {"class_path": class_path, "init_args": completed}
+
+    def _check_rule(self, rule: Tree, path: KeyPath, class_path: str) -> None:
+        keys = {key.name: key.default is MISSING for key in dataclasses.fields(load_class(class_path, class_path))}
+        for key in rule:
+            if key not in keys:
+                raise UserError(f"{self.say((*path, key))}: a rule has no such key; {suggest(key, keys, 'it has')}")
+        for key, is_needed in keys.items():
+            if is_needed and key not in rule:
+                raise UserError(f"{self.say(path)}: the rule {clip(rule)} needs {key}")
+
+
+def _merge_into(low: Tree, high: Tree) -> None:
+    for key, value in high.items():
+        if key.endswith("+") and isinstance(low.get(key[:-1]), list):
+            low[key[:-1]] = [*low[key[:-1]], *(value if isinstance(value, list) else [value])]
+        elif isinstance(value, dict) and isinstance(low.get(key), dict):
+            below = low[key]
+            if "class_path" in value and value["class_path"] != below.get("class_path"):
+                kept = accepted(value["class_path"])
+                low[key] = {"init_args": {k: v for k, v in below.get("init_args", {}).items() if k in kept}}
+            _merge_into(low[key], value)
+        elif isinstance(value, dict):
+            low[key] = {}
+            _merge_into(low[key], value)
+        else:
+            low[key] = value
+
+
+def leaves(tree: Tree, path: KeyPath = ()) -> Iterator[tuple[KeyPath, Any]]:
+    """Every value that is no tree, with its path as a person writes it (without init_args)."""
+    for key, value in tree.items():
+        here = path if key in ("init_args", "class_path") else (*path, key)
+        if isinstance(value, dict) and value:
+            yield from leaves(value, here)
+        else:
+            yield here, value
+
+
+# ---------------------------------------------------------------------- YAML
+
+
+class ConfigLoader(yaml.SafeLoader):
+    """Safe YAML that refuses a key given twice and reads 1e-3 as a number."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: set[Any] = set()
+        for key_node, _ in node.value:
+            key = self.construct_object(key_node, deep=True)
+            if isinstance(key, (list, dict)) or key in seen:
+                raise yaml.constructor.ConstructorError(None, None, f"the key {key!r} is given twice", key_node.start_mark)
+            seen.add(key)
+        return super().construct_mapping(node, deep)
+
+
+ConfigLoader.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"^[-+]?(\d[\d_]*\.?\d*|\.\d+)[eE][-+]?\d+$"),
+    list("-+0123456789."),
+)

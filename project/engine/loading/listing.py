@@ -1,0 +1,123 @@
+"""Samples listed in a CSV line by line, and the faults of its lines."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import ntpath
+import posixpath
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from ..errors import UserError, clip, suggest
+from .csvfile import Format, find, header, records
+
+SPLITS = ("train", "val", "test")
+SPLIT_NAMES = {"train": "train", "training": "train", "test": "test", "testing": "test"}
+SPLIT_NAMES |= dict.fromkeys(("val", "valid", "validation"), "val")
+
+
+class Sample(NamedTuple):
+    """An image file, its path relative to the folder of the images, its class, and numbers that stand beside it."""
+
+    file: str
+    label: str
+    numbers: tuple[float, ...] = ()
+
+
+Samples = dict[str, list[Sample]]  # of each split
+
+
+class Listing:
+    """Samples gathered line by line; the lines that are wrong are reported together at the end.
+
+    known: each file's sample and split.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.known: dict[str, tuple[Sample, str]] = {}
+        self.wrong: list[str] = []
+
+    def add(
+        self,
+        where: str,
+        file: str,
+        label: str,
+        split: str,
+        beside: Sequence[str] = (),
+        no_label: str = "the label is missing",
+    ) -> None:
+        """Take the sample of a line, `where` being file:line; `beside` are the numbers that belong to it, as written."""
+        part = SPLIT_NAMES.get(split.lower(), "")
+        numbers = [finite(text) for text in beside]
+        sample = Sample(file, label, tuple(number for number in numbers if number is not None))
+        leads_out = posixpath.isabs(file) or ntpath.splitdrive(file)[0] or file.split("/")[0] == ".."
+        if not file:
+            fault = "the file name is missing"
+        elif leads_out:
+            fault = f"{clip(file)!r} leads out of the folder of the images, {self.folder}"
+        elif not label:
+            fault = f"{clip(file)}: {no_label}"
+        elif not part:
+            fault = f"unknown split {clip(split)!r}; {suggest(split, SPLITS, 'splits are')}"
+        elif None in numbers:
+            fault = f"{clip(beside[numbers.index(None)])!r} in a column of --data.number_columns is not a finite number"
+        elif (before := self.known.setdefault(file, (sample, part))) != (sample, part):
+            numbers_too = f", numbers {clip(before[0].numbers)}" if beside else ""
+            fault = f"{clip(file)} is listed before with label {clip(before[0].label)!r}, split {before[1]}{numbers_too}"
+        elif not (self.folder / file).is_file():
+            fault = f"there is no file {self.folder / file}"
+        else:
+            return
+        self.wrong.append(f"{where}: {fault}")
+
+    def finished(self, path: Path) -> Samples:
+        """The samples of each split.
+
+        Raises:
+            UserError: lines are wrong, or there are none.
+        """
+        if self.wrong:
+            more = f" ({len(self.wrong):,} lines are wrong)" if len(self.wrong) > 1 else ""
+            raise UserError(self.wrong[0] + more)
+        if not self.known:
+            raise UserError(f"{path}: no images are listed")
+        samples: Mapping[str, list[Sample]] = {split: [] for split in SPLITS}
+        for sample, split in self.known.values():
+            samples[split].append(sample)
+        return {split: part for split, part in samples.items() if part}
+
+
+def finite(text: str) -> float | None:
+    """The number a text stands for; None where it is none, or not finite."""
+    try:
+        number = float(text)
+    except ValueError:
+        return None
+    return number if math.isfinite(number) else None
+
+
+def normal(file: str) -> str:
+    """A file name as it is compared: ./a.jpg and a.jpg are one file, and Windows writes folders with backslashes."""
+    written = file.strip().replace("\\", "/")
+    return posixpath.normpath(written) if written else ""
+
+
+def rows(
+    path: Path, columns: Sequence[int | str], options: Sequence[str], format: Format
+) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """The values of some columns, each row with its place as file:line.
+
+    Raises:
+        UserError: a column is not there, a row has too few or too many fields.
+    """
+    names = header(path, format)
+    found = [find(column, names, option, path, format) for column, option in zip(columns, options, strict=True)]
+    places = [names.index(name) for name in found]
+    for line, fields in itertools.islice(records(path, format), format.header, None):
+        where = f"{path}:{line}"
+        if len(fields) != len(names):
+            raise UserError(f"{where}: {len(fields)} fields, the header has {len(names)}")
+        yield where, tuple(fields[place].strip() for place in places)

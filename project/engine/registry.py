@@ -1,0 +1,39 @@
+"""What a config may name: the tables of short names, handed in by the package, and the slots that take a class.
+
+A path in a table that begins with a dot is relative to the package, so that nothing here depends on its name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+PACKAGE = __name__.rpartition(".engine.")[0]
+ENGINE = f"{PACKAGE}.engine"
+PROGRAM = f"python -m {PACKAGE}"
+
+Table = dict[str, tuple[str, str]]  # short name -> (import path, one line of help)
+KeyPath = tuple[str, ...]
+
+# Kind of class -> its short names. `add` fills them in; whoever looks a name up holds these same dictionaries.
+TABLES: dict[str, Table] = {
+    "networks": {},
+    "data": {},
+    "tasks": {},
+    "losses": {},
+    "optimizers": {},
+    "schedules": {},
+    "augmentations": {},
+}
+DEFAULTS: dict[str, str] = {}  # "data" and "model": the short names taken where a config has none
+VERSION: list[str] = []  # one text: of the package that carries this engine
+
+
+def add(**tables: Mapping[str, tuple[str, str]]) -> None:
+    """Add short names: kind of class -> its table. Later ones take the place of earlier ones."""
+    for kind, table in tables.items():
+        TABLES[kind] |= {name: (absolute(path), line) for name, (path, line) in table.items()}
+
+
+def absolute(path: str) -> str:
+    """An import path with the package's name, if it begins with a dot."""
+    return f"{PACKAGE}{path}" if path.startswith(".") else path

@@ -1,0 +1,101 @@
+"""The answers of a run for one split, with some of its samples, and how samples are shown."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..errors import UserError
+from ..spec import DataSpec
+from .parts import Part, Picture, Pictures, Table
+from .pictures import data_uri, pixels
+from .run import Answers, Run
+from .templates import shown as figure
+
+MOST_SHOWN = 32  # pictures
+MOST_COLUMNS = 16  # of a table whose worst rows are shown with their inputs
+
+
+class Unfit(UserError):
+    """Answers that do not fit the description of the data."""
+
+
+@dataclass
+class Case:
+    """The answers of a run for one split, and some of the samples."""
+
+    run: Run
+    split: str
+    spec: DataSpec
+    answers: Answers
+    samples: dict[str, np.ndarray] | None
+
+    @property
+    def targets(self) -> Tensor:
+        return torch.from_numpy(self.answers.target)
+
+    @property
+    def predictions(self) -> Tensor:
+        return torch.from_numpy(self.answers.prediction).float()
+
+    def check(self, fits: bool, expected: str) -> None:
+        """Refuse answers that cannot be this run's.
+
+        Raises:
+            Unfit: they do not fit the description of the data.
+        """
+        if not fits:
+            shapes = f"predictions {self.answers.prediction.shape} and targets {self.answers.target.shape}"
+            path = self.run.folder.predictions(self.split)
+            raise Unfit(f"{path}: {shapes} are not {expected}; are they another run's?")
+
+
+def worst_first(case: Case) -> list[int]:
+    """Positions among the samples of the worst, the worst first."""
+    assert case.samples is not None
+    chosen = np.flatnonzero(case.samples["worst"])
+    return [int(i) for i in chosen[np.argsort(-case.samples["error"][chosen], kind="stable")]]
+
+
+def first_ones(case: Case) -> list[int]:
+    """Positions among the samples of those that the split begins with, not chosen for their error."""
+    assert case.samples is not None
+    ids = case.samples["id"]
+    begins = ids == case.answers.id[: len(ids)]
+    return list(range(len(ids) if begins.all() else int(begins.argmin())))
+
+
+def shown(
+    case: Case, chosen: list[int], words: Callable[[int], tuple[str, str]], wrong: np.ndarray | None, title: str
+) -> Iterator[Part]:
+    """Samples with their truth and answer in words, as pictures, or as rows where they are none; nothing of no sample."""
+    samples = case.samples
+    assert samples is not None
+    chosen = list(dict.fromkeys(chosen))[:MOST_SHOWN]
+    images = {i: image for i in chosen if (image := pixels(samples["input"][i])) is not None}
+    pictures = []
+    for i, image in images.items():
+        truth, answer = words(i)
+        lines = [f"true {truth}", f"answer {answer}", f"#{samples['id'][i]}"]
+        pictures.append(Picture(data_uri(image), lines, wrong is not None and bool(wrong[i])))
+    if pictures:
+        yield Pictures(pictures, title=title)
+        return
+    head = ["sample", "true", "answer", "error"]
+    rows = [[int(samples["id"][i]), *words(i), float(samples["error"][i])] for i in chosen]
+    if samples["input"].ndim == 2 and samples["input"].shape[1] <= MOST_COLUMNS:
+        width = samples["input"].shape[1]
+        head += case.spec.columns if len(case.spec.columns) == width else [f"input {i}" for i in range(width)]
+        rows = [[*row, *(float(value) for value in samples["input"][i])] for row, i in zip(rows, chosen, strict=True)]
+    if rows:
+        yield Table(head, rows, title=title, note="Inputs as the network sees them." if len(head) > 4 else "")
+
+
+def listed(values: Any) -> str:
+    """Numbers of a row as text."""
+    return ", ".join(figure(float(value)) for value in np.atleast_1d(values))

@@ -1,0 +1,210 @@
+"""Groups of runs that differ in nothing but the seed, and what can be claimed of the differences between them."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from ..cli.arguments import MAY_CHANGE
+from ..cli.classes import slot_at
+from ..errors import UserError, suggest
+from ..registry import PROGRAM
+from .run import Run, written
+from .student import LEVEL, Difference, difference, holm, mean_of
+from .table import NO_HYPERPARAMETERS, differing, short
+
+WHERE = {".".join(path) for path in MAY_CHANGE}  # settings that change where and how data is read, not what
+
+
+@dataclass
+class Group:
+    """Runs of one config by their seeds."""
+
+    label: str
+    runs: dict[int, Run] = field(default_factory=dict)
+
+    def values(self, figure: str) -> dict[int, float]:
+        """A final figure by seed, of the runs that have it."""
+        return {seed: value for seed, run in self.runs.items() if (value := run.figure(figure)) is not None}
+
+
+# ---------------------------------------------------------------------- grouping
+
+
+def group(paths: Iterable[Path]) -> list[Group]:
+    """The runs of these folders, grouped by what decides their result; of equal ones the last counts.
+
+    What cannot be read, or has not ended, is named and left out.
+
+    Raises:
+        UserError: nothing is left.
+    """
+    groups: dict[str, Group] = {}
+    for path in paths:
+        try:
+            run = Run(path)
+            if run.state not in ("finished", ""):
+                raise UserError(f"{path}: {run.state}, not finished")
+            key = str(sorted((name, written(value)) for name, value in run.settings.items() if decides(name)))
+            group = groups.setdefault(key, Group(""))
+            if run.seed in group.runs:
+                print(f"{group.runs[run.seed]}: left out, {run} is the same with the same seed")
+            group.runs[int(run.seed or 0)] = run
+        except UserError as error:
+            print(f"left out: {error}")
+    if not groups:
+        raise UserError("there is no finished run to compare")
+    for found, label in zip(groups.values(), labels([next(iter(found.runs.values())) for found in groups.values()]), strict=True):
+        found.label = label
+    return list(groups.values())
+
+
+def decides(name: str) -> bool:
+    """Whether a setting may change what comes out."""
+    return not name.startswith(NO_HYPERPARAMETERS) and name not in WHERE
+
+
+def labels(runs: list[Run]) -> list[str]:
+    """A name for each of these runs that tells it from the others: its own, or the fewest settings that do."""
+    names = [run.name for run in runs]
+    if len(set(names)) == len(names):
+        return names
+    every = [name for name in differing(runs) if decides(name)]
+    chosen: list[str] = []
+    while len(set(words := [_words(run, chosen) for run in runs])) < len(runs):
+        rest = [key for key in every if key not in chosen]
+        if not rest:
+            return [str(run) for run in runs]
+        chosen.append(max(rest, key=lambda key: len({_words(run, [*chosen, key]) for run in runs})))  # the first of the best
+    for size in range(len(chosen), 0, -1):  # where fewer words are enough for one, it has no more
+        for i, run in enumerate(runs):
+            fewer = _words(run, chosen[:size])
+            if all(fewer != _words(other, chosen[:size]) for other in runs if other is not run):
+                words[i] = fewer
+    said_as = {
+        key: "" if slot_at(tuple(key.split("."))) else f"{short(key, every)} " for key in chosen
+    }  # a class speaks for itself
+    return [", ".join(said_as[key] + value for key, value in pairs) for pairs in words]
+
+
+def _words(run: Run, keys: list[str]) -> tuple[tuple[str, str], ...]:
+    """The settings of a run under these keys, of those that it has."""
+    return tuple((key, written(run.settings[key])) for key in keys if key in run.settings)
+
+
+# ---------------------------------------------------------------------- figures
+
+
+def print_comparison(groups: list[Group], figure: str | None) -> None:
+    """A row for each group with its mean and interval, and a sentence for each difference that was asked for.
+
+    Raises:
+        UserError: no run has the figure.
+    """
+    from rich.box import SIMPLE_HEAD
+    from rich.console import Console
+    from rich.table import Table
+
+    runs = [run for found in groups for run in found.runs.values()]
+    figure = figure or runs[0].monitor
+    known = sorted({name for run in runs for name in run.figures})
+    if figure not in known:
+        way_out = f" ({PROGRAM} test --ckpt_path RUN)" if figure.startswith("test/") else ""
+        raise UserError(f"--metric {figure}: no run has it{way_out}; {suggest(figure, known, 'there are')}")
+    for run in runs:
+        if run.figure(figure) is None:
+            print(f"left out: {run}: it has no {figure}")
+    there = [found for found in groups if found.values(figure)]
+    falls = runs[0].mode(figure) == "min"
+    there.sort(key=lambda found: mean_of(list(found.values(figure).values())).value * (1 if falls else -1))
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    table.add_column(figure, overflow="fold")
+    for head in ("seeds", "mean", f"{LEVEL:.0%} interval", "smallest", "largest"):
+        table.add_column(head, justify="right", no_wrap=True)
+    for found in there:
+        values = list(found.values(figure).values())
+        mean = mean_of(values)
+        interval = f"+- {said(mean.half)}" if math.isfinite(mean.half) else "one seed"
+        table.add_row(found.label, str(mean.count), said(mean.value), interval, said(min(values)), said(max(values)))
+    console = Console(highlight=False, markup=False)
+    console.width = console.width if console.is_terminal else 80
+    console.print(table)
+    for line in claims(there, figure, falls):
+        print(line)
+
+
+def claims(groups: list[Group], figure: str, falls: bool) -> list[str]:
+    """What can be said of the best group, which comes first, against each other one, in plain words."""
+    pairs = list(itertools.combinations(groups, 2))
+    tests = [difference(first.values(figure), second.values(figure)) for first, second in pairs]
+    done = [test for test in tests if test is not None]
+    adjusted = iter(holm([test.p for test in done]))
+    p_values = [next(adjusted) if test is not None else math.nan for test in tests]
+    lines = [
+        claim(first.label, second.label, test, p, figure, falls, len(done))
+        for (first, second), test, p in zip(pairs, tests, p_values, strict=True)
+        if first is groups[0]
+    ]
+    if len(done) > 1:
+        lines.append(f"p-values are raised for {len(done)} comparisons (Holm); intervals are those of single comparisons")
+    return lines
+
+
+def claim(first: str, second: str, test: Difference | None, p: float, figure: str, falls: bool, tests: int) -> str:
+    """One sentence on one difference."""
+    if test is None:
+        return f"{first} and {second}: no difference can be claimed with one seed; run more with --seed_everything 1, 2, ..."
+    value, low, high = (-test.value, -test.high, -test.low) if falls else (test.value, test.low, test.high)
+    how = f"{test.count} seeds in pairs" if test.paired else f"not the same seeds, {test.count} or more each, Welch's test"
+    figures = f"{said(value)} [{said(low)}, {said(high)}]"
+    chance = "p < 0.001" if p < 0.001 else f"p = {p:.2g}"
+    if p < 1 - LEVEL:
+        return f"{first} is better than {second} by {figures} in {figure} ({how}, {chance})"
+    return f"no difference between {first} and {second} can be claimed: {figures} in {figure} ({how}, {chance})"
+
+
+def said(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 1e4 else f"{value:.4g}" if abs(value) >= 1 else f"{value:.4f}"
+
+
+# ---------------------------------------------------------------------- curves
+
+
+def draw(groups: list[Group], name: str, path: Path) -> Path:
+    """The curves of all groups in one picture: the mean over the seeds, and from the lowest to the highest as a band.
+
+    Raises:
+        UserError: no run has such a curve, or the picture cannot be written.
+    """
+    from . import plots
+
+    lines, bands = {}, {}
+    for found in groups:
+        curves = [curve for run in found.runs.values() if len((curve := run.curve(name))[0])]
+        if not curves:
+            continue
+        places = max((curve[0] for curve in curves), key=len)
+        values = np.stack([np.interp(places, *curve, right=np.nan) for curve in curves])
+        lines[found.label] = places, np.nanmean(values, axis=0)
+        if len(curves) > 1:
+            bands[found.label] = np.nanmin(values, axis=0), np.nanmax(values, axis=0)
+    if not lines:
+        known = {
+            column for found in groups for run in found.runs.values() for column in run.metrics if column not in ("step", "epoch")
+        }
+        raise UserError(f"--curve {name}: no run has it; {suggest(name, known, 'there are')}")
+    if lonely := [found.label for found in groups if found.label not in lines]:
+        print(f"without a curve {name}: {'; '.join(lonely)}")
+    with plots.drawn():
+        figure = plots.curves(lines, name, bands=bands, size=(6.4, 4.0), log="loss" in name)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            figure.savefig(path, dpi=120)
+        except (OSError, ValueError) as error:
+            raise UserError(f"--picture {path}: {getattr(error, 'strerror', None) or error}") from None
+    return path

@@ -1,0 +1,219 @@
+"""The data of a config: a table of its splits, classes and columns, and a picture of a batch before and after augmentation."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as L
+import torch
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from ..bases.data import DataModule
+from ..bases.images import ImageData
+from ..cli.arguments import Request, merge
+from ..cli.machine import settle_threads
+from ..cli.parser import ProjectCLI
+from ..errors import UserError
+from ..loading.arrays import Arrays
+from ..spec import Batch, DataSpec, several
+from . import plots
+from .pictures import overlay, pixels
+from .run import target_text
+
+SPLITS = ("train", "val", "test")
+SAMPLES = 16  # of a picture
+COLUMNS, ROWS = 8, 3  # at most; wide pictures stand in fewer columns
+MOST_HISTOGRAMS = 12
+MOST_ROWS = 60  # of a table of classes or columns
+
+
+def show(request: Request, path: Path) -> None:
+    """Print the table of the data and draw the first training batch.
+
+    Raises:
+        UserError: the data cannot be read, or the picture not be written.
+    """
+    cli = ProjectCLI(merge(request))
+    settle_threads(cli.config_tree)
+    cli.build()
+    data: DataModule = cli.datamodule
+    data.prepare_data()
+    for stage in ("fit", "test"):
+        data.setup(stage)
+    print_tables(data)
+    before, after = first_batch(data)
+    with plots.drawn():
+        is_picture = pixels(several(before.inputs)[0][0].numpy()) is not None
+        figure = drawn_pictures(data, before, after) if is_picture else drawn_columns(data)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            figure.savefig(path, dpi=110)
+        except (OSError, ValueError) as error:
+            raise UserError(f"--output {path}: {getattr(error, 'strerror', None) or error}") from None
+    print(path)
+
+
+# ---------------------------------------------------------------------- tables
+
+
+def print_tables(data: DataModule) -> None:
+    """Splits with their samples, then classes with their counts, or targets and columns with their statistics."""
+    spec = data.spec
+    print(f"{type(data).__name__}: inputs {spec.shape()}, target {spec.target}")
+    splits = [[split, f"{len(data.loaded(split)):,}"] for split in SPLITS]
+    print_rows(["split", "samples"], splits)
+    if spec.counts:
+        print_rows(["class", *SPLITS], class_counts(data, spec))
+    if spec.scale:
+        rows = [[name, f"{mean:.5g}", f"{std:.5g}"] for name, (mean, std) in zip(spec.names, spec.scale, strict=True)]
+        print_rows(["target", "mean", "deviation"], rows)
+    if isinstance(data, ImageData):
+        channels = zip(data.fitted["mean"], data.fitted["std"], strict=True)
+        rows = [[str(i), f"{mean:.4f}", f"{std:.4f}"] for i, (mean, std) in enumerate(channels)]
+        print_rows(["channel", "mean", "deviation"], rows)
+    if columns := column_rows(data, spec):
+        print_rows(["column", "kind", "missing", "mean", "deviation", "values"], columns)
+
+
+def class_counts(data: DataModule, spec: DataSpec) -> list[list[str]]:
+    """How often each class stands in each split: samples, labels, characters or pixels."""
+    counted = [counts_of(data, split, spec) for split in SPLITS]
+    return [[name, *(f"{counts[i]:,}" if counts is not None else "?" for counts in counted)] for i, name in enumerate(spec.names)]
+
+
+def counts_of(data: DataModule, split: str, spec: DataSpec) -> list[int] | None:
+    """The counts of one split; None where only reading every sample would tell."""
+    part = data.loaded(split)
+    if not isinstance(part, Arrays) or not isinstance(part.targets, Tensor):
+        return list(spec.counts) if split == "train" else None
+    targets = part.targets[part.rows]
+    if spec.target == "labels":
+        return targets.sum(0).long().tolist()
+    values = targets.flatten().long()
+    return torch.bincount(values[(values >= 0) & (values < len(spec.names))], minlength=len(spec.names)).tolist()
+
+
+def column_rows(data: DataModule, spec: DataSpec) -> list[list[str]]:
+    """The input columns of a table: kind, share of missing values, mean and deviation, number of distinct values."""
+    numbers: dict[str, Any] = data.fitted.get("numbers") or {}
+    categories: dict[str, Any] = data.fitted.get("categories") or {}
+    if not numbers and not categories:
+        return []
+    part = data.loaded("train")
+    assert isinstance(part, Arrays)
+    inputs = several(part.inputs(part.rows))[0]
+    encoded = dict(zip(spec.columns, inputs.unbind(1), strict=True))
+    rows = []
+    for name, how in numbers.items():
+        missing = encoded.get(f"{name} is missing")
+        share = f"{float(missing.mean()):.1%}" if missing is not None else "0"
+        distinct = f"{len(torch.unique(encoded[name])):,}"
+        rows.append([name, "number", share, f"{how['mean']:.5g}", f"{how['std']:.5g}", distinct])
+    for name, texts in categories.items():
+        unseen = f"{float((encoded[name] == 0).float().mean()):.1%}"
+        rows.append([name, "category", unseen, "", "", f"{len(texts):,}"])
+    return rows
+
+
+def print_rows(head: list[str], rows: list[list[str]]) -> None:
+    """A table in the terminal; of a long one the beginning."""
+    from rich.box import SIMPLE_HEAD
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    for i, name in enumerate(head):
+        table.add_column(name, justify="right" if i else "left", overflow="fold")
+    for row in rows[:MOST_ROWS]:
+        table.add_row(*row)
+    width = shutil.get_terminal_size((80, 24)).columns if sys.stdout.isatty() else 80
+    Console(width=width, highlight=False, markup=False, file=sys.stdout).print(table)
+    if len(rows) > MOST_ROWS:
+        print(f"and {len(rows) - MOST_ROWS} more")
+
+
+# ---------------------------------------------------------------------- pictures
+
+
+def first_batch(data: DataModule) -> tuple[Batch, Batch]:
+    """The first training batch as it is loaded, and as the network gets it: the way that a Trainer takes it."""
+    trainer = L.Trainer(accelerator="cpu", devices=1, logger=False, enable_checkpointing=False, enable_progress_bar=False)
+    trainer.training = True
+    data.trainer = trainer
+    before = next(iter(data.train_dataloader()))
+    copied = tuple(part.clone() for part in several(before.inputs))
+    after = data.on_after_batch_transfer(before._replace(inputs=copied if len(copied) > 1 else copied[0]), 0)
+    return before, after
+
+
+def drawn_pictures(data: DataModule, before: Batch, after: Batch) -> Figure:
+    """Pairs of pictures, before above after, with the target; masks are laid over."""
+    spec = data.spec
+    height, width = several(before.inputs)[0].shape[2:]
+    across = max(1, COLUMNS * height // max(height, width))
+    many = min(SAMPLES, ROWS * across)
+    first, second = several(before.inputs)[0][:many], visible(data, several(after.inputs)[0][:many])
+    across = min(across, len(first))
+    down = -(-len(first) // across)
+    tile = 9.0 / across
+    drawing = Figure(figsize=(9.0, down * (2 * tile * height / width + 0.55) + 0.5), layout="constrained")
+    grid = drawing.subplots(2 * down, across, squeeze=False)
+    for axes in grid.flat:
+        axes.set_axis_off()
+    for i in range(len(first)):
+        row, column = divmod(i, across)
+        for place, images, batch in ((2 * row, first, before), (2 * row + 1, second, after)):
+            image = pixels(images[i].numpy())
+            assert image is not None
+            if spec.target == "mask":
+                image = overlay(image, batch.targets[i].numpy())
+            axes = grid[place, column]
+            axes.imshow(image, interpolation="nearest")
+            text = "" if spec.target == "mask" else plots.shortened(title_of(spec, batch.targets[i]), 24)
+            axes.set_title(text, fontsize=8, fontweight="normal", pad=2)
+    seen = several(after.inputs)[0]
+    span = f"values {float(seen.min()):.2f} to {float(seen.max()):.2f}"
+    drawing.suptitle(f"{type(data).__name__}, first batch: as loaded, and below as the network sees it ({span})", fontsize=10)
+    return drawing
+
+
+def visible(data: DataModule, images: Tensor) -> Tensor:
+    """Normalised images (B, C, H, W) in the brightness they had, as uint8."""
+    if not isinstance(data, ImageData):
+        return images
+    mean, std = (torch.tensor(data.fitted[name]).reshape(1, -1, 1, 1) for name in ("mean", "std"))
+    return ((images * std + mean) * 255).round().clamp(0, 255).to(torch.uint8)
+
+
+def title_of(spec: DataSpec, target: Tensor) -> str:
+    """A target for people; of blended classes, each with its share."""
+    if spec.target == "class" and target.ndim and float(target.max()) < 0.995:
+        shares = [(float(share), name) for share, name in zip(target, spec.names, strict=True) if share > 0.005]
+        return " + ".join(f"{name} {share:.2f}" for share, name in sorted(shares, reverse=True))
+    return target_text(spec.target, spec.names, (target.argmax() if spec.target == "class" and target.ndim else target).numpy())
+
+
+def drawn_columns(data: DataModule) -> Figure:
+    """Histograms of the input columns, as the network sees them, and of the targets, over the training split."""
+    part = data.loaded("train")
+    ids = part.rows[torch.linspace(0, len(part) - 1, min(plots.SCATTERED, len(part))).long()]
+    inputs, targets = data.fetch("train", ids)
+    flat = several(inputs)[0].flatten(1).float()
+    names = data.spec.columns or tuple(f"input {i}" for i in range(flat.shape[1]))
+    columns = [(name, flat[:, i].numpy()) for i, name in list(enumerate(names))[:MOST_HISTOGRAMS]]
+    if targets.ndim == 1 or targets.shape[-1] == 1:
+        columns.append((f"target {data.spec.names[0]}" if data.spec.target == "number" else "target", targets.flatten().numpy()))
+    across = min(4, len(columns))
+    down = -(-len(columns) // across)
+    drawing = Figure(figsize=(9.0, 1.9 * down + 0.4), layout="constrained")
+    for place, (name, values) in enumerate(columns):
+        axes = drawing.add_subplot(down, across, place + 1)
+        plots.count(axes, values, colour=plots.ORANGE if name.startswith("target") else plots.BLUE)
+        axes.set_title(plots.shortened(name, 24), fontsize=9)
+        axes.ticklabel_format(scilimits=(-3, 4))
+    drawing.suptitle(f"{type(data).__name__}, training split: the columns as the network sees them", fontsize=10)
+    return drawing

@@ -1,0 +1,357 @@
+"""A run as it lies on disk, read when asked for: nothing here needs torch, so that hundreds of runs are a table in a moment."""
+
+from __future__ import annotations
+
+import csv
+import functools
+import glob
+import json
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import yaml
+
+from ..cli.arguments import leaves_with_class
+from ..errors import UserError, clip
+from ..runs.folder import RunFolder
+
+if TYPE_CHECKING:
+    from ..spec import DataSpec  # it imports torch
+
+DEPTH = 6  # of folders in which runs are looked for
+MOST_BYTES = 1_000_000  # of a config
+MOST_ALIASES = 100
+PARTS = {"config.yaml", "run.json", "metrics.csv", "checkpoints"}  # a folder that has one of these is a run's
+KIND_OF_TASK = {"Embedding": "embedding", "Ranking": "ranking"}  # tasks whose answers are not of the kind of their target
+BETTER_SMALL = {"loss", "rmse", "mae", "mse"}
+
+TOLD: dict[str, type] = {  # what run.json holds, as far as it is more than a word or a number
+    **dict.fromkeys(("overrides", "spec", "data", "git", "initialised"), dict),
+    **dict.fromkeys(("configs", "layers"), list),
+}
+
+Columns = dict[str, np.ndarray]
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What a run said of a split: (N,) ids, targets (N, ...) and predictions (N, ...)."""
+
+    id: np.ndarray
+    target: np.ndarray
+    prediction: np.ndarray
+
+
+class Run:
+    """The folder of a run.
+
+    Raises:
+        UserError: it is no run folder, an empty or a half written one; any attribute: that file cannot be understood.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.folder = RunFolder(path)
+        self.path = self.folder.path
+        if not self.path.is_dir():
+            raise UserError(f"{self.path}: no such run folder")
+        names = {entry.name for entry in self.path.iterdir()}
+        if not names:
+            raise UserError(f"{self.path}: an empty folder; no run has begun there")
+        if not names & PARTS:
+            raise UserError(f"{self.path}: not a run folder, it has no {self.folder.config.name}")
+        for part in (self.folder.config, self.folder.description):
+            if part.name not in names:
+                raise UserError(f"{self.path}: half written, it has no {part.name}; fit --run may continue it")
+        missing = {"data", "model"} - set(self.config)
+        if missing:
+            raise UserError(
+                f"{self.folder.config}: no {' and no '.join(sorted(missing))}; was another version's run written here?"
+            )
+
+    def __str__(self) -> str:
+        return str(self.path)
+
+    # ------------------------------------------------------------------ what was asked for
+
+    @functools.cached_property
+    def config(self) -> dict[str, Any]:
+        """The whole effective config, with short names of classes."""
+        text = self._text(self.folder.config)
+        try:
+            if (
+                len(text) > MOST_BYTES
+                or sum(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, LOADER)) > MOST_ALIASES
+            ):
+                raise UserError(f"{self.folder.config}: larger than a config is")
+            config = yaml.load(text, LOADER)
+        except (yaml.YAMLError, RecursionError) as error:
+            raise UserError(f"{self.folder.config}: not YAML: {clip(error)}") from None
+        if not isinstance(config, dict):
+            raise UserError(f"{self.folder.config}: no config")
+        return config
+
+    @functools.cached_property
+    def settings(self) -> dict[str, Any]:
+        """The config as dotted keys, a class's name standing at the key of its place."""
+        settings = {".".join(path): value for path, value in leaves_with_class(self.config)}
+        if settings.get("trainer.devices") == "auto" and self.description.get("gpu", "") is None:
+            settings["trainer.devices"] = 1  # what it comes to on a CPU
+        return settings
+
+    @functools.cached_property
+    def description(self) -> dict[str, Any]:
+        """run.json: the command, versions, git, state."""
+        told = self._json(self.folder.description)
+        for name, kind in TOLD.items():
+            if name in told and not isinstance(told[name], kind):
+                raise UserError(f"{self.folder.description}: {name} is not what this version writes there")
+        return told
+
+    @property
+    def seed(self) -> int | None:
+        return self.description.get("seed", self.config.get("seed_everything"))
+
+    @property
+    def name(self) -> str:
+        return str(self.config.get("name") or self.path.parent.name)
+
+    @functools.cached_property
+    def task(self) -> str:
+        """The short name of the task's class."""
+        written = self.config["model"].get("class_path", "") if isinstance(self.config["model"], dict) else ""
+        return str(self.description.get("task") or written.rpartition(".")[2])
+
+    @functools.cached_property
+    def spec(self) -> DataSpec | None:
+        """The description of the data; of an older run from its best checkpoint, None where there is neither."""
+        from ..spec import DataSpec
+
+        values = self.description.get("spec")
+        if values is None and self.folder.best.is_file():
+            from ..runs.checkpoints import read
+
+            values = read(self.folder.best)["spec"]
+        try:
+            return DataSpec.from_dict(values) if values is not None else None
+        except (TypeError, AttributeError):
+            raise UserError(f"{self.folder.description}: spec is not the description of data that this version writes") from None
+
+    @property
+    def kind(self) -> str:
+        """What its answers are: class, labels, number, mask, sequence, embedding, ranking; empty where unknown."""
+        target = self.spec.target if self.spec else ""
+        return KIND_OF_TASK.get(self.task, target)
+
+    # ------------------------------------------------------------------ what came out
+
+    @functools.cached_property
+    def results(self) -> dict[str, Any]:
+        """results.json; empty while the run goes on."""
+        return self._json(self.folder.results) if self.folder.results.is_file() else {}
+
+    @functools.cached_property
+    def metrics(self) -> Columns:
+        """metrics.csv by columns: (rows,) float64, NaN where a row has no value."""
+        return self._columns(self.folder.metrics)
+
+    @functools.cached_property
+    def epochs(self) -> Columns:
+        """epochs.csv by columns: (epochs,) float64."""
+        return self._columns(self.folder.epochs)
+
+    @property
+    def state(self) -> str:
+        return str(self.description.get("state", ""))
+
+    @property
+    def monitor(self) -> str:
+        """The figure by which its best checkpoint was chosen."""
+        best = self.results.get("best") or {}
+        return str(self.description.get("monitor") or best.get("monitor") or "val/loss")
+
+    def mode(self, figure: str) -> str:
+        """Whether a figure should be small ("min") or large ("max")."""
+        base = figure.rpartition("/")[2]
+        known = self.description.get("monitor_mode")
+        if known and base == self.monitor.rpartition("/")[2]:
+            return str(known)
+        return "min" if base in BETTER_SMALL else "max"
+
+    def figure(self, name: str) -> float | None:
+        """A final figure, such as test/accuracy; the monitored one is that of the best checkpoint."""
+        best = self.results.get("best") or {}
+        if name == best.get("monitor"):
+            return _number(best.get("value"))
+        return _number(self.figures.get(name))
+
+    @functools.cached_property
+    def figures(self) -> dict[str, Any]:
+        """All final figures by name: of the last epoch, of later validations and tests, and of the best checkpoint."""
+        found = dict(self.results.get("last") or {})
+        if not found and self.folder.epochs.is_file():
+            found = {name: float(column[-1]) for name, column in self.epochs.items() if "/" in name and len(column)}
+        for split in ("val", "test"):
+            found |= {name: value for name, value in (self.results.get(split) or {}).items() if _number(value) is not None}
+        best = self.results.get("best") or {}
+        return found | ({best["monitor"]: best["value"]} if {"monitor", "value"} <= set(best) else {})
+
+    def curve(self, name: str) -> tuple[np.ndarray, np.ndarray]:
+        """A column of metrics.csv over the epochs, fractions of them included: (N,) both.
+
+        It is that of epochs.csv where that has more, which is so when an epoch is shorter than the steps between two rows.
+        """
+        values, of_epochs = self.metrics.get(name, np.zeros(0)), self.epochs.get(name, np.zeros(0))
+        there = ~np.isnan(values)
+        if there.sum() < (~np.isnan(of_epochs)).sum():
+            return self.epochs["epoch"] + 1, of_epochs
+        return self._as_epochs(self.metrics["step"][there]) if len(values) else values, values[there]
+
+    def _as_epochs(self, steps: np.ndarray) -> np.ndarray:
+        """Steps (N,) as the epochs that are done then, by the ends that epochs.csv has; within an epoch, evenly."""
+        ends, epochs = self.epochs.get("step", np.zeros(0)), self.epochs.get("epoch", np.zeros(0))
+        if not len(ends):
+            return steps
+        known_steps, known_epochs = np.concatenate([[0.0], ends]), np.concatenate([[epochs[0]], epochs + 1])
+        beyond = np.clip(steps - known_steps[-1], 0, None) / max(known_steps[-1] - known_steps[-2], 1)
+        return np.interp(steps, known_steps, known_epochs) + beyond
+
+    def splits(self) -> list[str]:
+        """The splits whose predictions were kept."""
+        return [split for split in ("val", "test") if self.folder.predictions(split).is_file()]
+
+    def answers(self, split: str) -> Answers:
+        """The predictions of a split."""
+        path = self.folder.predictions(split)
+        arrays = self._arrays(path, ("id", "target", "prediction"))
+        return Answers(arrays["id"], arrays["target"], arrays["prediction"])
+
+    def samples(self, split: str) -> Columns | None:
+        """Some samples of a split: id, input, target, prediction, error, worst; None in older runs."""
+        path = self.folder.samples(split)
+        if not path.is_file():
+            return None
+        return self._arrays(path, ("id", "input", "target", "prediction", "error", "worst"))
+
+    # ------------------------------------------------------------------ reading
+
+    def _text(self, path: Path) -> str:
+        try:
+            return path.read_text(encoding="utf-8")
+        except UnicodeDecodeError:
+            raise UserError(f"{path}: not a text file") from None
+        except OSError as error:
+            raise UserError(f"{path}: {error.strerror}") from None
+
+    def _json(self, path: Path) -> dict[str, Any]:
+        try:
+            value = json.loads(self._text(path))
+        except (ValueError, RecursionError):
+            raise UserError(f"{path}: not JSON, half written or damaged") from None
+        if not isinstance(value, dict):
+            raise UserError(f"{path}: expected keys and values")
+        return value
+
+    def _columns(self, path: Path) -> Columns:
+        if not path.is_file():
+            return {}
+        names, *rows = list(csv.reader(self._text(path).splitlines())) or [[]]
+        if "epoch" not in names or "step" not in names:
+            raise UserError(f"{path}: no columns step and epoch in its first line; it is damaged, or another version's")
+        if rows and len(rows[-1]) < len(names):
+            rows.pop()  # the run is writing it, or was killed while it did
+        try:
+            table = np.array([[float(cell or "nan") for cell in row] for row in rows], dtype=np.float64)
+            return dict(zip(names, table.reshape(len(rows), len(names)).T, strict=True))
+        except ValueError:
+            wrong = next((i for i, row in enumerate(rows, 2) if len(row) != len(names) or not _are_numbers(row)), 2)
+            raise UserError(f"{path}:{wrong}: not {len(names)} numbers") from None
+
+    def _arrays(self, path: Path, names: tuple[str, ...]) -> Columns:
+        try:
+            with open(path, "rb") as stream, np.load(stream, allow_pickle=False) as file:
+                arrays = {name: file[name] for name in names}
+        except KeyError as error:
+            raise UserError(f"{path}: no {error.args[0]} in it; another version's?") from None
+        except Exception:  # numpy and zipfile raise whatever the damage leads them to
+            raise UserError(f"{path}: damaged, or not written by a run") from None
+        if len({len(array) if array.ndim else -1 for array in arrays.values()}) != 1:
+            raise UserError(f"{path}: its columns differ in length; it is damaged")
+        return arrays
+
+
+LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+def _number(value: Any) -> float | None:
+    return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else None
+
+
+def _are_numbers(row: list[str]) -> bool:
+    try:
+        return all(float(cell or "nan") is not None for cell in row)
+    except ValueError:
+        return False
+
+
+def written(value: Any) -> str:
+    """A value of a config in one line; a class is its name."""
+    if isinstance(value, dict) and "class_path" in value:
+        return str(value["class_path"])
+    if isinstance(value, list):
+        return "[" + ", ".join(map(written, value)) + "]"
+    return "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def target_text(kind: str, names: tuple[str, ...], target: np.ndarray) -> str:
+    """A target as people write it."""
+    if kind == "class":
+        return names[int(target)]
+    if kind == "labels":
+        return ", ".join(name for name, on in zip(names, target, strict=True) if on > 0.5)
+    if kind == "sequence":
+        return ("" if all(len(name) == 1 for name in names) else " ").join(names[int(i)] for i in target if i >= 0)
+    return ", ".join(f"{float(value):.5g}" for value in np.atleast_1d(target))
+
+
+# ---------------------------------------------------------------------- finding
+
+
+def find_runs(words: Iterable[str | Path]) -> list[Path]:
+    """The run folders that are meant by run folders, folders of them at any depth, and patterns such as `runs/lenet/*`.
+
+    A folder that should be a run's and is not whole is among them: `Run` says what it lacks.
+
+    Raises:
+        UserError: a word means no run at all.
+    """
+    found: dict[Path, None] = {}
+    for word in words:
+        given = Path(word)
+        places = [given] if given.exists() else [Path(place) for place in sorted(glob.glob(str(word)))]  # noqa: PTH207 - also of absolute paths
+        if not places:
+            raise UserError(f"{word}: no such folder")
+        runs = [run for place in places if place.is_dir() for run in _below(place)]
+        if not runs:
+            raise UserError(f"{word}: no run in it; a run folder has a config.yaml and a run.json")
+        found |= dict.fromkeys(runs)
+    return list(found)
+
+
+def _below(folder: Path, depth: int = 0) -> Iterator[Path]:
+    """A folder if it is a run's, or those of the runs below it, in order."""
+    try:
+        with os.scandir(folder) as listing:
+            entries = sorted(listing, key=lambda entry: entry.name)
+    except OSError as error:
+        raise UserError(f"{folder}: {error.strerror}") from None
+    numbered = folder.name.isdecimal() and len(folder.name) >= 3 and not entries
+    if numbered or any(entry.name in PARTS for entry in entries):
+        yield folder
+    elif depth < DEPTH:
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                yield from _below(folder / entry.name, depth + 1)

@@ -1,0 +1,136 @@
+"""Files that are never seen half written, and the few calls that differ between systems."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import io
+import json
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import IO, Any
+
+from ..errors import UserError
+
+try:
+    import fcntl
+except ImportError:  # Windows has no fcntl: a run folder is then not locked
+    fcntl = None  # type: ignore[assignment]
+
+
+def write_atomic(path: Path, write: Callable[[IO[bytes]], object]) -> None:
+    """Write a file beside its final name, sync it and rename it; a reader sees the old file or the whole new one.
+
+    Raises:
+        UserError: the system's reason, in one line; the old file is untouched.
+    """
+    part = path.with_name(path.name + ".part")
+    try:
+        with open(part, "wb") as file:
+            write(file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(part, path)
+        sync_folder(path.parent)
+    except BaseException as error:
+        part.unlink(missing_ok=True)
+        if reason := _system_reason(error):
+            raise UserError(f"{path}: {reason}") from error
+        raise
+
+
+@contextlib.contextmanager
+def told(path: Path) -> Iterator[None]:
+    """A full disk, or a folder that is gone, in one line.
+
+    Raises:
+        UserError: the system's reason.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise UserError(f"{path}: {error.strerror or error}; the same command continues the run when that is mended") from error
+
+
+def write_text(path: Path, text: str) -> None:
+    write_atomic(path, lambda file: file.write(text.encode()))
+
+
+def write_json(path: Path, value: Any) -> None:
+    write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+
+
+def update_json(path: Path, values: dict[str, Any]) -> None:
+    """Put values into a JSON file, new or known; what else stands in it stays. Only the first process of a run writes."""
+    from lightning.pytorch.utilities import rank_zero_only  # here, because who only reads runs needs no torch
+
+    known = json.loads(path.read_text()) if path.is_file() else {}
+    rank_zero_only(write_json)(path, known | values)
+
+
+def plain(value: Any) -> Any:
+    """Text that a spreadsheet would run as a formula gets a leading apostrophe; numbers stay numbers, read from text too."""
+    if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r"):
+        try:
+            float(value)
+        except ValueError:
+            return "'" + value
+    return value
+
+
+def csv_line(row: list[Any]) -> bytes:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerow([plain(cell) for cell in row])
+    return text.getvalue().encode()
+
+
+def read_column(path: Path, name: str) -> list[float]:
+    """The finite numbers in a column of a CSV; none where there is no such file or column."""
+    if not path.is_file():
+        return []
+    with path.open(newline="") as file:
+        numbers = [float(row[name]) for row in csv.DictReader(file) if row.get(name)]
+    return [number for number in numbers if abs(number) < float("inf")]
+
+
+def sync_folder(folder: Path) -> None:
+    """Make renames in a folder durable, where the system can."""
+    if not hasattr(os, "O_DIRECTORY"):
+        return
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def available_cores() -> int:
+    """The CPU cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def lock(path: Path) -> IO[bytes] | None:
+    """Hold a lock file for as long as this process lives, or until it is closed.
+
+    Raises:
+        BlockingIOError: another process holds it.
+    """
+    file = open(path, "ab")  # noqa: SIM115 - the open file is the lock
+    if fcntl is not None:
+        try:  # lockf and not flock: it is gone with the process and loader workers do not inherit it
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            file.close()
+            raise
+    return file
+
+
+def _system_reason(error: BaseException) -> str | None:
+    """What the system says; torch turns a full disk into a RuntimeError with the OSError behind it."""
+    seen: BaseException | None = error
+    while seen is not None:
+        if isinstance(seen, OSError) and seen.strerror:
+            return seen.strerror
+        seen = seen.__context__
+    return None

@@ -1,0 +1,119 @@
+"""What a run said of each sample: predictions-<split>.npz, and a few samples with their inputs in samples.npz."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as L
+import numpy as np
+import torch
+from lightning.pytorch.callbacks import Callback
+from torch import Tensor
+
+from ..spec import several
+from .files import write_atomic
+from .folder import RunFolder
+
+ROWS, BYTES = 100_000, 256 * 2**20  # kept of a split's predictions, whichever is reached first
+FIRST, WORST, SAMPLE_BYTES = 64, 32, 32 * 2**20  # samples kept with their inputs
+
+
+class Predictions(Callback):
+    """What the last validation, a test or `predict` said of each sample: ids, targets and predictions of all processes.
+
+    Args:
+        folder: Where predictions-<split>.npz and samples.npz go, bounded; None keeps everything in memory for the caller.
+    """
+
+    def __init__(self, folder: RunFolder | None) -> None:
+        self.folder = folder
+        self.most = ROWS if folder else sys.maxsize
+        self._start()
+
+    def columns(self) -> tuple[Tensor, Tensor, Tensor]:
+        """ids (N,), targets and predictions (N, ...), sorted by id; a collective call when there are several processes."""
+        parts = self.kept
+        if torch.distributed.is_available() and torch.distributed.is_initialized():
+            gathered: list[Any] = [None] * torch.distributed.get_world_size()
+            torch.distributed.all_gather_object(gathered, parts)
+            parts = [part for share in gathered for part in share]
+        ids, targets, predictions = (torch.cat(column) for column in zip(*parts, strict=True))
+        order = torch.argsort(ids, stable=True)
+        return ids[order], targets[order], predictions[order]
+
+    def _start(self) -> None:
+        self.kept: list[tuple[Tensor, Tensor, Tensor]] = []
+        self.count = self.bytes = 0
+
+    def _keep(self, outputs: Any) -> None:
+        if not isinstance(outputs, dict) or "predictions" not in outputs or self.count >= self.most or self.bytes >= BYTES:
+            return
+        ids, targets, predictions = (outputs[key].detach().cpu() for key in ("ids", "targets", "predictions"))
+        predictions = predictions.float() if predictions.is_floating_point() else predictions
+        self.kept.append((ids, targets, predictions))
+        self.count += len(ids)
+        self.bytes += predictions.nbytes + targets.nbytes
+
+    def _write(self, trainer: Any, module: Any, split: str) -> None:
+        if self.folder is None or not self.kept:
+            return
+        ids, targets, predictions = self.columns()
+        if not trainer.is_global_zero:
+            return
+        columns = {"id": ids, "target": targets, "prediction": predictions}
+        save(self.folder.predictions(split), columns)
+        with torch.no_grad():
+            errors = module.errors(predictions, targets).float()
+        data = trainer.datamodule
+        row_bytes = sum(part[:1].nbytes for part in (*several(data.fetch(split, ids[:1])[0]), predictions, targets))
+        positions, worst = shown(errors, row_bytes)
+        inputs = {f"input{n or ''}": part for n, part in enumerate(several(data.fetch(split, ids[positions])[0]))}
+        columns = {name: column[positions] for name, column in columns.items()}
+        save(self.folder.samples(split), {**columns, **inputs, "error": errors[positions], "worst": worst})
+
+    def on_validation_epoch_start(self, trainer: L.Trainer, module: Any) -> None:
+        self._start()
+
+    def on_test_epoch_start(self, trainer: L.Trainer, module: Any) -> None:
+        self._start()
+
+    def on_validation_batch_end(self, trainer: L.Trainer, module: Any, outputs: Any, *_: Any) -> None:
+        self._keep(outputs)
+
+    def on_test_batch_end(self, trainer: L.Trainer, module: Any, outputs: Any, *_: Any) -> None:
+        self._keep(outputs)
+
+    def on_predict_batch_end(self, trainer: L.Trainer, module: Any, outputs: Any, *_: Any) -> None:
+        self._keep(outputs)
+
+    def on_train_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+        self._write(trainer, module, "val")
+
+    def on_validation_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+        if trainer.state.fn == "validate":
+            self._write(trainer, module, "val")
+
+    def on_test_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+        self._write(trainer, module, "test")
+
+
+def save(path: Path, columns: dict[str, Tensor]) -> None:
+    """Tensors by name as a .npz."""
+    arrays: dict[str, Any] = {name: value.numpy() for name, value in columns.items()}
+    write_atomic(path, lambda file: np.savez_compressed(file, **arrays))
+
+
+def shown(errors: Tensor, row_bytes: int) -> tuple[Tensor, Tensor]:
+    """Which samples are kept with their inputs: the first ones and the worst, as many as the space allows.
+
+    errors: (N,) float32, NaN where nothing tells.
+    Returns their positions in ascending order, and whether each is among the worst.
+    """
+    share = min(1.0, SAMPLE_BYTES / max(1, row_bytes) / (FIRST + WORST))
+    known = errors.isfinite().nonzero().squeeze(1)
+    worst = known[errors[known].argsort(descending=True, stable=True)][: max(1, int(WORST * share))]
+    first = torch.arange(min(len(errors), max(1, int(FIRST * share))))
+    positions = torch.cat([first, worst]).unique()
+    return positions, torch.isin(positions, worst)

@@ -1,0 +1,108 @@
+"""`kfold`: cross-validation (Stone, 1974). Each fold is a run of `fit`, tested on the samples it was not trained on."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from ..cli.arguments import Request, config_text, merge
+from ..cli.evaluation import evaluate, load
+from ..cli.fitting import fit
+from ..cli.machine import as_found, output_in
+from ..cli.parser import ProjectCLI
+from ..cli.screen import show
+from ..errors import UserError
+from ..runs.files import csv_line, write_atomic, write_json
+from ..runs.folder import RunFolder
+from .short import number_above
+
+LOG = "output.txt"  # in the folder of each fold: what its run printed
+
+
+def kfold(request: Request) -> int:
+    """Train and test every fold, print and keep the figures; returns the exit code."""
+    folds = int(number_above(request, "--folds", 5, 2))
+    tree = ProjectCLI(merge(request), seeds=False).config_tree
+    if request.print_config:
+        print(config_text(tree), end="")
+        return 0
+    if str(tree["trainer"].get("devices")) not in ("auto", "1", "None"):
+        raise UserError("kfold trains on one device; with more, run the folds one by one: fit --data.folds 5 --data.fold 0 ...")
+    place = request.path("--run") or Path(tree["run"]["root"]) / str(tree["name"]) / f"kfold-{folds}"
+    print(f"{folds} folds in {place}; if it is stopped, the same command continues it", flush=True)
+    results = [one_fold(request, place / f"fold-{number}", folds, number) for number in range(folds)]
+    figures = summary(results)
+    count = write_predictions([place / f"fold-{number}" for number in range(folds)], place / "predictions.csv")
+    write_json(place / "results.json", {"folds": folds, "samples": count, "figures": figures})
+    show(
+        ["", "mean", "deviation", "smallest", "largest"],
+        [[name, *(f"{row[key]:.4f}" for key in ("mean", "std", "min", "max"))] for name, row in figures.items()],
+    )
+    print(f"{count:,} predictions in {place / 'predictions.csv'}, figures in {place / 'results.json'}")
+    return 0
+
+
+def one_fold(request: Request, path: Path, folds: int, number: int) -> dict[str, float]:
+    """Train and test one fold, or go on with it; returns its test figures.
+
+    Raises:
+        UserError: the fold cannot be trained, or was begun with other settings.
+    """
+    kept = {key: value for key, value in request.options.items() if key in ("--weights", "--fresh")}
+    fold = [("data.folds", str(folds)), ("data.fold", str(number))]
+    training = dataclasses.replace(
+        request, command="fit", options={"--run": str(path), **kept}, assignments=[*request.assignments, *fold]
+    )
+    began = time.monotonic()
+    try:
+        with output_in(path / LOG), as_found():
+            fit(training)
+            evaluate(Request("test", options={"--ckpt_path": str(path)}))
+    except UserError as error:
+        raise UserError(f"fold {number}: {error}; other settings are another k-fold, in another folder: --run FOLDER") from error
+    except SystemExit:
+        print(f"stopped in fold {number}; the same command continues it", flush=True)
+        raise
+    figures = json.loads(RunFolder(path).results.read_text())["test"]
+    figures = {name: value for name, value in figures.items() if isinstance(value, float)}
+    said = "  ".join(f"{name} {value:.4f}" for name, value in figures.items())
+    print(f"fold {number}  {said}  {time.monotonic() - began:.1f} s", flush=True)
+    return figures
+
+
+def summary(results: Sequence[dict[str, float]]) -> dict[str, dict[str, Any]]:
+    """Of each figure its mean, its standard deviation over the folds, the smallest, the largest, and all of them."""
+    table = {name: np.array([figures[name] for figures in results]) for name in results[0]}
+    return {
+        name: {
+            "mean": float(values.mean()),
+            "std": float(values.std(ddof=1)),
+            "min": float(values.min()),
+            "max": float(values.max()),
+            "values": values.tolist(),
+        }
+        for name, values in table.items()
+    }
+
+
+def write_predictions(runs: Sequence[Path], path: Path) -> int:
+    """What each run said of its fold, sorted by sample: predictions.csv; returns how many."""
+    rows: list[list[Any]] = []
+    for number, run in enumerate(runs):
+        task = load(run)
+        with np.load(RunFolder(run).predictions("test")) as kept:
+            ids, targets, predictions = (torch.from_numpy(kept[key]) for key in ("id", "target", "prediction"))
+        columns = {"id": ids.tolist(), "fold": [number] * len(ids), **task.readable(predictions)}
+        columns["target"] = task.readable_targets(targets)
+        rows += map(list, zip(*columns.values(), strict=True))
+    rows.sort(key=lambda row: row[0])
+    lines = [csv_line(row) for row in ([*columns], *rows)]
+    write_atomic(path, lambda file: file.write(b"".join(lines)))
+    return len(rows)

@@ -1,0 +1,119 @@
+"""What a sweep leaves behind: a ranked table, results.csv, results.json and best.yaml."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import warnings
+from typing import Any
+
+from optuna.trial import FrozenTrial, TrialState
+
+from ..cli.arguments import config_text
+from ..cli.settings import Layer, Settings, from_assignments, from_yaml
+from ..registry import PROGRAM
+from ..runs.files import csv_line, write_atomic, write_json, write_text
+from .order import Findings
+from .space import as_text
+from .study import Study
+
+STATES = {
+    TrialState.COMPLETE: "complete",
+    TrialState.PRUNED: "pruned",
+    TrialState.FAIL: "failed",
+    TrialState.RUNNING: "running",
+    TrialState.WAITING: "waiting",
+}
+SEEDS = 5  # in the command that retrains the best
+
+
+def rows(study: Study) -> list[dict[str, Any]]:
+    """All trials as plain values, the best first."""
+    return [row(trial) for trial in study.ranked()]
+
+
+def row(trial: FrozenTrial) -> dict[str, Any]:
+    about = trial.user_attrs
+    return {
+        "trial": trial.number,
+        "state": STATES[trial.state],
+        "value": trial.value,
+        "parameters": trial.params,
+        "epochs": about.get("epochs", 0),
+        "seconds": about.get("seconds", 0.0),
+        "folder": about.get("folder", ""),
+        "reason": about.get("reason", ""),
+    }
+
+
+def write_results(study: Study) -> None:
+    """results.csv, results.json and best.yaml in the sweep's folder."""
+    plan, found = study.plan, rows(study)
+    keys = [parameter.key for parameter in plan.space.parameters]
+    head = ["rank", "trial", "state", study.monitor, *keys, "epochs", "seconds", "folder", "reason"]
+    lines = [csv_line(head)]
+    for rank, one in enumerate(found, 1):
+        parameters = [one["parameters"].get(key, "") for key in keys]
+        value = "" if one["value"] is None else one["value"]
+        lines.append(csv_line([rank, one["trial"], one["state"], value, *parameters, *(one[name] for name in head[-4:])]))
+    write_atomic(plan.folder / "results.csv", lambda file: file.write(b"".join(lines)))
+    summary = {"name": plan.name, "monitor": study.monitor, "direction": study.direction, "trials": found}
+    write_json(plan.folder / "results.json", summary)
+    if found and found[0]["state"] == "complete":
+        write_text(plan.folder / "best.yaml", best_config(study, found[0]))
+
+
+def best_config(study: Study, best: dict[str, Any]) -> str:
+    """The settings of the best trial as a config of its own, with how it came about at its top."""
+    settings = Settings()
+    settings.add(from_yaml(study.plan.base(), "base.yaml"))
+    chosen = best["parameters"].items()
+    settings.add(from_assignments([(key, value) for key, value in chosen if isinstance(value, str)]))  # classes first
+    numbers = from_assignments([(key, as_text(value)) for key, value in chosen if not isinstance(value, str)])
+    settings.add(Layer(typed(numbers.tree), numbers.say))
+    tree = {"name": f"{study.plan.name}-best", **settings.tree}
+    said = f"# The best of {study.plan.trials} trials of the sweep {study.plan.name}: trial {best['trial']}, "
+    said += f"{study.monitor} {best['value']:.6g}\n#   {PROGRAM} fit --config {study.plan.folder / 'best.yaml'}\n"
+    return said + config_text(tree)
+
+
+def typed(tree: Any) -> Any:
+    """A tree whose every value was written as JSON, with the values."""
+    return {key: typed(value) for key, value in tree.items()} if isinstance(tree, dict) else json.loads(tree)
+
+
+def findings(study: Study) -> Findings:
+    """All of it for the page."""
+    plan = study.plan
+    log = [parameter.key for parameter in plan.space.parameters if parameter.log]
+    return Findings(
+        name=plan.name,
+        folder=plan.folder,
+        monitor=study.monitor,
+        direction=study.direction,
+        names=study.names,
+        log=log,
+        rows=rows(study),
+        importances=importances(study),
+        retrain=retrain_command(study),
+    )
+
+
+def importances(study: Study) -> dict[str, float]:
+    """How much each parameter matters: Watanabe, Bansal, Hutter: PED-ANOVA, 2023. Empty where the trials cannot tell."""
+    from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
+
+    whole = [trial for trial in study.trials() if trial.state == TrialState.COMPLETE]
+    varied = [key for key in study.names if len({trial.params.get(key) for trial in whole}) > 1]
+    if len(whole) < 4 or not varied:
+        return {}
+    with warnings.catch_warnings():  # Optuna's word for it is "experimental"
+        warnings.simplefilter("ignore")
+        return get_param_importances(study.study, evaluator=PedAnovaImportanceEvaluator(), params=varied)
+
+
+def retrain_command(study: Study) -> str:
+    """One line of shell: the best config with several seeds."""
+    config = shlex.quote(str(study.plan.folder / "best.yaml"))
+    seeds = " ".join(map(str, range(SEEDS)))
+    return f"for seed in {seeds}; do {PROGRAM} fit --config {config} --seed_everything $seed; done"

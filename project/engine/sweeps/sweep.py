@@ -1,0 +1,88 @@
+"""A sweep from its plan to its table."""
+
+from __future__ import annotations
+
+from rich.console import Console
+
+from ..errors import UserError
+from ..runs.files import available_cores, write_text
+from .plan import Plan
+from .results import findings, retrain_command, rows, write_results
+from .storage import Storage, open_storage
+from .study import Study
+from .watch import Watch, add, ranking
+from .workers import Crew, Here
+
+
+def run(plan: Plan, debug: bool) -> int:
+    """Run the trials that are left; returns the exit code."""
+    crew = Crew(plan.workers) if plan.workers > 1 else Here(debug)
+    storage: Storage | None = None
+    try:
+        monitor, direction = crew.check(plan)
+        if any(plan.folder.glob("[0-9]*/run.json")) and not (plan.folder / "base.yaml").exists():
+            raise UserError(f"{plan.folder} holds runs of fit; --name gives the sweep a folder of its own")
+        storage = open_storage(plan.storage, plan.folder, plan.name)
+        make_folder(plan)
+        study = Study(plan, storage, monitor, direction, threads(plan))
+        write_text(plan.folder / "base.yaml", plan.base())
+        print(f"sweep {plan.folder}: {plan.trials} trials, {plan.workers} at a time; the same command continues it", flush=True)
+        with Watch(study, plan.workers) as watch:
+            stopped = crew.work(study, watch)
+        write_results(study)
+        if stopped:
+            print(f"stopped; {watch.count()} of {plan.trials} trials have ended, the same command continues the sweep")
+            return 128 + stopped
+        if wants_page(plan):
+            crew.draw(findings(study))
+        return conclude(study)
+    finally:
+        crew.close()
+        if storage is not None:
+            storage.close()
+
+
+def make_folder(plan: Plan) -> None:
+    try:
+        plan.folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{plan.folder}: {error.strerror}; --run.root DIR puts it elsewhere") from None
+
+
+def wants_page(plan: Plan) -> bool:
+    run = plan.settings.tree.get("run") or {}
+    return str(run.get("report", True)).lower() != "false"
+
+
+def threads(plan: Plan) -> int:
+    """CPU threads of a trial: as asked for, or the cores divided among the workers."""
+    run = plan.settings.tree.get("run") or {}
+    return int(run.get("threads") or max(1, available_cores() // plan.workers))
+
+
+def conclude(study: Study) -> int:
+    """Print the ranking and what to do next.
+
+    Raises:
+        UserError: no trial has a value.
+    """
+    found, plan = rows(study), study.plan
+    table = ranking(study)
+    for rank, row in enumerate(found, 1):
+        add(table, study, rank, row)
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = 500  # nothing is cut off or wrapped in a pipe
+    console.print(table)
+    for row in found:
+        if row["reason"]:
+            print(f"trial {row['trial']} failed: {row['reason']}")
+    print(f"table     {plan.folder / 'results.csv'}")
+    if wants_page(plan):
+        print(f"page      {plan.folder / 'sweep.html'}")
+    if not (plan.folder / "best.yaml").is_file():
+        failed = next((row for row in found if row["reason"]), None)
+        raise UserError(f"no trial has a value; {failed['reason'] if failed else 'all were given up'}")
+    print(f"retrain   {retrain_command(study)}")
+    print(f"look      tensorboard --logdir {plan.folder}")
+    return 0

@@ -1,0 +1,82 @@
+"""One trial: a run of `fit` like any other, told apart by its folder, with someone to report to."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import time
+import traceback
+from collections.abc import Callable
+
+import lightning.pytorch as L
+from lightning.pytorch.callbacks import Callback
+
+from ..cli.arguments import Request
+from ..cli.fitting import fit
+from ..cli.machine import as_found, output_in, quiet
+from ..errors import UserError
+from ..runs.exact import ExactResume
+from ..runs.files import read_column
+from ..runs.folder import RunFolder
+from .order import Order, Outcome, Report
+
+Ask = Callable[[Report], bool]  # takes a report, answers whether the trial is to be given up
+
+
+class Reporter(Callback):
+    """Tells the value of each epoch, and stops the run at its next save point when the answer is to give up."""
+
+    def __init__(self, name: str, ask: Ask) -> None:
+        self.name, self.ask = name, ask
+
+    def on_train_epoch_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+        value = trainer.callback_metrics.get(self.name)
+        given_up = self.ask(Report(trainer.current_epoch + 1, None if value is None else float(value), trainer.max_epochs))
+        if given_up:
+            next(c for c in trainer.callbacks if isinstance(c, ExactResume)).stop_as = "pruned"  # type: ignore[attr-defined]
+
+
+def run_trial(order: Order, ask: Ask) -> Outcome:
+    """Train as the order says, in this process and as if in one of its own; whatever happens is told, not raised."""
+    folder = RunFolder(order.folder)
+    request = Request(
+        "fit",
+        configs=[order.base],
+        options={"--run": str(order.folder)},
+        assignments=order.assignments,
+        callbacks=[Reporter(order.monitor, ask)],
+        description={"command": order.command, "sweep": order.description},
+    )
+    if not is_free(folder):
+        return Outcome("interrupted")
+    state, reason, received = "complete", "", 0
+    with output_in(folder.path / "output.txt"), as_found(), quiet(debug=False):
+        try:
+            fit(request)
+        except UserError as error:
+            state, reason = "failed", " ".join(str(error).split())
+        except SystemExit as stop:
+            state = "pruned" if getattr(stop, "state", "") == "pruned" else "interrupted"
+            code = stop.code if isinstance(stop.code, int) else 0
+            received = code - 128 if code > 128 else signal.SIGINT  # whatever else means to end the process
+        except KeyboardInterrupt:
+            state, received = "interrupted", signal.SIGINT
+        except Exception as error:
+            traceback.print_exc()
+            state, reason = "failed", f"{type(error).__name__}: {' '.join(str(error).split())}"
+    values = read_column(folder.metrics, order.monitor) or read_column(folder.epochs, order.monitor)
+    if state == "complete" and not values:
+        state, reason = "failed", f"it never reported {order.monitor}"
+    best = (max if order.direction == "maximize" else min)(values, default=None)
+    epochs, seconds = read_column(folder.epochs, "epoch"), read_column(folder.epochs, "run_seconds")
+    return Outcome(state, best, len(epochs), seconds[-1] if seconds else 0.0, reason, received)
+
+
+def is_free(folder: RunFolder) -> bool:
+    """Whether nobody writes there any more: the worker of a killed parent needs a moment to follow it."""
+    for _ in range(100):
+        with contextlib.suppress(UserError):
+            folder.open().close()
+            return True
+        time.sleep(0.1)
+    return False
