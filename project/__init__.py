@@ -32,7 +32,9 @@ registry.VERSION[:] = [__version__]
 
 
 def __getattr__(name: str) -> Any:
-    """`project.load` and `load_optimizer`, imported when first asked for, so that `import project` stays free of torch."""
+    """`project.load` and `load_optimizer`, imported when first asked for, so that `import project`
+    stays free of torch.
+    """
     if name in ("load", "load_optimizer"):
         return getattr(importlib.import_module(".engine.cli.evaluation", __name__), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

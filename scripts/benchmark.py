@@ -2,18 +2,20 @@
 
     python scripts/benchmark.py --root data --threads 1
 
-All three train LeNet-5 on MNIST with Adam, batch 64, in one process, in turn, so that a change of the machine's speed
-meets them alike. The clock runs from the step WARM_UP to the last one of a round. Printed are the images per second of
-each (median over the rounds) and the ratios of `fit` to the others, round by round (minimum, median, maximum).
+All three train LeNet-5 on MNIST with Adam, batch 64, in one process, in turn, so that a change of
+the machine's speed meets them alike. The clock runs from the step WARM_UP to the last one of a
+round. Printed are the images per second of each (median over the rounds) and the ratios of `fit` to
+the others, round by round (minimum, median, maximum).
 
-bare     an in-memory uint8 tensor, index_select, channels_last, fused Adam: about the limit of eager torch
-classic  torchvision's MNIST with ToTensor and Normalize, a DataLoader, default Adam: what tutorials write
-fit      this project: metrics, logs, TensorBoard, checkpoints and the finite-loss check on
+bare     an in-memory uint8 tensor, index_select, channels_last, fused Adam: about the limit of
+eager torch classic  torchvision's MNIST with ToTensor and Normalize, a DataLoader, default Adam:
+what tutorials write fit      this project: metrics, logs, TensorBoard, checkpoints and the
+finite-loss check on
 
     python scripts/benchmark.py --root data --threads 2 --watched 10
 
-measures something else: the share that TensorBoard takes of so many whole epochs of `fit`, by the clock and by the
-processor, as the time spent inside its hooks.
+measures something else: the share that TensorBoard takes of so many whole epochs of `fit`, by the
+clock and by the processor, as the time spent inside its hooks.
 """
 
 from __future__ import annotations
@@ -47,7 +49,12 @@ BATCH, WARM_UP = 64, 50
 MEAN, STD = 0.1307, 0.3081
 
 
-def plain_loop(net: nn.Module, batches: Iterable[tuple[Tensor, Tensor]], optimizer: torch.optim.Optimizer, steps: int) -> float:
+def plain_loop(
+    net: nn.Module,
+    batches: Iterable[tuple[Tensor, Tensor]],
+    optimizer: torch.optim.Optimizer,
+    steps: int,
+) -> float:
     """Seconds of the steps after the warm-up."""
     began = 0.0
     for step, (images, classes) in enumerate(batches):
@@ -71,14 +78,19 @@ def bare(root: str, steps: int) -> Callable[[], float]:
         order = torch.randperm(len(images))
         for rows in order.split(BATCH):
             pixels = images.index_select(0, rows).permute(0, 3, 1, 2)
-            yield pixels.to(torch.float32).sub_(255 * MEAN).mul_(1 / (255 * STD)), classes.index_select(0, rows)
+            yield (
+                pixels.to(torch.float32).sub_(255 * MEAN).mul_(1 / (255 * STD)),
+                classes.index_select(0, rows),
+            )
 
     return lambda: plain_loop(net, batches(), optimizer, steps)
 
 
 def classic(root: str, steps: int) -> Callable[[], float]:
     transform = transforms.Compose([transforms.ToTensor(), transforms.Normalize((MEAN,), (STD,))])
-    loader = DataLoader(datasets.MNIST(root, train=True, transform=transform), batch_size=BATCH, shuffle=True)
+    loader = DataLoader(
+        datasets.MNIST(root, train=True, transform=transform), batch_size=BATCH, shuffle=True
+    )
     net = LeNet(DataSpec(((1, 28, 28),), 10, "class"))
     optimizer = torch.optim.Adam(net.parameters())
     return lambda: plain_loop(net, loader, optimizer, steps)
@@ -94,15 +106,19 @@ class Clock(Callback):
         if batch_idx == WARM_UP:
             self.began = time.perf_counter()
 
-    def on_train_batch_end(self, trainer: Any, module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
+    def on_train_batch_end(
+        self, trainer: Any, module: Any, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
         if batch_idx == self.last:
             self.seconds = time.perf_counter() - self.began
 
 
 def fit(root: str, steps: int, threads: int) -> Callable[[], float]:
     words = (
-        f"--data MNIST --data.root {root} --data.batch_size {BATCH} --model.net LeNet --model.optimizer Adam "
-        f"--trainer.max_epochs 1 --trainer.limit_train_batches {steps} --trainer.limit_val_batches 1 "
+        f"--data MNIST --data.root {root} --data.batch_size {BATCH} --model.net LeNet "
+        "--model.optimizer Adam "
+        f"--trainer.max_epochs 1 --trainer.limit_train_batches {steps} "
+        "--trainer.limit_val_batches 1 "
         f"--trainer.accelerator cpu --run.threads {threads}"
     )
 
@@ -120,7 +136,9 @@ def fit(root: str, steps: int, threads: int) -> Callable[[], float]:
 
 
 class Meter:
-    """Seconds spent in the methods of some classes, by the clock and by the processor; calls within calls count once."""
+    """Seconds spent in the methods of some classes, by the clock and by the processor; calls within
+    calls count once.
+    """
 
     def __init__(self, *classes: type) -> None:
         self.clock = self.processor = 0.0
@@ -149,8 +167,10 @@ class Meter:
 def watched(root: str, epochs: int, threads: int) -> None:
     """Print the share of TensorBoard in a whole training."""
     words = (
-        f"--data MNIST --data.root {root} --data.batch_size {BATCH} --model.net LeNet --model.optimizer Adam "
-        f"--trainer.max_epochs {epochs} --trainer.accelerator cpu --trainer.enable_progress_bar false --run.threads {threads}"
+        f"--data MNIST --data.root {root} --data.batch_size {BATCH} --model.net LeNet "
+        "--model.optimizer Adam "
+        f"--trainer.max_epochs {epochs} --trainer.accelerator cpu --trainer.enable_progress_bar "
+        f"false --run.threads {threads}"
     )
     with tempfile.TemporaryDirectory() as place, quiet(False):
         cli = ProjectCLI(merge(read_arguments("fit", words.split(), ())))
@@ -160,17 +180,28 @@ def watched(root: str, epochs: int, threads: int) -> None:
         began = time.perf_counter(), time.process_time()
         trainer.fit(cli.model, datamodule=cli.datamodule)
         whole = time.perf_counter() - began[0], time.process_time() - began[1]
-    print(f"threads {threads}, {epochs} epochs in {whole[0]:.1f} s, {whole[1]:.1f} s of the processor")
-    print(f"  TensorBoard {meter.clock / whole[0]:.2%} by the clock, {meter.processor / whole[1]:.2%} by the processor")
+    print(
+        f"threads {threads}, {epochs} epochs in {whole[0]:.1f} s, {whole[1]:.1f} s of the processor"
+    )
+    print(
+        f"  TensorBoard {meter.clock / whole[0]:.2%} by the clock, "
+        f"{meter.processor / whole[1]:.2%} by the processor"
+    )
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--root", default="data", help="the folder with MNIST/raw")
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--steps", type=int, default=800, help="so many that a checkpoint is among them")
+    parser.add_argument(
+        "--steps", type=int, default=800, help="so many that a checkpoint is among them"
+    )
     parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--watched", type=int, metavar="EPOCHS", help="the share of TensorBoard instead")
+    parser.add_argument(
+        "--watched", type=int, metavar="EPOCHS", help="the share of TensorBoard instead"
+    )
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
     if given.watched:
@@ -185,11 +216,16 @@ def main() -> None:
         for name, loop in loops.items():
             seconds[name].append(loop())
     images = (given.steps - WARM_UP) * BATCH
-    print(f"threads {given.threads}, {given.rounds} rounds of {given.steps - WARM_UP} steps of {BATCH} images")
+    print(
+        f"threads {given.threads}, {given.rounds} rounds of {given.steps - WARM_UP} steps of "
+        f"{BATCH} images"
+    )
     for name, times in seconds.items():
         print(f"  {name:<8} {images / statistics.median(times):>9,.0f} images/s")
     for name in ("bare", "classic"):
-        ratios = sorted(other / own for other, own in zip(seconds[name], seconds["fit"], strict=True))
+        ratios = sorted(
+            other / own for other, own in zip(seconds[name], seconds["fit"], strict=True)
+        )
         print(f"  fit / {name:<8} {ratios[0]:.3f} {statistics.median(ratios):.3f} {ratios[-1]:.3f}")
 
 

@@ -4,7 +4,8 @@
     python scripts/reproduce.py --root data digits iris      # only these
     python scripts/reproduce.py --list
 
-The official test splits are read by `test` alone, after the training has chosen its best epoch by validation.
+The official test splits are read by `test` alone, after the training has chosen its best epoch by
+validation.
 """
 
 from __future__ import annotations
@@ -23,7 +24,9 @@ ROOT = Path(__file__).parent.parent
 
 @dataclass(frozen=True)
 class Row:
-    """A line of the table: a config, what goes over it, which key takes which values, and the figure."""
+    """A line of the table: a config, what goes over it, which key takes which values, and the
+    figure.
+    """
 
     config: str
     figure: str = "test/accuracy"
@@ -44,7 +47,9 @@ ROWS = {
     "housing": Row("housing", "test/r2", data="tables"),
     "adult": Row("adult", data="tables"),
     "wine": Row("wine", "test/r2", data="tables"),
-    "wine-linear": Row("wine", "test/r2", "--model.net.hidden [] --model.net.dropout 0", data="tables"),
+    "wine-linear": Row(
+        "wine", "test/r2", "--model.net.hidden [] --model.net.dropout 0", data="tables"
+    ),
     "iris": Row("iris", data="tables", key="data.split_seed", values=(0, 1, 2, 3, 4)),
 }
 
@@ -52,18 +57,29 @@ ROWS = {
 def run(row: Row, value: int, root: Path, runs: Path, threads: int) -> tuple[float, float]:
     """The test figure of one training, and its seconds."""
     folder = runs / row.config / f"{time.time_ns()}"
-    words = ["fit", "--config", str(ROOT / "configs" / f"{row.config}.yaml"), *row.words.split(), f"--{row.key}", str(value)]
+    words = [
+        "fit",
+        "--config",
+        str(ROOT / "configs" / f"{row.config}.yaml"),
+        *row.words.split(),
+        f"--{row.key}",
+        str(value),
+    ]
     words += ["--run", str(folder), "--run.threads", str(threads)]
     if row.config != "lenet" or row.words:
         words += ["--data.root", str(root / row.data)]
     began = time.monotonic()
     if project(words) or project(["test", "--ckpt_path", str(folder)]):
         raise SystemExit(f"{row.config} failed")
-    return json.loads((folder / "results.json").read_text())["test"][row.figure], time.monotonic() - began
+    return json.loads((folder / "results.json").read_text())["test"][
+        row.figure
+    ], time.monotonic() - began
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("rows", nargs="*", help="names of rows; default: all")
     parser.add_argument("--root", type=Path, default=Path("data"))
     parser.add_argument("--runs", type=Path, default=Path("runs/reproduce"))
@@ -82,9 +98,15 @@ def main() -> None:
         figures = [figure for figure, _ in results]
         spread = f" ({min(figures):.4f} to {max(figures):.4f})" if len(figures) > 1 else ""
         seconds = statistics.mean(seconds for _, seconds in results)
-        lines.append(f"| {name} | {row.figure} | {statistics.mean(figures):.4f}{spread} | {len(figures)} | {seconds:.0f} s |")
+        lines.append(
+            f"| {name} | {row.figure} | {statistics.mean(figures):.4f}{spread} | {len(figures)} "
+            f"| {seconds:.0f} s |"
+        )
         print(lines[-1], flush=True)
-    print("\n| row | figure | mean | runs | one training and test |\n|---|---|---|---|---|\n" + "\n".join(lines))
+    print(
+        "\n| row | figure | mean | runs | one training and test |\n|---|---|---|---|---|\n"
+        + "\n".join(lines)
+    )
 
 
 if __name__ == "__main__":

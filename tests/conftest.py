@@ -1,4 +1,6 @@
-"""What every test shares: a command line that runs in this process, in an empty folder, on one thread."""
+"""What every test shares: a command line that runs in this process, in an empty folder, on one
+thread.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,9 @@ REPOSITORY = Path(__file__).parent.parent
 
 @pytest.fixture(autouse=True)
 def empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Each test works in a folder of its own, so that nothing is written into the repository or the user's cache."""
+    """Each test works in a folder of its own, so that nothing is written into the repository or the
+    user's cache.
+    """
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("project.data.folders.user_folder", lambda: tmp_path / "cache")
     monkeypatch.delenv("PL_GLOBAL_SEED", raising=False)
@@ -29,7 +33,9 @@ def no_pages(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) ->
     """A page costs a second, so that only the tests of pages write them."""
     if "tests/reports" not in request.path.as_posix():
         for command in ("fit", "evaluate"):
-            monkeypatch.setattr(f"project.engine.commands.{command}.write_page", lambda folder: None)
+            monkeypatch.setattr(
+                f"project.engine.commands.{command}.write_page", lambda folder: None
+            )
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -39,12 +45,21 @@ def one_thread() -> None:
 
 @pytest.fixture
 def project(capfd: pytest.CaptureFixture[str]) -> Project:
-    """Run a command line; returns exit code, stdout and stderr. Words are split at spaces; a list is taken as it is."""
+    """Run a command line; returns exit code, stdout and stderr.
+
+    Words are split at spaces; a list is taken as it is.
+    """
 
     def run(*words: object) -> tuple[int, str, str]:
         argv: list[str] = []
         for word in words:
-            argv += word.split() if isinstance(word, str) else word if isinstance(word, list) else [str(word)]
+            argv += (
+                word.split()
+                if isinstance(word, str)
+                else word
+                if isinstance(word, list)
+                else [str(word)]
+            )
         capfd.readouterr()
         try:
             code = main(argv)

@@ -1,4 +1,6 @@
-"""A small stand-in for every dataset the configs name, in the folders they name, so that each config runs offline."""
+"""A small stand-in for every dataset the configs name, in the folders they name, so that each
+config runs offline.
+"""
 
 from __future__ import annotations
 
@@ -29,10 +31,14 @@ def write_data(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def write_published(text: str, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Random weights in torch's own cache, under `root`, where a config asks for those that torchvision publishes."""
+    """Random weights in torch's own cache, under `root`, where a config asks for those that
+    torchvision publishes.
+    """
     monkeypatch.setenv("TORCH_HOME", str(root))
     for name in re.findall(r"name: (\w+), weights: DEFAULT", text):
-        path = root / "hub/checkpoints" / models.get_model_weights(name).DEFAULT.url.rpartition("/")[2]
+        path = (
+            root / "hub/checkpoints" / models.get_model_weights(name).DEFAULT.url.rpartition("/")[2]
+        )
         path.parent.mkdir(parents=True, exist_ok=True)
         torch.manual_seed(1)
         torch.save(models.get_model(name, weights=None).state_dict(), path)
@@ -48,19 +54,36 @@ def _write_tables(folder: Path) -> None:
     draw = random.Random(0)
     columns = "longitude latitude housing_median_age total_rooms total_bedrooms population households median_income".split()
     houses = [[round(draw.gauss(0, 1), 3) for _ in columns] for _ in range(ROWS)]
-    housing = [[*house, round(sum(house) * 1000.5, 1), draw.choice(["INLAND", "NEAR BAY"])] for house in houses]
-    _write_csv(folder / "housing.csv", [[*columns, "median_house_value", "ocean_proximity"], *housing])
+    housing = [
+        [*house, round(sum(house) * 1000.5, 1), draw.choice(["INLAND", "NEAR BAY"])]
+        for house in houses
+    ]
+    _write_csv(
+        folder / "housing.csv", [[*columns, "median_house_value", "ocean_proximity"], *housing]
+    )
     folder.mkdir(exist_ok=True)
     people = [
-        f"{draw.randint(17, 80)}, {draw.choice(['Private', '?', 'State-gov'])}, {draw.randint(10**4, 10**5)}, "
-        f"{draw.choice(['HS-grad', 'Masters'])}, {draw.randint(1, 16)}, {draw.choice(['<=50K', '>50K'])}"
+        f"{draw.randint(17, 80)}, {draw.choice(['Private', '?', 'State-gov'])}, "
+        f"{draw.randint(10**4, 10**5)}, "
+        f"{draw.choice(['HS-grad', 'Masters'])}, {draw.randint(1, 16)}, "
+        f"{draw.choice(['<=50K', '>50K'])}"
         for _ in range(ROWS)
     ]
     (folder / "adult.data").write_text("\n".join(people) + "\n\n")
     (folder / "adult.test").write_text("|1x3 Cross validator\n" + ".\n".join(people) + ".\n")
-    wines = [[round(draw.uniform(0, 9), 2), round(draw.uniform(0, 9), 2), draw.randint(3, 8)] for _ in range(ROWS)]
-    _write_csv(folder / "winequality-red.csv", [["fixed acidity", "alcohol", "quality"], *wines], delimiter=";")
-    flowers = [[round(draw.gauss(5, 1), 1), round(draw.gauss(3, 1), 1), f"Iris-{draw.choice('abc')}"] for _ in range(ROWS)]
+    wines = [
+        [round(draw.uniform(0, 9), 2), round(draw.uniform(0, 9), 2), draw.randint(3, 8)]
+        for _ in range(ROWS)
+    ]
+    _write_csv(
+        folder / "winequality-red.csv",
+        [["fixed acidity", "alcohol", "quality"], *wines],
+        delimiter=";",
+    )
+    flowers = [
+        [round(draw.gauss(5, 1), 1), round(draw.gauss(3, 1), 1), f"Iris-{draw.choice('abc')}"]
+        for _ in range(ROWS)
+    ]
     _write_csv(folder / "iris.data", flowers)
 
 
@@ -90,7 +113,9 @@ def _write_characters(folder: Path) -> None:
 
 
 def _write_masks(folder: Path) -> None:
-    names = "sky building pole road pavement tree sign fence car pedestrian cyclist unlabelled".split()
+    names = (
+        "sky building pole road pavement tree sign fence car pedestrian cyclist unlabelled".split()
+    )
     rows: list[list[object]] = [["file", "split"]]
     (folder / "masks").mkdir(parents=True)
     for number in range(8):

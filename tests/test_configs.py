@@ -13,13 +13,19 @@ from tests.fakes import write_data, write_published
 FOLDER = REPOSITORY / "configs"
 CONFIGS = [*sorted(FOLDER.glob("*.yaml")), *sorted(FOLDER.glob("lessons/*.yaml"))]
 PARTS = sorted(FOLDER.glob("parts/*.yaml"))
-RUN_IT_NEEDS = r"^#   python -m project (fit --config \S+ --run \S+)$"  # of another config, before it
+RUN_IT_NEEDS = (
+    r"^#   python -m project (fit --config \S+ --run \S+)$"  # of another config, before it
+)
 SHORT = (
-    "--trainer.max_epochs 1 --trainer.limit_train_batches 2 --trainer.limit_val_batches 1 --trainer.limit_test_batches 1 "
+    "--trainer.max_epochs 1 --trainer.limit_train_batches 2 --trainer.limit_val_batches 1 "
+    "--trainer.limit_test_batches 1 "
     "--run.threads 1 --run.tensorboard false"
 )
-# What would take a minute, with the same shapes: its widths are counted in tests/networks/test_networks.py.
-LIGHTER = {"alexnet": "--data.batch_size 4 --model.net.channels [4,8,8,8,8] --model.net.hidden [16,16]"}
+# What would take a minute, with the same shapes: its widths are counted in
+# tests/networks/test_networks.py.
+LIGHTER = {
+    "alexnet": "--data.batch_size 4 --model.net.channels [4,8,8,8,8] --model.net.hidden [16,16]"
+}
 
 
 def name_of(config: Path) -> str:
@@ -27,7 +33,9 @@ def name_of(config: Path) -> str:
 
 
 @pytest.mark.parametrize("config", CONFIGS, ids=name_of)
-def test_a_config_trains_and_tests(config: Path, project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_config_trains_and_tests(
+    config: Path, project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     write_data(tmp_path / "data", monkeypatch)
     write_published(config.read_text(), tmp_path / "torch", monkeypatch)
     for needed in re.findall(RUN_IT_NEEDS, config.read_text(), flags=re.M):
@@ -42,7 +50,9 @@ def test_a_config_trains_and_tests(config: Path, project: Project, tmp_path: Pat
 
 
 @pytest.mark.parametrize("config", CONFIGS, ids=name_of)
-def test_the_printed_config_is_a_config_that_prints_itself(config: Path, project: Project, tmp_path: Path) -> None:
+def test_the_printed_config_is_a_config_that_prints_itself(
+    config: Path, project: Project, tmp_path: Path
+) -> None:
     _, once, _ = project(["fit", "--config", str(config)], "--print_config")
     (tmp_path / "again.yaml").write_text(once)
     assert project("fit --config again.yaml --print_config")[1] == once
@@ -58,7 +68,9 @@ def test_a_config_says_what_it_shows_how_it_is_called_and_what_to_expect(config:
 @pytest.mark.parametrize("part", PARTS, ids=lambda path: path.stem)
 def test_a_part_goes_over_a_config(part: Path, project: Project) -> None:
     """Two processes need processes of their own: tests/test_ddp.py has them."""
-    command = f"python -m project fit --config configs/lenet.yaml --config configs/parts/{part.name}"
+    command = (
+        f"python -m project fit --config configs/lenet.yaml --config configs/parts/{part.name}"
+    )
     assert command in part.read_text()
     words = ["fit", "--config", str(REPOSITORY / "configs/lenet.yaml"), "--config", str(part)]
     last = "--print_config" if part.stem == "two_devices" else SHORT

@@ -31,8 +31,12 @@ def test_a_curve_is_the_loss_over_the_error(name: str) -> None:
     torch.testing.assert_close(slopes[1:][smooth], steps[smooth], atol=0.02, rtol=0)
 
 
-def test_it_draws_a_picture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setattr(sys, "argv", ["draw_losses.py", "SmoothL1", "L1", "--output", str(tmp_path / "losses.png")])
+def test_it_draws_a_picture(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(
+        sys, "argv", ["draw_losses.py", "SmoothL1", "L1", "--output", str(tmp_path / "losses.png")]
+    )
     runpy.run_path(str(SCRIPT), run_name="__main__")
     with Image.open(tmp_path / "losses.png") as image:
         assert image.width > 1000

@@ -12,10 +12,26 @@ from tests.conftest import REPOSITORY, Project
 from tests.fakes import write_data
 
 PAGES = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").glob("*.md"))]
-LIMITS = ["--run.threads", "1", "--trainer.limit_train_batches", "2", "--trainer.limit_val_batches", "1"]
+LIMITS = [
+    "--run.threads",
+    "1",
+    "--trainer.limit_train_batches",
+    "2",
+    "--trainer.limit_val_batches",
+    "1",
+]
 SHORT = {
     "fit": LIMITS,
-    "sweep": ["--trainer.limit_train_batches", "2", "--trainer.limit_val_batches", "1", "--workers", "1", "--trials", "2"],
+    "sweep": [
+        "--trainer.limit_train_batches",
+        "2",
+        "--trainer.limit_val_batches",
+        "1",
+        "--workers",
+        "1",
+        "--trials",
+        "2",
+    ],
     "kfold": LIMITS,
     "lr-find": ["--run.threads", "1", "--steps", "20"],
     "batch-size": ["--run.threads", "1", "--rounds", "1"],
@@ -39,17 +55,26 @@ def test_the_commands_of_a_page_work_one_after_the_other(
         words = shlex.split(line)[3:]
         if "--run" not in words:
             words += SHORT.get(words[0], [])
-        if words[0] in ("fit", "sweep", "kfold") and not {"--run", "--trainer.max_epochs"} & set(words):
+        if words[0] in ("fit", "sweep", "kfold") and not {"--run", "--trainer.max_epochs"} & set(
+            words
+        ):
             words += ["--trainer.max_epochs", "1"]
         code, _, err = project(words)
         assert code == 0, f"{line}: {err}"
 
 
 def test_the_python_of_the_readme_works(tmp_path: Path) -> None:
-    network, plain = re.findall(r"```python\n(.*?)```", (REPOSITORY / "README.md").read_text(), flags=re.S)
+    network, plain = re.findall(
+        r"```python\n(.*?)```", (REPOSITORY / "README.md").read_text(), flags=re.S
+    )
     names: dict[str, object] = {"__name__": "two"}
     exec(network, names)
-    exec(plain.replace("max_epochs=3", "max_epochs=1, limit_train_batches=2, enable_progress_bar=False"), names)
+    exec(
+        plain.replace(
+            "max_epochs=3", "max_epochs=1, limit_train_batches=2, enable_progress_bar=False"
+        ),
+        names,
+    )
     assert names["trainer"].global_step == 2  # type: ignore[attr-defined]
 
 
@@ -59,11 +84,18 @@ def test_the_network_of_the_readme_trains_from_the_command_line(
     from project import networks
     from project.engine import registry
 
-    network = re.findall(r"```python\n(.*?)```", (REPOSITORY / "README.md").read_text(), flags=re.S)[0]
+    network = re.findall(
+        r"```python\n(.*?)```", (REPOSITORY / "README.md").read_text(), flags=re.S
+    )[0]
     (tmp_path / "two.py").write_text(network)
     monkeypatch.setattr(networks, "__path__", [*networks.__path__, str(tmp_path)])
-    monkeypatch.setitem(registry.TABLES["networks"], "Two", ("project.networks.two.Two", "two linear layers"))
-    code, out, err = project("fit --model.net Two --model.net.width 128 --data.size 12 --trainer.max_epochs 1 --run.threads 1")
+    monkeypatch.setitem(
+        registry.TABLES["networks"], "Two", ("project.networks.two.Two", "two linear layers")
+    )
+    code, out, err = project(
+        "fit --model.net Two --model.net.width 128 --data.size 12 --trainer.max_epochs 1 "
+        "--run.threads 1"
+    )
     assert code == 0, err
     assert "runs/run/000" in out
 
@@ -79,6 +111,10 @@ def test_the_links_of_a_page_lead_somewhere(page: Path) -> None:
 
 
 def test_the_two_commands_are_those_that_ci_runs() -> None:
-    install = [line for line in (REPOSITORY / "README.md").read_text().splitlines() if line.startswith("python3 -m venv")]
+    install = [
+        line
+        for line in (REPOSITORY / "README.md").read_text().splitlines()
+        if line.startswith("python3 -m venv")
+    ]
     assert len(install) == 2 and all("-c constraints.txt -e" in line for line in install)
     assert ".venv/bin/pip install -q -c constraints.txt -e" in (REPOSITORY / ".ci/run").read_text()

@@ -8,7 +8,10 @@ DATA = {
     "ImageFolder": (".data.folders.ImageFolder", "a folder of images for each class"),
     "CSVImages": (".data.folders.CSVImages", "a folder of images and a CSV of file name and label"),
     "MaskFolder": (".data.masks.MaskFolder", "a folder of images and a folder of masks"),
-    "DigitMasks": (".data.masks.DigitMasks", "handwritten digits in clutter, and which pixels are theirs"),
+    "DigitMasks": (
+        ".data.masks.DigitMasks",
+        "handwritten digits in clutter, and which pixels are theirs",
+    ),
     "CSVTable": (".data.table.CSVTable", "a table: classification or regression of one column"),
 }
 

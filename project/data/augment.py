@@ -1,7 +1,8 @@
 """Augmentation of whole batches on their device, each image by parameters of its own.
 
-Images are (B, C, H, W) with values 0..255, uint8 or float32. All parameters are drawn from a CPU generator that the
-caller makes from the batch's place, so the same place gives the same images on every device, whatever came before.
+Images are (B, C, H, W) with values 0..255, uint8 or float32. All parameters are drawn from a CPU
+generator that the caller makes from the batch's place, so the same place gives the same images on
+every device, whatever came before.
 """
 
 from __future__ import annotations
@@ -33,13 +34,17 @@ class Crop(Augment):
     def forward(self, images: Tensor, draw: Generator) -> Tensor:
         pad, size = self.padding, images.shape[2:]
         corners = torch.randint(2 * pad + 1, (len(images), 2), generator=draw)
-        framed = F.pad(images.permute(0, 2, 3, 1), (0, 0, pad, pad, pad, pad))  # channels last, as batches lie in memory
+        framed = F.pad(
+            images.permute(0, 2, 3, 1), (0, 0, pad, pad, pad, pad)
+        )  # channels last, as batches lie in memory
         crop = crop_by_slices if images.device.type == "cpu" else crop_by_index
         return crop(framed, corners, size).permute(0, 3, 1, 2)
 
 
 def crop_by_slices(images: Tensor, corners: Tensor, size: torch.Size) -> Tensor:
-    """A window of each image, (B, H, W, C) to (B, *size, C): on the CPU, numpy's slices are 2 to 5 times faster."""
+    """A window of each image, (B, H, W, C) to (B, *size, C): on the CPU, numpy's slices are 2 to 5
+    times faster.
+    """
     height, width = size
     cropped = torch.empty(len(images), height, width, images.shape[3], dtype=images.dtype)
     source, target = images.numpy(), cropped.numpy()
@@ -50,7 +55,9 @@ def crop_by_slices(images: Tensor, corners: Tensor, size: torch.Size) -> Tensor:
 
 def crop_by_index(images: Tensor, corners: Tensor, size: torch.Size) -> Tensor:
     """A window of each image, (B, H, W, C) to (B, *size, C), without leaving the device."""
-    windows = images.unfold(1, size[0], 1).unfold(2, size[1], 1).permute(0, 1, 2, 4, 5, 3)  # a view of every window
+    windows = (
+        images.unfold(1, size[0], 1).unfold(2, size[1], 1).permute(0, 1, 2, 4, 5, 3)
+    )  # a view of every window
     top, left = corners.T.to(images.device)
     return windows[torch.arange(len(images), device=images.device), top, left]
 
@@ -67,7 +74,12 @@ class Flip(Augment):
         self.probability = probability
 
     def forward(self, images: Tensor, draw: Generator) -> Tensor:
-        chosen = (torch.rand(len(images), generator=draw) < self.probability).nonzero().squeeze(1).to(images.device)
+        chosen = (
+            (torch.rand(len(images), generator=draw) < self.probability)
+            .nonzero()
+            .squeeze(1)
+            .to(images.device)
+        )
         flipped = images.clone()
         flipped[chosen] = images[chosen].flip(3)
         return flipped
@@ -81,8 +93,8 @@ class Affine(Augment):
         translate: Largest shift either way, as a share of height and width.
         scale: Smallest and largest factor.
         shear: Largest angle of the horizontal shear either way, in degrees.
-        padding_mode: What stands where nothing was: zeros is black, border goes on with the pixels of the edge, reflection
-            mirrors the image.
+        padding_mode: What stands where nothing was: zeros is black, border goes on with the pixels
+            of the edge, reflection mirrors the image.
     """
 
     def __init__(
@@ -98,15 +110,29 @@ class Affine(Augment):
         self.padding_mode = padding_mode
 
     def forward(self, images: Tensor, draw: Generator) -> Tensor:
-        angle, shift_x, shift_y, factor, slant = torch.rand(5, len(images), generator=draw).to(images.device)
+        angle, shift_x, shift_y, factor, slant = torch.rand(5, len(images), generator=draw).to(
+            images.device
+        )
         height, width = images.shape[2:]
-        shift = torch.stack([_within(shift_x, self.translate * width), _within(shift_y, self.translate * height)], dim=1)
+        shift = torch.stack(
+            [_within(shift_x, self.translate * width), _within(shift_y, self.translate * height)],
+            dim=1,
+        )
         low, high = self.scale
         factors, slants = low + (high - low) * factor, _within(slant, self.shear)
-        return affine(images, _within(angle, self.degrees), shift, factors, slants, self.padding_mode)
+        return affine(
+            images, _within(angle, self.degrees), shift, factors, slants, self.padding_mode
+        )
 
 
-def affine(images: Tensor, angle: Tensor, shift: Tensor, scale: Tensor, shear: Tensor, padding_mode: str = "zeros") -> Tensor:
+def affine(
+    images: Tensor,
+    angle: Tensor,
+    shift: Tensor,
+    scale: Tensor,
+    shear: Tensor,
+    padding_mode: str = "zeros",
+) -> Tensor:
     """Each image rotated, sheared, scaled and shifted as torchvision's `affine` does it, bilinear.
 
     Args:
@@ -121,15 +147,29 @@ def affine(images: Tensor, angle: Tensor, shift: Tensor, scale: Tensor, shear: T
     turn, slant = angle.deg2rad(), shear.deg2rad().tan()
     cos, sin = turn.cos(), turn.sin()
     # From output to input: the inverse of rotation times shear, over the scale.
-    inverse = torch.stack([cos - slant * sin, sin + slant * cos, -sin, cos], dim=1).reshape(-1, 2, 2)
+    inverse = torch.stack([cos - slant * sin, sin + slant * cos, -sin, cos], dim=1).reshape(
+        -1, 2, 2
+    )
     inverse = inverse / scale.reshape(-1, 1, 1)
     moved = -inverse @ shift.to(inverse.dtype).unsqueeze(2)
     # affine_grid counts in halves of the image, height and width apart.
     halves = torch.tensor([width / 2, height / 2], device=images.device)
-    theta = torch.cat([inverse * halves / halves.reshape(2, 1), moved / halves.reshape(2, 1)], dim=2)
+    theta = torch.cat(
+        [inverse * halves / halves.reshape(2, 1), moved / halves.reshape(2, 1)], dim=2
+    )
     grid = F.affine_grid(theta, list(images.shape), align_corners=False)
-    sampled = F.grid_sample(images.to(torch.float32), grid, mode="bilinear", padding_mode=padding_mode, align_corners=False)
-    return sampled.round_().to(torch.uint8, memory_format=torch.channels_last) if images.dtype == torch.uint8 else sampled
+    sampled = F.grid_sample(
+        images.to(torch.float32),
+        grid,
+        mode="bilinear",
+        padding_mode=padding_mode,
+        align_corners=False,
+    )
+    return (
+        sampled.round_().to(torch.uint8, memory_format=torch.channels_last)
+        if images.dtype == torch.uint8
+        else sampled
+    )
 
 
 def _within(draws: Tensor, limit: float) -> Tensor:
@@ -138,7 +178,8 @@ def _within(draws: Tensor, limit: float) -> Tensor:
 
 
 class Cutout(Augment):
-    """A square somewhere filled with the image's mean colour; it may reach over the edge (DeVries, Taylor, 2017).
+    """A square somewhere filled with the image's mean colour; it may reach over the edge (DeVries,
+    Taylor, 2017).
 
     Args:
         size: Side of the square in pixels.
@@ -159,10 +200,12 @@ class Cutout(Augment):
 
 
 class Mixup(Mixing):
-    """A weighted mean of two images and of their targets (Zhang, Cisse, Dauphin, Lopez-Paz: mixup, 2018).
+    """A weighted mean of two images and of their targets (Zhang, Cisse, Dauphin, Lopez-Paz: mixup,
+    2018).
 
     Args:
-        alpha: The weight is drawn from Beta(alpha, alpha): small values leave most images nearly as they are.
+        alpha: The weight is drawn from Beta(alpha, alpha): small values leave most images nearly as
+            they are.
     """
 
     def __init__(self, alpha: PositiveFloat = 0.2) -> None:
@@ -196,11 +239,15 @@ class CutMix(Mixing):
         side = (1 - beta(self.alpha, size, draw)).sqrt() * chosen
         inside = boxes(images.shape, side * height, side * width, draw).to(images.device)
         share = 1 - inside.mean((1, 2, 3), dtype=torch.float32)
-        return torch.where(inside, images[partner], images), torch.lerp(targets[partner], targets, share.unsqueeze(1))
+        return torch.where(inside, images[partner], images), torch.lerp(
+            targets[partner], targets, share.unsqueeze(1)
+        )
 
 
 def boxes(shape: torch.Size, heights: Tensor, widths: Tensor, draw: Generator) -> Tensor:
-    """Boxes of the given sides in pixels, their centres anywhere in the image: (B, 1, H, W) of booleans."""
+    """Boxes of the given sides in pixels, their centres anywhere in the image: (B, 1, H, W) of
+    booleans.
+    """
     size, _, height, width = shape
     centre_y, centre_x = torch.rand(2, size, generator=draw)
     rows = _interval(centre_y * height, heights, height)
@@ -216,6 +263,8 @@ def _interval(centre: Tensor, length: Tensor, size: int) -> Tensor:
 
 
 def beta(alpha: float, size: int, draw: Generator) -> Tensor:
-    """Draws from Beta(alpha, alpha) as (size,) float32; numpy has them, so its generator is seeded from ours."""
+    """Draws from Beta(alpha, alpha) as (size,) float32; numpy has them, so its generator is seeded
+    from ours.
+    """
     seed = int(torch.randint(2**62, (), generator=draw))
     return torch.from_numpy(np.random.default_rng(seed).beta(alpha, alpha, size)).to(torch.float32)

@@ -1,8 +1,9 @@
 """The digits that come with the package, so that a first run needs no download.
 
-1,797 handwritten digits of 8x8 pixels with values 0..16: the test part of "Optical Recognition of Handwritten
-Digits", E. Alpaydin and C. Kaynak, 1998, UCI Machine Learning Repository, https://doi.org/10.24432/C50P49,
-licence CC BY 4.0. The file is a gzipped CSV, a row of 64 pixels and the digit for each sample.
+1,797 handwritten digits of 8x8 pixels with values 0..16: the test part of "Optical Recognition of
+Handwritten Digits", E. Alpaydin and C. Kaynak, 1998, UCI Machine Learning Repository,
+https://doi.org/10.24432/C50P49, licence CC BY 4.0. The file is a gzipped CSV, a row of 64 pixels
+and the digit for each sample.
 """
 
 from __future__ import annotations

@@ -21,17 +21,43 @@ from project.engine.errors import UserError, clip, suggest
 from project.engine.loading.arrays import Arrays, Items
 from project.engine.loading.cache import Shape, cached_images, common_shape, decode, user_folder
 from project.engine.loading.csvfile import Format
-from project.engine.loading.listing import SPLIT_NAMES, SPLITS, Listing, Sample, Samples, normal, rows
+from project.engine.loading.listing import (
+    SPLIT_NAMES,
+    SPLITS,
+    Listing,
+    Sample,
+    Samples,
+    normal,
+    rows,
+)
 from project.engine.spec import DataSpec, Inputs
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".pbm")
+SUFFIXES = (
+    ".jpg",
+    ".jpeg",
+    ".png",
+    ".bmp",
+    ".gif",
+    ".tif",
+    ".tiff",
+    ".webp",
+    ".ppm",
+    ".pgm",
+    ".pbm",
+)
 
 
 class ReadOnDemand(Dataset[tuple[Inputs, Any]]):
-    """Images decoded when they are asked for: (C, H, W) uint8, or a pair with the numbers beside it, and the target."""
+    """Images decoded when they are asked for: (C, H, W) uint8, or a pair with the numbers beside
+    it, and the target.
+    """
 
     def __init__(
-        self, paths: Sequence[Path], targets: Sequence[str] | Tensor, shape: Shape, numbers: Tensor | None = None
+        self,
+        paths: Sequence[Path],
+        targets: Sequence[str] | Tensor,
+        shape: Shape,
+        numbers: Tensor | None = None,
     ) -> None:
         self.paths, self.targets, self.shape, self.numbers = paths, targets, shape, numbers
 
@@ -48,8 +74,8 @@ class FileImages(ImageData):
 
     Args:
         images: The folder of the images, below root.
-        cache: true decodes and resizes each image once and keeps the pixels in the user's cache folder, text names
-            another folder, false decodes each image anew whenever it is needed.
+        cache: true decodes and resizes each image once and keeps the pixels in the user's cache
+            folder, text names another folder, false decodes each image anew whenever it is needed.
         cache_gigabytes: What the cache folder may hold; what was not used for longest is deleted.
         separator: The character between the fields of the CSV, or tab.
         header: Whether the first line of the CSV names the columns.
@@ -93,26 +119,38 @@ class FileImages(ImageData):
 
     def load(self, split: str) -> Arrays | ReadOnDemand:
         if split not in self.listed:
-            raise UserError(f"{self.folder}: no image belongs to the {split} split; there is {' and '.join(self.listed)}")
+            raise UserError(
+                f"{self.folder}: no image belongs to the {split} split; there is "
+                f"{' and '.join(self.listed)}"
+            )
         files, labels, beside = zip(*self.listed[split], strict=True)
         numbers = torch.tensor(beside) if beside[0] else None
-        # Validation and test images get the channels of the training split, even if all of them happen to be grey.
+        # Validation and test images get the channels of the training split, even if all of them
+        # happen to be grey.
         channels = self.spec.inputs[0][0] if self.fitted and split != "train" else self.channels
         threads = torch.get_num_threads()
         if self.cache is False:
             paths = [self.folder / file for file in files]
-            return ReadOnDemand(paths, labels, common_shape(paths, self.size, channels, threads), numbers)
+            return ReadOnDemand(
+                paths, labels, common_shape(paths, self.size, channels, threads), numbers
+            )
         folder = user_folder() if self.cache is True else Path(self.cache).expanduser()
-        pixels = cached_images(self.folder, files, self.size, channels, folder, self.cache_gigabytes, threads)
+        pixels = cached_images(
+            self.folder, files, self.size, channels, folder, self.cache_gigabytes, threads
+        )
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # torch knows no read-only tensors; this one is only ever read
+            warnings.simplefilter(
+                "ignore", UserWarning
+            )  # torch knows no read-only tensors; this one is only ever read
             images = torch.from_numpy(pixels).permute(0, 3, 1, 2)
         return Arrays(images if numbers is None else (images, numbers), labels)
 
     def encode(self, part: Arrays | Items) -> Arrays | Items:
         if isinstance(part, Items) and not isinstance(part.dataset.targets, Tensor):
             images = part.dataset
-            numbered = ReadOnDemand(images.paths, self.class_numbers(images.targets), images.shape, images.numbers)
+            numbered = ReadOnDemand(
+                images.paths, self.class_numbers(images.targets), images.shape, images.numbers
+            )
             return Items(numbered, part.seed, part.rows)
         return super().encode(part)
 
@@ -123,11 +161,12 @@ class FileImages(ImageData):
 class ImageFolder(FileImages):
     """A folder of images for each class: root/cat/a.jpg.
 
-    The splits are folders above the classes (root/train/cat/a.jpg, root/val, root/test) or are listed in a CSV;
-    where there is neither, shares are held out.
+    The splits are folders above the classes (root/train/cat/a.jpg, root/val, root/test) or are
+    listed in a CSV; where there is neither, shares are held out.
 
     Args:
-        split_file: A CSV below root with the columns file and split (train, val, test); files are relative to `images`.
+        split_file: A CSV below root with the columns file and split (train, val, test); files are
+            relative to `images`.
     """
 
     def __init__(self, split_file: str | None = None, **options: Any) -> None:
@@ -141,19 +180,28 @@ class ImageFolder(FileImages):
         above_classes = [folder for folder in folders if _folders_in(folder)]
         if not any(folder.name.lower() in SPLIT_NAMES for folder in above_classes):
             if len(folders) == 1:
-                raise UserError(f"{folders[0]} is the only class folder; is --data.root the folder of the class folders?")
+                raise UserError(
+                    f"{folders[0]} is the only class folder; is --data.root the folder of the "
+                    "class folders?"
+                )
             return {"train": self._classes(folders)}
         samples: Samples = {}
         for folder in above_classes:
             split = SPLIT_NAMES.get(folder.name.lower())
             if split is None:
-                raise UserError(f"{folder}: unknown split {clip(folder.name)!r}; {suggest(folder.name, SPLITS, 'splits are')}")
+                raise UserError(
+                    f"{folder}: unknown split {clip(folder.name)!r}; "
+                    f"{suggest(folder.name, SPLITS, 'splits are')}"
+                )
             if split in samples:
                 raise UserError(f"{folder}: there is another folder for the {split} split")
             samples[split] = self._classes(_folders_in(folder))
         for one, other in itertools.combinations(above_classes, 2):
             if one.samefile(other):
-                raise UserError(f"{one} and {other} are the same folder: the model would be tested on what it was trained on")
+                raise UserError(
+                    f"{one} and {other} are the same folder: the model would be tested on what "
+                    "it was trained on"
+                )
         return {split: samples[split] for split in SPLITS if split in samples}
 
     def _classes(self, folders: Sequence[Path]) -> list[Sample]:
@@ -163,7 +211,10 @@ class ImageFolder(FileImages):
         for folder in folders:
             files = [str(path.relative_to(self.folder)) for path in _images_below(folder, seen)]
             if not files:
-                raise UserError(f"{folder}: a class folder without images ({', '.join(SUFFIXES[:3])}, ...); fill or remove it")
+                raise UserError(
+                    f"{folder}: a class folder without images ({', '.join(SUFFIXES[:3])}, ...); "
+                    "fill or remove it"
+                )
             samples += [Sample(file, folder.name) for file in files]
         if not samples:
             expected = f"{self.folder}/CLASS/*.jpg or {self.folder}/train/CLASS/*.jpg"
@@ -172,7 +223,9 @@ class ImageFolder(FileImages):
 
     def _listed_in(self, path: Path) -> Samples:
         listing = Listing(self.folder)
-        for where, (file, split) in rows(path, ["file", "split"], ["--data.split_file", "--data.split_file"], self.format):
+        for where, (file, split) in rows(
+            path, ["file", "split"], ["--data.split_file", "--data.split_file"], self.format
+        ):
             name = normal(file)
             label = name.partition("/")[0] if "/" in name else ""
             listing.add(where, name, label, split, no_label="it lies in no class folder")
@@ -181,7 +234,11 @@ class ImageFolder(FileImages):
 
 def _visible(folder: Path) -> list[Path]:
     """The entries of a folder in order, without hidden ones and what macOS puts into archives."""
-    found = sorted(path for path in folder.iterdir() if not path.name.startswith(".") and path.name != "__MACOSX")
+    found = sorted(
+        path
+        for path in folder.iterdir()
+        if not path.name.startswith(".") and path.name != "__MACOSX"
+    )
     if broken := next((path for path in found if path.is_symlink() and not path.exists()), None):
         raise UserError(f"{broken}: a link to nothing; repair or remove it")
     return found
@@ -217,8 +274,8 @@ def _identity(folder: Path) -> tuple[int, int]:
 class CSVImages(FileImages):
     """A folder of images and a CSV with the file name and the label of each.
 
-    The splits are a column of the CSV or text files with a file name in each line; where there is neither, shares are
-    held out.
+    The splits are a column of the CSV or text files with a file name in each line; where there is
+    neither, shares are held out.
 
     Args:
         images: The folder of the images, below root; file names are relative to it.
@@ -226,8 +283,10 @@ class CSVImages(FileImages):
         file_column: Its column of file names, by name or number; null means the first.
         label_column: Its column of labels; null means the second.
         split_column: Its column of splits (train, val, test).
-        number_columns: Its columns of numbers that stand beside each image, a second input of the network.
-        train_list: A text file below root with the training images; without it they are those of no other list.
+        number_columns: Its columns of numbers that stand beside each image, a second input of the
+            network.
+        train_list: A text file below root with the training images; without it they are those of no
+            other list.
         val_list: A text file with the validation images.
         test_list: A text file with the test images.
     """
@@ -247,35 +306,54 @@ class CSVImages(FileImages):
     ) -> None:
         super().__init__(images=images, **options)
         self.labels = Path(self.root) / labels
-        self.columns = [0 if file_column is None else file_column, 1 if label_column is None else label_column]
+        self.columns = [
+            0 if file_column is None else file_column,
+            1 if label_column is None else label_column,
+        ]
         self.columns += [] if split_column is None else [split_column]
         self.number_columns = list(number_columns)
         lists = {"train": train_list, "val": val_list, "test": test_list}
-        self.lists = {split: Path(self.root) / path for split, path in lists.items() if path is not None}
+        self.lists = {
+            split: Path(self.root) / path for split, path in lists.items() if path is not None
+        }
         if split_column is not None and self.lists:
             raise UserError(
-                f"--data.split_column and --data.{next(iter(self.lists))}_list both name the splits; give one of them"
+                f"--data.split_column and --data.{next(iter(self.lists))}_list both name the "
+                "splits; give one of them"
             )
 
     def list_files(self) -> Samples:
         listing = Listing(self.folder)
         places = self._read_lists(listing)
         rest = "" if "train" in self.lists else "train"
-        options = ["--data.file_column", "--data.label_column", "--data.split_column"][: len(self.columns)]
+        options = ["--data.file_column", "--data.label_column", "--data.split_column"][
+            : len(self.columns)
+        ]
         options += ["--data.number_columns"] * len(self.number_columns)
         named = set()
-        for where, values in rows(self.labels, [*self.columns, *self.number_columns], options, self.format):
-            (file, label, *written), beside = values[: len(self.columns)], values[len(self.columns) :]
+        for where, values in rows(
+            self.labels, [*self.columns, *self.number_columns], options, self.format
+        ):
+            (file, label, *written), beside = (
+                values[: len(self.columns)],
+                values[len(self.columns) :],
+            )
             name = normal(file)
             named.add(name)
             split = written[0] if written else places.get(name, ("", rest))[1]
             if split or written:
                 listing.add(where, name, label, split, beside)
-        listing.wrong += [f"{where}: {name} is not in {self.labels}" for name, (where, _) in places.items() if name not in named]
+        listing.wrong += [
+            f"{where}: {name} is not in {self.labels}"
+            for name, (where, _) in places.items()
+            if name not in named
+        ]
         return listing.finished(self.labels)
 
     def describe(self, train: Arrays | Items) -> DataSpec:
-        return dataclasses.replace(super().describe(train), columns=tuple(map(str, self.number_columns)))
+        return dataclasses.replace(
+            super().describe(train), columns=tuple(map(str, self.number_columns))
+        )
 
     def _read_lists(self, listing: Listing) -> dict[str, tuple[str, str]]:
         """Where each listed file stands, and its split."""

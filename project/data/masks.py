@@ -27,11 +27,19 @@ from project.engine.randomness import generator
 from project.engine.spec import IGNORED, DataSpec
 
 TOGETHER = (Crop, Flip)  # pixels only move, so a mask can go along
-ALONE = (Cutout, v2.ColorJitter, v2.RandomPhotometricDistort, v2.RandomGrayscale, v2.RandomInvert, v2.RandomAutocontrast)
+ALONE = (
+    Cutout,
+    v2.ColorJitter,
+    v2.RandomPhotometricDistort,
+    v2.RandomGrayscale,
+    v2.RandomInvert,
+    v2.RandomAutocontrast,
+)
 
 
 class MaskData(ImageData):
-    """Images with a class for each pixel: `load` returns images and masks, (N, H, W) uint8, IGNORED where there is none.
+    """Images with a class for each pixel: `load` returns images and masks, (N, H, W) uint8, IGNORED
+    where there is none.
 
     A dataset of your own has the `names` of the classes; of two, the first is the background.
     """
@@ -40,19 +48,25 @@ class MaskData(ImageData):
         for step in self.augment:
             if not isinstance(step, TOGETHER + ALONE):
                 known = ", ".join(kind.__name__ for kind in TOGETHER + ALONE)
-                raise UserError(f"--data.augment: {type(step).__name__} would tear images and masks apart; for masks: {known}")
+                raise UserError(
+                    f"--data.augment: {type(step).__name__} would tear images and masks apart; "
+                    f"for masks: {known}"
+                )
         super().setup(stage)
 
     def describe(self, train: Arrays | Items) -> DataSpec:
         masks: Any = (train if isinstance(train, Arrays) else train.dataset).targets
         names = tuple(self.names or ())
         counts = torch.bincount(masks[train.rows].flatten(), minlength=IGNORED + 1)
-        return DataSpec(train.shapes, len(names), "mask", names, counts=tuple(counts[: len(names)].tolist()))
+        return DataSpec(
+            train.shapes, len(names), "mask", names, counts=tuple(counts[: len(names)].tolist())
+        )
 
     def changed(self, images: Tensor, targets: Tensor, draw: Generator) -> tuple[Tensor, Tensor]:
         for step in self.augment:
             if isinstance(step, TOGETHER):
-                # One channel more. IGNORED goes around to 0, so that what is filled with black is ignored.
+                # One channel more. IGNORED goes around to 0, so that what is filled with black is
+                # ignored.
                 joint = torch.cat([images, (targets + 1).unsqueeze(1)], dim=1)
                 joint = step(joint, draw)
                 images, targets = joint[:, :-1], joint[:, -1] - 1
@@ -67,13 +81,15 @@ class MaskData(ImageData):
 class DigitMasks(MaskData):
     """Handwritten digits in front of clutter; the mask is where the clean image is bright.
 
-    The clutter is made of blobs as wide as strokes, the digits differ in contrast, and there is noise, so that no
-    threshold on the image finds the mask. What belongs to a sample is a function of `split_seed` and its number.
+    The clutter is made of blobs as wide as strokes, the digits differ in contrast, and there is
+    noise, so that no threshold on the image finds the mask. What belongs to a sample is a function
+    of `split_seed` and its number.
 
     Args:
         source: Whose digits: those shipped with the package, or MNIST.
         size: Height and width of the images.
-        threshold: Share of full brightness above which a pixel of the clean image belongs to the digit.
+        threshold: Share of full brightness above which a pixel of the clean image belongs to the
+            digit.
         clutter: Brightness of the clutter, as a share of full brightness.
         noise: Standard deviation of the noise, as a share of full brightness.
     """
@@ -90,7 +106,9 @@ class DigitMasks(MaskData):
         **options: Any,
     ) -> None:
         super().__init__(size=size, **options)
-        self.digits: ImageData = (Digits if source == "Digits" else MNIST)(root=self.root, size=size)
+        self.digits: ImageData = (Digits if source == "Digits" else MNIST)(
+            root=self.root, size=size
+        )
         self.threshold, self.clutter, self.noise = threshold, clutter, noise
 
     @property
@@ -126,13 +144,14 @@ class DigitMasks(MaskData):
 
 
 class MaskFolder(MaskData, FileImages):
-    """A folder of images and a folder of masks of the same names; the value of a mask's pixel stands for its class.
+    """A folder of images and a folder of masks of the same names; the value of a mask's pixel
+    stands for its class.
 
     Args:
         images: The folder of the images, below root.
         masks: The folder of the masks, below root: grey or palette images.
-        split_file: A CSV below root with the columns file and split (train, val, test); a file may be named without
-            its ending. Null holds out shares.
+        split_file: A CSV below root with the columns file and split (train, val, test); a file may
+            be named without its ending. Null holds out shares.
         classes: A CSV below root with the columns value and name.
         ignore: Classes that neither loss nor metrics look at.
         foreground: Classes that are found against all others; null tells all classes apart.
@@ -162,16 +181,23 @@ class MaskFolder(MaskData, FileImages):
         if not images:
             raise UserError(f"{self.folder}: no images ({', '.join(SUFFIXES[:3])}, ...)")
         if lonely := next((name for name in images if name not in masks), None):
-            raise UserError(f"{self.folder / images[lonely]}: there is no mask of the same name in {self.masks}")
+            raise UserError(
+                f"{self.folder / images[lonely]}: there is no mask of the same name in {self.masks}"
+            )
         if self.split_file is None:
             return {"train": [Sample(file, masks[name]) for name, file in images.items()]}
         samples: dict[str, dict[str, Sample]] = {split: {} for split in SPLITS}
-        for where, (file, written) in rows(self.split_file, ["file", "split"], ["--data.split_file"] * 2, self.format):
+        for where, (file, written) in rows(
+            self.split_file, ["file", "split"], ["--data.split_file"] * 2, self.format
+        ):
             name, split = _name(file), SPLIT_NAMES.get(written.lower(), "")
             if name not in images:
                 raise UserError(f"{where}: there is no image {clip(file)!r} in {self.folder}")
             if not split:
-                raise UserError(f"{where}: unknown split {clip(written)!r}; {suggest(written, SPLITS, 'splits are')}")
+                raise UserError(
+                    f"{where}: unknown split {clip(written)!r}; "
+                    f"{suggest(written, SPLITS, 'splits are')}"
+                )
             if any(name in part for part in samples.values()):
                 raise UserError(f"{where}: {clip(file)} is listed before")
             samples[split][name] = Sample(images[name], masks[name])
@@ -181,26 +207,41 @@ class MaskFolder(MaskData, FileImages):
         images = super().load(split)
         self.names, numbers = self.class_table()
         height, width = images.shapes[0][1:] if isinstance(images, Arrays) else images.shape[:2]
-        masks = [read_mask(self.masks / str(file), (height, width), self.size is not None) for file in images.targets]
+        masks = [
+            read_mask(self.masks / str(file), (height, width), self.size is not None)
+            for file in images.targets
+        ]
         coded = torch.from_numpy(numbers[np.stack(masks)])
         if (coded < 0).any():
             row = int((coded < 0).flatten(1).any(1).nonzero()[0])
             value = masks[row][(coded[row] < 0).numpy()][0]
-            raise UserError(f"{self.masks / str(images.targets[row])}: value {value} has no name in {self.classes}")
+            raise UserError(
+                f"{self.masks / str(images.targets[row])}: value {value} has no name in "
+                f"{self.classes}"
+            )
         images.targets = coded.to(torch.uint8)
         return images
 
     def class_table(self) -> tuple[tuple[str, ...], np.ndarray]:
-        """The names of the classes, and for each of the 256 values a class number, IGNORED, or -1 if it has no name."""
+        """The names of the classes, and for each of the 256 values a class number, IGNORED, or -1
+        if it has no name.
+        """
         named: dict[int, str] = {}
-        for where, (value, name) in rows(self.classes, ["value", "name"], ["--data.classes"] * 2, self.format):
+        for where, (value, name) in rows(
+            self.classes, ["value", "name"], ["--data.classes"] * 2, self.format
+        ):
             if not (value.isdecimal() and int(value) < 256) or not name or int(value) in named:
-                raise UserError(f"{where}: expected a value of 0 to 255 that stands nowhere else, and a name")
+                raise UserError(
+                    f"{where}: expected a value of 0 to 255 that stands nowhere else, and a name"
+                )
             named[int(value)] = name
         for option, names in (("ignore", self.ignore), ("foreground", self.foreground or [])):
             for name in names:
                 if name not in named.values():
-                    raise UserError(f"--data.{option}: unknown class {clip(name)!r}; {suggest(name, named.values(), 'classes')}")
+                    raise UserError(
+                        f"--data.{option}: unknown class {clip(name)!r}; "
+                        f"{suggest(name, named.values(), 'classes')}"
+                    )
         kept = tuple(dict.fromkeys(name for name in named.values() if name not in self.ignore))
         if self.foreground is not None:
             number = {name: int(name in self.foreground) for name in kept}
@@ -214,18 +255,26 @@ class MaskFolder(MaskData, FileImages):
 
 
 def read_mask(path: Path, shape: tuple[int, int], resize: bool) -> np.ndarray:
-    """The values of a mask: (H, W) uint8; resized by the nearest pixel, since there is nothing between two classes.
+    """The values of a mask: (H, W) uint8; resized by the nearest pixel, since there is nothing
+    between two classes.
 
     Raises:
-        UserError: it cannot be read, has colours instead of values, or is not as large as its image.
+        UserError: it cannot be read, has colours instead of values, or is not as large as its
+            image.
     """
     try:
         with Image.open(path) as image:
             if image.mode not in ("1", "L", "P"):
-                raise UserError(f"{path}: a mask of mode {image.mode}; expected one value of 0 to 255 for each pixel")
+                raise UserError(
+                    f"{path}: a mask of mode {image.mode}; expected one value of 0 to 255 for "
+                    "each pixel"
+                )
             if image.size != shape[::-1]:
                 if not resize:
-                    raise UserError(f"{path}: {image.width}x{image.height} pixels, its image has {shape[1]}x{shape[0]}")
+                    raise UserError(
+                        f"{path}: {image.width}x{image.height} pixels, its image has "
+                        f"{shape[1]}x{shape[0]}"
+                    )
                 return np.array(image.resize(shape[::-1], Image.Resampling.NEAREST), dtype=np.uint8)
             return np.array(image, dtype=np.uint8)
     except OSError as error:
@@ -240,5 +289,9 @@ def _name(file: str) -> str:
 
 def _by_name(folder: Path) -> dict[str, str]:
     """The image files below a folder, by their names without ending."""
-    files = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
+    files = sorted(
+        path.relative_to(folder).as_posix()
+        for path in folder.rglob("*")
+        if path.suffix.lower() in SUFFIXES
+    )
     return {_name(file): file for file in files}

@@ -15,7 +15,16 @@ from torch import Tensor
 from project.engine.bases.data import DataModule
 from project.engine.errors import UserError, clip, suggest
 from project.engine.loading.arrays import Arrays, Items
-from project.engine.loading.csvfile import UNNAMED, CSVFile, Format, Numbers, Texts, find, header, read
+from project.engine.loading.csvfile import (
+    UNNAMED,
+    CSVFile,
+    Format,
+    Numbers,
+    Texts,
+    find,
+    header,
+    read,
+)
 from project.engine.spec import DataSpec, Target
 
 MOSTLY = 0.9  # a column of texts of which this share are numbers is taken for a mistake
@@ -32,7 +41,14 @@ class Table(Arrays):
     encoded: the whole file once it is encoded, which all parts of it share.
     """
 
-    def __init__(self, file: CSVFile, target: str, targets: Tensor, labels: Sequence[str], categorical: set[str]) -> None:
+    def __init__(
+        self,
+        file: CSVFile,
+        target: str,
+        targets: Tensor,
+        labels: Sequence[str],
+        categorical: set[str],
+    ) -> None:
         super().__init__(torch.empty(file.size, 0), targets)
         self.file, self.target, self.labels, self.categorical = file, target, labels, categorical
         self.encoded: list[Arrays] = []
@@ -41,16 +57,17 @@ class Table(Arrays):
 class CSVTable(DataModule):
     """A CSV file: classification or regression of one column.
 
-    Numbers are standardised; a column with missing ones gets a second, which is 1 where it is missing. Texts become
-    codes, which the MLP one-hot encodes or embeds; code 0 is for missing, rare and unseen ones.
+    Numbers are standardised; a column with missing ones gets a second, which is 1 where it is
+    missing. Texts become codes, which the MLP one-hot encodes or embeds; code 0 is for missing,
+    rare and unseen ones.
 
     Args:
         file: The table, a path below root.
         test_file: The official test split; null holds out a share of the table.
         val_file: The validation split; null holds out a share of the table.
         target: The column to predict: its name, or its number from 0 (-1 is the last).
-        target_type: class, number, or count (whole, 0 or more); auto takes texts for classes and numbers with a decimal
-            point for numbers.
+        target_type: class, number, or count (whole, 0 or more); auto takes texts for classes and
+            numbers with a decimal point for numbers.
         drop: Columns to leave out, by name or number.
         categorical: Columns of numbers that mean categories, such as postal codes.
         min_count: Texts rarer than this in the training split share the code of unseen ones.
@@ -94,7 +111,9 @@ class CSVTable(DataModule):
         option = "--data.file" if split == "train" else f"--data.{split}_file"
         path = _existing(Path(self.root), str(self.files[split]), option)
         names = header(path, self.format)
-        target, kind, categorical, wanted = (self._fitted_columns if self.fitted else self._chosen_columns)(names, path)
+        target, kind, categorical, wanted = (
+            self._fitted_columns if self.fitted else self._chosen_columns
+        )(names, path)
         texts = categorical | {target} if kind == "class" else categorical
         file = read(path, self.format, texts, skip={*names} - {*wanted})
         if target not in names:
@@ -103,16 +122,23 @@ class CSVTable(DataModule):
         return Table(file, target, *self._targets(file, target, kind), categorical)
 
     def _chosen_columns(self, names: list[str], path: Path) -> tuple[str, str, set[str], list[str]]:
-        """The options' target, its kind, the columns that are categories, and all that are wanted."""
+        """The options' target, its kind, the columns that are categories, and all that are
+        wanted.
+        """
         target = self._column(self.target, "target", names, path)
-        categorical = {self._column(column, "categorical", names, path) for column in self.categorical}
+        categorical = {
+            self._column(column, "categorical", names, path) for column in self.categorical
+        }
         dropped = {self._column(column, "drop", names, path) for column in self.drop}
         wanted = [name for name in names if name not in dropped]
         if target in dropped:
             raise UserError(f"--data.drop {target}: that is the target")
         if nameless := [name for name in wanted if name.startswith(UNNAMED)]:
             number = nameless[0].removeprefix(UNNAMED)
-            raise UserError(f"{path}: column {number} has no name, often a saved row number: --data.drop [{number}] or name it")
+            raise UserError(
+                f"{path}: column {number} has no name, often a saved row number: --data.drop "
+                f"[{number}] or name it"
+            )
         return target, self.target_type, categorical, wanted
 
     def _fitted_columns(self, names: list[str], path: Path) -> tuple[str, str, set[str], list[str]]:
@@ -121,7 +147,11 @@ class CSVTable(DataModule):
         wanted = [target, *self.fitted["numbers"], *categorical]
         absent = [name for name in wanted if name not in names]
         if absent and not (absent == [target] and self.predicting):
-            way_out = suggest(absent[0], names, "it has") if self.format.header else f"columns there: {len(names)}"
+            way_out = (
+                suggest(absent[0], names, "it has")
+                if self.format.header
+                else f"columns there: {len(names)}"
+            )
             way_out += "; predict does without the target" if absent == [target] else ""
             raise UserError(f"{path}: no column {absent[0]!r}, which the training had; {way_out}")
         return target, self.fitted["spec"]["target"], categorical, wanted
@@ -130,7 +160,9 @@ class CSVTable(DataModule):
         return find(column, names, f"--data.{option}", path, self.format)
 
     def _stand_ins(self, size: int) -> tuple[Tensor, list[str]]:
-        """What stands in for targets that a file to predict does not have: the first class, or the mean."""
+        """What stands in for targets that a file to predict does not have: the first class, or the
+        mean.
+        """
         if self.spec.target == "class":
             return torch.zeros(size, dtype=torch.int64), [self.spec.names[0]]
         return torch.full((size, 1), self.spec.scale[0][0]), []
@@ -141,21 +173,36 @@ class CSVTable(DataModule):
         if kind == "auto" and isinstance(column, Numbers) and column.whole:
             values = np.unique(column.values)
             some = ", ".join(f"{value:g}" for value in values[:5]) + ", ..." * (len(values) > 5)
-            raise UserError(f"--data.target_type: {shown} holds whole numbers ({some}): say class, number or count")
+            raise UserError(
+                f"--data.target_type: {shown} holds whole numbers ({some}): say class, number or "
+                "count"
+            )
         if kind == "auto" and isinstance(column, Texts):
-            all_numbers(file, name, np.arange(file.size), "; if they are classes, say --data.target_type class")
+            all_numbers(
+                file,
+                name,
+                np.arange(file.size),
+                "; if they are classes, say --data.target_type class",
+            )
         if kind in ("number", "count") or isinstance(column, Numbers):
             values = file.numbers(name)
             if np.isnan(values).any():
-                raise file.fault(int(np.isnan(values).argmax()), f"{shown} is missing; complete the line or delete it")
+                raise file.fault(
+                    int(np.isnan(values).argmax()),
+                    f"{shown} is missing; complete the line or delete it",
+                )
             if kind != "count":
                 return torch.from_numpy(values.astype(np.float32)).unsqueeze(1), []
             if (no_count := (values < 0) | (values % 1 != 0)).any():
                 row = int(no_count.argmax())
-                raise file.fault(row, f"{shown} is {values[row]:g}, a count is a whole number of 0 or more")
+                raise file.fault(
+                    row, f"{shown} is {values[row]:g}, a count is a whole number of 0 or more"
+                )
             return torch.from_numpy(values.astype(np.int64)).unsqueeze(1), []
         if (column.codes < 0).any():
-            raise file.fault(int(column.codes.argmin()), f"{shown} is missing; complete the line or delete it")
+            raise file.fault(
+                int(column.codes.argmin()), f"{shown} is missing; complete the line or delete it"
+            )
         written = [text.removesuffix(self.label_suffix).strip() for text in column.texts]
         labels = sorted(set(written))
         with contextlib.suppress(ValueError):  # 10 comes after 9
@@ -173,7 +220,9 @@ class CSVTable(DataModule):
         for name, column in file.columns.items():
             if name == train.target:
                 continue
-            if isinstance(column, Texts) and (name in train.categorical or not all_numbers(file, name, rows, MIXED)):
+            if isinstance(column, Texts) and (
+                name in train.categorical or not all_numbers(file, name, rows, MIXED)
+            ):
                 categories[name] = frequent(column, rows, self.min_count)
             else:
                 numbers[name] = fit_numbers(file.numbers(name, MISSING)[rows])
@@ -181,7 +230,8 @@ class CSVTable(DataModule):
         useless += [name for name, how in numbers.items() if how["mean"] is None]
         if useless:
             raise UserError(
-                f"{file.path}: no value of {clip(', '.join(useless), 200)} occurs {self.min_count} times in the training split, "
+                f"{file.path}: no value of {clip(', '.join(useless), 200)} occurs "
+                f"{self.min_count} times in the training split, "
                 f"so nothing can be learnt from it: --data.drop '[{', '.join(useless)}]'"
             )
         fitted = {"target": train.target, "numbers": numbers, "categories": categories}
@@ -195,7 +245,9 @@ class CSVTable(DataModule):
         indicators = [f"{name} is missing" for name, how in numbers.items() if how["indicator"]]
         columns = (*numbers, *indicators, *categories)
         if not columns:
-            raise UserError(f"{train.file.path}: no column is left beside the target {train.target!r}")
+            raise UserError(
+                f"{train.file.path}: no column is left beside the target {train.target!r}"
+            )
         table: dict[str, Any] = {
             "inputs": ((len(columns),),),
             "columns": columns,
@@ -213,10 +265,17 @@ class CSVTable(DataModule):
         if len(names) < 2 or 2 * len(names) > len(targets):
             classes = f"{len(names)} class" + "es" * (len(names) != 1)
             raise UserError(
-                f"{train.file.path}: the target {train.target!r} has {classes} in {len(targets)} training rows; "
+                f"{train.file.path}: the target {train.target!r} has {classes} in {len(targets)} "
+                "training rows; "
                 "--data.target names another column, --data.target_type number predicts numbers"
             )
-        return DataSpec(outputs=len(names), target="class", names=tuple(names), counts=tuple(names.values()), **table)
+        return DataSpec(
+            outputs=len(names),
+            target="class",
+            names=tuple(names),
+            counts=tuple(names.values()),
+            **table,
+        )
 
     # ------------------------------------------------------------------ encoding
 
@@ -237,15 +296,21 @@ class CSVTable(DataModule):
             columns[:, i] = np.nan_to_num((values - how["mean"]) / how["std"])
         for i, missing in enumerate(indicators, start=len(numbers)):
             columns[:, i] = missing
-        for i, (name, texts) in enumerate(self.fitted["categories"].items(), start=len(numbers) + len(indicators)):
+        for i, (name, texts) in enumerate(
+            self.fitted["categories"].items(), start=len(numbers) + len(indicators)
+        ):
             column = file.columns[name]
             assert isinstance(column, Texts)
             code = {text: code for code, text in enumerate(texts, start=1)}
-            columns[:, i] = np.array([*(code.get(text, 0) for text in column.texts), 0])[column.codes]
+            columns[:, i] = np.array([*(code.get(text, 0) for text in column.texts), 0])[
+                column.codes
+            ]
         return torch.from_numpy(columns)
 
     def _encoded_targets(self, part: Table) -> Tensor:
-        """The targets of a whole file: (N,) int64 classes of the training split, or (N, 1) numbers or counts."""
+        """The targets of a whole file: (N,) int64 classes of the training split, or (N, 1) numbers
+        or counts.
+        """
         assert isinstance(part.targets, Tensor)
         if part.targets.ndim == 2:
             return part.targets
@@ -255,8 +320,15 @@ class CSVTable(DataModule):
             row = int(known.argmin())
             label = part.labels[int(part.targets[row])]
             ends = [label.removeprefix(name) for name in classes if label.startswith(name)]
-            way_out = f"--data.label_suffix {ends[0]!r} cuts the end off" if ends else suggest(label, classes, "there are")
-            raise part.file.fault(row, f"the label {clip(label)!r} is not among those of the training split; {way_out}")
+            way_out = (
+                f"--data.label_suffix {ends[0]!r} cuts the end off"
+                if ends
+                else suggest(label, classes, "there are")
+            )
+            raise part.file.fault(
+                row,
+                f"the label {clip(label)!r} is not among those of the training split; {way_out}",
+            )
         return known
 
 
@@ -276,7 +348,9 @@ def all_numbers(file: CSVFile, name: str, rows: np.ndarray, way_out: str) -> boo
     wrong = known & np.isnan(column.numbers()[rows])
     if 0 < wrong.sum() <= (1 - MOSTLY) * known.sum():
         row = int(rows[wrong.argmax()])
-        raise file.not_a_number(row, name, column.texts[column.codes[row]], f", but most of the column is{way_out}")
+        raise file.not_a_number(
+            row, name, column.texts[column.codes[row]], f", but most of the column is{way_out}"
+        )
     return bool(known.any() and not wrong.any())
 
 
@@ -284,15 +358,23 @@ def frequent(column: Texts, rows: np.ndarray, min_count: int) -> list[str]:
     """The texts that occur in these rows so many times, in alphabetic order."""
     codes = column.codes[rows]
     counts = np.bincount(codes[codes >= 0], minlength=len(column.texts))
-    return sorted(text for text, count in zip(column.texts, counts, strict=True) if count >= min_count)
+    return sorted(
+        text for text, count in zip(column.texts, counts, strict=True) if count >= min_count
+    )
 
 
 def fit_numbers(values: np.ndarray) -> dict[str, Any]:
-    """Mean and deviation of the training rows, and whether some are missing: (N,) floats, NaN where missing."""
+    """Mean and deviation of the training rows, and whether some are missing: (N,) floats, NaN where
+    missing.
+    """
     present = values[~np.isnan(values)]
     if not len(present):
         return {"mean": None}
-    return {"mean": float(present.mean()), "std": float(present.std()) or 1.0, "indicator": len(present) < len(values)}
+    return {
+        "mean": float(present.mean()),
+        "std": float(present.std()) or 1.0,
+        "indicator": len(present) < len(values),
+    }
 
 
 def _existing(root: Path, name: str, option: str) -> Path:
@@ -305,6 +387,10 @@ def _existing(root: Path, name: str, option: str) -> Path:
     if path.is_file():
         return path
     if not path.parent.is_dir():
-        raise UserError(f"--data.root {root}: there is no folder {path.parent}, where {option} {name} should be")
-    near = suggest(path.name, [entry.name for entry in path.parent.iterdir() if entry.is_file()], "there are")
+        raise UserError(
+            f"--data.root {root}: there is no folder {path.parent}, where {option} {name} should be"
+        )
+    near = suggest(
+        path.name, [entry.name for entry in path.parent.iterdir() if entry.is_file()], "there are"
+    )
     raise UserError(f"{option} {name}: there is no file {path}; {near}")

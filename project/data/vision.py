@@ -1,4 +1,6 @@
-"""Published image data, read and downloaded by torchvision: MNIST, FashionMNIST, CIFAR10. A tenth of train is validation."""
+"""Published image data, read and downloaded by torchvision: MNIST, FashionMNIST, CIFAR10. A tenth
+of train is validation.
+"""
 
 from __future__ import annotations
 
@@ -51,8 +53,12 @@ class Published(ImageData, ABC):
         try:
             self.source(str(self.root), train=False, download=True)
         except (URLError, OSError, RuntimeError) as error:
-            reason = str(error).strip().splitlines()[-1]  # the earlier lines say which addresses were tried
-            raise UserError(f"{self._absent()}; the download failed: {clip(reason, 100)}") from error
+            reason = (
+                str(error).strip().splitlines()[-1]
+            )  # the earlier lines say which addresses were tried
+            raise UserError(
+                f"{self._absent()}; the download failed: {clip(reason, 100)}"
+            ) from error
 
     def load(self, split: str) -> Arrays:
         if self.missing():
@@ -60,12 +66,18 @@ class Published(ImageData, ABC):
         try:
             dataset: Any = self.source(str(self.root), train=split == "train")
             images, targets = torch.as_tensor(dataset.data), torch.as_tensor(dataset.targets)
-            if len(images) != len(targets) or not 0 <= int(targets.min()) <= int(targets.max()) < len(self.names):
-                raise ValueError(f"{len(images)} images, {len(targets)} classes of {targets.min()} to {targets.max()}")
+            if len(images) != len(targets) or not 0 <= int(targets.min()) <= int(
+                targets.max()
+            ) < len(self.names):
+                raise ValueError(
+                    f"{len(images)} images, {len(targets)} classes of {targets.min()} to "
+                    f"{targets.max()}"
+                )
         except Exception as error:  # torchvision's readers fail in many ways
             name = type(self).__name__
             raise UserError(
-                f"{name}: the files in {self.place} are damaged ({clip(error, 100) or type(error).__name__}); "
+                f"{name}: the files in {self.place} are damaged "
+                f"({clip(error, 100) or type(error).__name__}); "
                 f"delete the folder and they are downloaded anew"
             ) from error
         images = images.unsqueeze(1) if images.ndim == 3 else images.permute(0, 3, 1, 2)
@@ -76,11 +88,17 @@ class Published(ImageData, ABC):
         more = f" (and {', '.join(others)})" if others else ""
         name = type(self).__name__
         return (
-            f"{name}: there is no {self.place / first}{more}; put it there, or name with --data.root the folder of {self.folder}"
+            f"{name}: there is no {self.place / first}{more}; put it there, or name with "
+            f"--data.root the folder of {self.folder}"
         )
 
 
-IDX_FILES = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
+IDX_FILES = (
+    "train-images-idx3-ubyte",
+    "train-labels-idx1-ubyte",
+    "t10k-images-idx3-ubyte",
+    "t10k-labels-idx1-ubyte",
+)
 
 
 class MNIST(Published):
@@ -101,4 +119,15 @@ class CIFAR10(Published):
 
     source, folder = datasets.CIFAR10, "cifar-10-batches-py"
     files = (*(f"data_batch_{i}" for i in range(1, 6)), "test_batch", "batches.meta")
-    names = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+    names = (
+        "airplane",
+        "automobile",
+        "bird",
+        "cat",
+        "deer",
+        "dog",
+        "frog",
+        "horse",
+        "ship",
+        "truck",
+    )

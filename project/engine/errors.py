@@ -1,4 +1,6 @@
-"""Mistakes a user can make, and how they are told: one line that names the thing and the way out."""
+"""Mistakes a user can make, and how they are told: one line that names the thing and the way
+out.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,12 @@ def suggest(wrong: str, known: Iterable[str], otherwise: str = "known") -> str:
     """The way out for a misspelt name: the nearest known ones, or all of them when none is near."""
     names = sorted(known)
     by_lower = {name.lower(): name for name in names}
-    near = [by_lower[n] for n in difflib.get_close_matches(wrong.lower(), list(by_lower), n=3, cutoff=0.6)]
+    near = [
+        by_lower[n]
+        for n in difflib.get_close_matches(wrong.lower(), list(by_lower), n=3, cutoff=0.6)
+    ]
     if near:
         return f"did you mean {' or '.join(near)}?"
-    return f"{otherwise}: {clip(', '.join(names), 300)}" if names else "there is none to choose from"
+    return (
+        f"{otherwise}: {clip(', '.join(names), 300)}" if names else "there is none to choose from"
+    )

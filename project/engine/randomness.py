@@ -1,7 +1,9 @@
-"""Randomness as a function of its place: the same (seed, purpose, position) always draws the same numbers.
+"""Randomness as a function of its place: the same (seed, purpose, position) always draws the same
+numbers.
 
-No generator is ever saved. The order of an epoch is a function of (seed, epoch), an augmentation of (seed, epoch,
-batch or sample), a training step of (seed, epoch, batch, rank), so a run can begin at any step without a replay.
+No generator is ever saved. The order of an epoch is a function of (seed, epoch), an augmentation of
+(seed, epoch, batch or sample), a training step of (seed, epoch, batch, rank), so a run can begin at
+any step without a replay.
 """
 
 from __future__ import annotations
@@ -18,7 +20,9 @@ import torch
 
 def key(*place: object) -> int:
     """A 63-bit seed for a place, e.g. `key(seed, "order", epoch)`."""
-    return int.from_bytes(hashlib.blake2b(repr(place).encode(), digest_size=8).digest(), "little") >> 1
+    return (
+        int.from_bytes(hashlib.blake2b(repr(place).encode(), digest_size=8).digest(), "little") >> 1
+    )
 
 
 def generator(*place: object) -> torch.Generator:
@@ -29,7 +33,9 @@ def generator(*place: object) -> torch.Generator:
 def reseed(*place: object) -> None:
     """Seed the global generators of torch, numpy and Python for a place."""
     seed = key(*place)
-    torch.default_generator.manual_seed(seed)  # torch.manual_seed walks every backend: 100 times dearer
+    torch.default_generator.manual_seed(
+        seed
+    )  # torch.manual_seed walks every backend: 100 times dearer
     if torch.cuda.is_initialized():
         torch.cuda.manual_seed_all(seed)
     random.seed(seed)
@@ -57,5 +63,7 @@ def unchanged() -> Iterator[None]:
 
 
 def run_seed() -> int:
-    """The run's seed, where `seed_everything` leaves it for every process; 0 when nobody has seeded."""
+    """The run's seed, where `seed_everything` leaves it for every process; 0 when nobody has
+    seeded.
+    """
     return int(os.environ.get("PL_GLOBAL_SEED", 0))

@@ -1,6 +1,8 @@
-"""What a config may name: the tables of short names, handed in by the package, and the slots that take a class.
+"""What a config may name: the tables of short names, handed in by the package, and the slots that
+take a class.
 
-A path in a table that begins with a dot is relative to the package, so that nothing here depends on its name.
+A path in a table that begins with a dot is relative to the package, so that nothing here depends on
+its name.
 """
 
 from __future__ import annotations
@@ -14,7 +16,8 @@ PROGRAM = f"python -m {PACKAGE}"
 Table = dict[str, tuple[str, str]]  # short name -> (import path, one line of help)
 KeyPath = tuple[str, ...]
 
-# Kind of class -> its short names. `add` fills them in; whoever looks a name up holds these same dictionaries.
+# Kind of class -> its short names. `add` fills them in; whoever looks a name up holds these same
+# dictionaries.
 TABLES: dict[str, Table] = {
     "networks": {},
     "data": {},

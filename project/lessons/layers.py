@@ -1,7 +1,8 @@
-"""Layers written out by hand: what torch's own compute, in a few lines each, and three that hold their parameters differently.
+"""Layers written out by hand: what torch's own compute, in a few lines each, and three that hold
+their parameters differently.
 
-After Zhang, Lipton, Li, Smola: Dive into Deep Learning, chapters 6 (custom layers, parameter management) and 7
-(convolutions, padding and stride, pooling), https://d2l.ai.
+After Zhang, Lipton, Li, Smola: Dive into Deep Learning, chapters 6 (custom layers, parameter
+management) and 7 (convolutions, padding and stride, pooling), https://d2l.ai.
 """
 
 from __future__ import annotations
@@ -28,16 +29,19 @@ def windows(images: Tensor, kernel: tuple[int, int], stride: tuple[int, int]) ->
         stride: Rows and columns from one position to the next.
 
     Returns:
-        (B, C, rows, columns, kernel height, kernel width), with rows = (H - kernel height) // stride + 1, columns alike.
+        (B, C, rows, columns, kernel height, kernel width), with rows = (H - kernel height) //
+        stride + 1, columns alike.
     """
     return images.unfold(2, kernel[0], stride[0]).unfold(3, kernel[1], stride[1])
 
 
 class CrossCorrelation2d(nn.Module):
-    """What nn.Conv2d computes: each output is the sum of a window of the images times a kernel, plus a bias.
+    """What nn.Conv2d computes: each output is the sum of a window of the images times a kernel,
+    plus a bias.
 
-    (B, in_channels, H, W) to (B, out_channels, rows, columns), with rows = (H + 2 padding - kernel) // stride + 1.
-    Parameters have the names, shapes and first values of nn.Conv2d, so that the two can take each other's place.
+    (B, in_channels, H, W) to (B, out_channels, rows, columns), with rows = (H + 2 padding - kernel)
+    // stride + 1. Parameters have the names, shapes and first values of nn.Conv2d, so that the two
+    can take each other's place.
 
     Args:
         in_channels: Channels of the images.
@@ -49,7 +53,13 @@ class CrossCorrelation2d(nn.Module):
     """
 
     def __init__(
-        self, in_channels: int, out_channels: int, kernel_size: Size, stride: Size = 1, padding: Size = 0, bias: bool = True
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: Size,
+        stride: Size = 1,
+        padding: Size = 0,
+        bias: bool = True,
     ) -> None:
         super().__init__()
         self.kernel, self.stride, self.padding = _pair(kernel_size), _pair(stride), _pair(padding)
@@ -68,7 +78,10 @@ class CrossCorrelation2d(nn.Module):
 
     def extra_repr(self) -> str:
         out_channels, in_channels, *_ = self.weight.shape
-        return f"{in_channels}, {out_channels}, kernel={self.kernel}, stride={self.stride}, padding={self.padding}"
+        return (
+            f"{in_channels}, {out_channels}, kernel={self.kernel}, stride={self.stride}, "
+            f"padding={self.padding}"
+        )
 
 
 class Pool2d(nn.Module):
@@ -78,9 +91,10 @@ class Pool2d(nn.Module):
 
     Args:
         kernel: Side of the window, or height and width.
-        stride: Step of the window, or steps down and across; null is the window's own size, so that none overlap.
-        padding: Frame of the images, or above and below, and left and right, at most half the window: it never is the
-            maximum, and counts as zeros in the mean.
+        stride: Step of the window, or steps down and across; null is the window's own size, so that
+            none overlap.
+        padding: Frame of the images, or above and below, and left and right, at most half the
+            window: it never is the maximum, and counts as zeros in the mean.
         mode: "max" or "average".
 
     Raises:
@@ -88,18 +102,26 @@ class Pool2d(nn.Module):
     """
 
     def __init__(
-        self, kernel: Size, stride: Size | None = None, padding: Size = 0, mode: Literal["max", "average"] = "max"
+        self,
+        kernel: Size,
+        stride: Size | None = None,
+        padding: Size = 0,
+        mode: Literal["max", "average"] = "max",
     ) -> None:
         super().__init__()
         self.kernel, self.padding, self.mode = _pair(kernel), _pair(padding), mode
         self.stride = self.kernel if stride is None else _pair(stride)
         if any(2 * frame > side for frame, side in zip(self.padding, self.kernel, strict=True)):
-            raise UserError(f"Pool2d: padding {self.padding} is larger than half the window {self.kernel}")
+            raise UserError(
+                f"Pool2d: padding {self.padding} is larger than half the window {self.kernel}"
+            )
 
     def forward(self, images: Tensor) -> Tensor:
         down, across = self.padding
         frame = float("-inf") if self.mode == "max" else 0.0
-        seen = windows(F.pad(images, (across, across, down, down), value=frame), self.kernel, self.stride).flatten(-2)
+        seen = windows(
+            F.pad(images, (across, across, down, down), value=frame), self.kernel, self.stride
+        ).flatten(-2)
         return seen.max(-1).values if self.mode == "max" else seen.mean(-1)
 
     def extra_repr(self) -> str:
@@ -110,8 +132,9 @@ class MeanSubtract(nn.Module):
     """Values less their mean: (...) to the same shape; it has no parameters.
 
     Args:
-        dims: Dimensions over which the mean is taken; null is all. (1, 2, 3) takes one mean for each image, so that
-            the answer for an image does not depend on what else is in the batch.
+        dims: Dimensions over which the mean is taken; null is all. (1, 2, 3) takes one mean for
+            each image, so that the answer for an image does not depend on what else is in the
+            batch.
     """
 
     def __init__(self, dims: Sequence[int] | None = None) -> None:
@@ -126,13 +149,16 @@ class MatrixList(nn.Module):
     """Matrices in an nn.ParameterList, applied in turn: (..., sizes[0]) to (..., sizes[-1]).
 
     Args:
-        sizes: Widths before, between and after the matrices: [64, 32, 10] is one of 64x32 and one of 32x10.
+        sizes: Widths before, between and after the matrices: [64, 32, 10] is one of 64x32 and one
+            of 32x10.
         activation: Comes between two matrices; null leaves their plain product.
     """
 
     def __init__(self, sizes: Sequence[int], activation: nn.Module | None = None) -> None:
         super().__init__()
-        self.matrices = nn.ParameterList([_matrix(before, after) for before, after in pairwise(sizes)])
+        self.matrices = nn.ParameterList(
+            [_matrix(before, after) for before, after in pairwise(sizes)]
+        )
         self.activation = activation or nn.Identity()
 
     def forward(self, values: Tensor) -> Tensor:
@@ -142,7 +168,8 @@ class MatrixList(nn.Module):
 
 
 class MatrixDict(nn.Module):
-    """Matrices in an nn.ParameterDict, of which each call chooses one: (..., width) to (..., widths[choice]).
+    """Matrices in an nn.ParameterDict, of which each call chooses one: (..., width) to (...,
+    widths[choice]).
 
     Those that are not chosen get no gradient: on several devices that asks for Lightning's strategy
     ddp_find_unused_parameters_true.
@@ -158,8 +185,13 @@ class MatrixDict(nn.Module):
     def __init__(self, width: int, widths: Mapping[str, int]) -> None:
         super().__init__()
         if wrong := [name for name in widths if "." in name or hasattr(nn.ParameterDict, name)]:
-            raise UserError(f"a matrix cannot be called {wrong[0]!r}; choose a name without dots, such as linear1")
-        self.matrices = nn.ParameterDict({name: _matrix(width, after) for name, after in widths.items()})
+            raise UserError(
+                f"a matrix cannot be called {wrong[0]!r}; choose a name without dots, such as "
+                "linear1"
+            )
+        self.matrices = nn.ParameterDict(
+            {name: _matrix(width, after) for name, after in widths.items()}
+        )
 
     def forward(self, values: Tensor, choice: str = "linear1") -> Tensor:
         """The values times the matrix of that name.
@@ -168,7 +200,10 @@ class MatrixDict(nn.Module):
             UserError: there is no such matrix.
         """
         if choice not in self.matrices:
-            raise UserError(f"there is no matrix {choice!r}; {suggest(choice, self.matrices.keys(), 'there are')}")
+            raise UserError(
+                f"there is no matrix {choice!r}; "
+                f"{suggest(choice, self.matrices.keys(), 'there are')}"
+            )
         return values @ self.matrices[choice]
 
 
@@ -177,5 +212,7 @@ def _pair(size: Size) -> tuple[int, int]:
 
 
 def _matrix(before: int, after: int) -> nn.Parameter:
-    """A matrix that keeps the variance of what ReLU leaves (He, Zhang, Ren, Sun: Delving Deep into Rectifiers, 2015)."""
+    """A matrix that keeps the variance of what ReLU leaves (He, Zhang, Ren, Sun: Delving Deep into
+    Rectifiers, 2015).
+    """
     return nn.Parameter(nn.init.normal_(torch.empty(before, after), std=(2 / before) ** 0.5))

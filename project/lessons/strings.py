@@ -22,9 +22,11 @@ DIGITS = tuple("0123456789")
 
 
 class DigitStrings(ImageData):
-    """Strings of digits side by side with gaps between them, in images of one size: (1, 2 size, longest (size + gap)).
+    """Strings of digits side by side with gaps between them, in images of one size: (1, 2 size,
+    longest (size + gap)).
 
-    A string is a function of (split_seed, split, number); the digits of each split come from that split of the source.
+    A string is a function of (split_seed, split, number); the digits of each split come from that
+    split of the source.
 
     Args:
         source: Whose digits: those shipped with the package, or MNIST.
@@ -34,7 +36,8 @@ class DigitStrings(ImageData):
         shortest: Digits in the shortest string.
         longest: Digits in the longest string.
         gap: The widest gap between two digits, in pixels.
-        target: What is asked: the digits in their order (sequence), which occur (labels), or how many there are (count).
+        target: What is asked: the digits in their order (sequence), which occur (labels), or how
+            many there are (count).
     """
 
     splits = ("train", "val", "test")
@@ -56,9 +59,13 @@ class DigitStrings(ImageData):
             raise UserError(f"--data.shortest {shortest} is more than --data.longest {longest}")
         shares = {"validation": self.shares["val"], "test": self.shares["test"]}
         kind = Digits if source == "Digits" else MNIST
-        self.digits: ImageData = kind(root=self.root, size=size, split_seed=self.split_seed, **shares)
+        self.digits: ImageData = kind(
+            root=self.root, size=size, split_seed=self.split_seed, **shares
+        )
         # Nothing of them has to be fitted, so that a test reads the test split alone.
-        self.digits.restore({"spec": DataSpec(((1, size, size),), len(DIGITS), "class", DIGITS).to_dict()})
+        self.digits.restore(
+            {"spec": DataSpec(((1, size, size),), len(DIGITS), "class", DIGITS).to_dict()}
+        )
         self.sizes = {"train": strings, "val": evaluated, "test": evaluated}
         self.side, self.shortest, self.longest, self.gap = size, shortest, longest, gap
         self.target = target
@@ -66,7 +73,9 @@ class DigitStrings(ImageData):
 
     def setup(self, stage: str) -> None:
         if any(isinstance(step, Mixing) for step in self.augment):
-            raise UserError("--data.augment: Mixup and CutMix blend classes, strings cannot be blended")
+            raise UserError(
+                "--data.augment: Mixup and CutMix blend classes, strings cannot be blended"
+            )
         super().setup(stage)
 
     def prepare_data(self) -> None:
@@ -77,21 +86,33 @@ class DigitStrings(ImageData):
             return super().describe(train)
         assert isinstance(train, Arrays) and isinstance(train.targets, Tensor)
         counts = torch.bincount(train.targets[train.targets != NOTHING], minlength=len(DIGITS))
-        return DataSpec(train.shapes, len(DIGITS), "sequence", DIGITS, counts=tuple(counts.tolist()))
+        return DataSpec(
+            train.shapes, len(DIGITS), "sequence", DIGITS, counts=tuple(counts.tolist())
+        )
 
     def load(self, split: str) -> Arrays:
         digits = self.digits.part(split)
         assert isinstance(digits, Arrays) and isinstance(digits.targets, Tensor)
         images, classes = digits.input(0, digits.rows)[:, 0], digits.targets[digits.rows]
-        pages = torch.zeros(self.sizes[split], 1, 2 * self.side, self.longest * (self.side + self.gap), dtype=torch.uint8)
+        pages = torch.zeros(
+            self.sizes[split],
+            1,
+            2 * self.side,
+            self.longest * (self.side + self.gap),
+            dtype=torch.uint8,
+        )
         strings = torch.full((len(pages), self.longest), NOTHING)
         for number, page in enumerate(pages):
-            chosen = self._write(page[0], images, generator(self.split_seed, "string", split, number))
+            chosen = self._write(
+                page[0], images, generator(self.split_seed, "string", split, number)
+            )
             strings[number, : len(chosen)] = classes[chosen]
         return Arrays(self.fitting(pages), self._asked(strings))
 
     def _asked(self, strings: Tensor) -> Tensor:
-        """What is asked of strings (N, longest): themselves, the labels (N, 10) float32, or the counts (N, 1) int64."""
+        """What is asked of strings (N, longest): themselves, the labels (N, 10) float32, or the
+        counts (N, 1) int64.
+        """
         if self.target == "labels":
             return (strings.unsqueeze(2) == torch.arange(len(DIGITS))).any(1).to(torch.float32)
         return (strings != NOTHING).sum(1, keepdim=True) if self.target == "count" else strings

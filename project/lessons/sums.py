@@ -1,4 +1,6 @@
-"""Two inputs of which neither alone tells the class: the image of a digit, and a number to add to it."""
+"""Two inputs of which neither alone tells the class: the image of a digit, and a number to add to
+it.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,8 @@ from project.engine.randomness import generator
 class DigitSums(ImageData):
     """A handwritten digit and a number from 0 to 9; the class is the last figure of their sum.
 
-    The number is a function of (split_seed, split, sample). With one of the two hidden, only chance is left.
+    The number is a function of (split_seed, split, sample). With one of the two hidden, only chance
+    is left.
 
     Args:
         hide: "image" or "number" is all zeros, which shows that both are needed.
@@ -44,7 +47,9 @@ class DigitSums(ImageData):
         digits = self.digits.part(split)
         assert isinstance(digits, Arrays) and isinstance(digits.targets, Tensor)
         rows = digits.rows.repeat(self.copies if split == "train" else 1)
-        numbers = torch.randint(10, (len(rows),), generator=generator(self.split_seed, "number", split))
+        numbers = torch.randint(
+            10, (len(rows),), generator=generator(self.split_seed, "number", split)
+        )
         images, columns = digits.input(0, rows), numbers.float().unsqueeze(1)
         if self.hide is not None:
             (images if self.hide == "image" else columns).zero_()

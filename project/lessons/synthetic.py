@@ -41,20 +41,31 @@ class Plane(DataModule):
         **options: Any,
     ) -> None:
         super().__init__(**options)
-        self.weights, self.bias, self.noise, self.outliers = torch.tensor(weights), bias, noise, outliers
+        self.weights, self.bias, self.noise, self.outliers = (
+            torch.tensor(weights),
+            bias,
+            noise,
+            outliers,
+        )
         self.sizes = {"train": samples, "val": evaluated, "test": evaluated}
 
     def load(self, split: str) -> Arrays:
         size, draw = self.sizes[split], generator("plane", split)
         inputs = torch.randn(size, len(self.weights), generator=draw)
-        values = (inputs * self.weights).sum(1) + self.bias + torch.randn(size, generator=draw) * self.noise
+        values = (
+            (inputs * self.weights).sum(1)
+            + self.bias
+            + torch.randn(size, generator=draw) * self.noise
+        )
         if split == "train":
             values[torch.rand(size, generator=draw) < self.outliers] += OUTLIER
         return Arrays(inputs, values)
 
 
 class FourPoints(DataModule):
-    """The numbers 1 to 4, of which the first two are "no" and the others "yes": logistic regression by hand."""
+    """The numbers 1 to 4, of which the first two are "no" and the others "yes": logistic regression
+    by hand.
+    """
 
     splits = ("train", "val", "test")
     names = ("no", "yes")
@@ -73,11 +84,15 @@ class Parabola(DataModule):
 
     splits = ("train",)
 
-    def __init__(self, noise: NonNegativeFloat = 0.1, samples: PositiveInt = 1000, **options: Any) -> None:
+    def __init__(
+        self, noise: NonNegativeFloat = 0.1, samples: PositiveInt = 1000, **options: Any
+    ) -> None:
         super().__init__(**options)
         self.noise, self.samples = noise, samples
 
     def load(self, split: str) -> Arrays:
         inputs: Tensor = torch.linspace(-1, 1, self.samples).unsqueeze(1)
-        error = torch.randn(self.samples, generator=generator("parabola", self.samples)) * self.noise
+        error = (
+            torch.randn(self.samples, generator=generator("parabola", self.samples)) * self.noise
+        )
         return Arrays(inputs, inputs.squeeze(1).square() + error)

@@ -1,4 +1,6 @@
-"""Small networks to learn from: a convolutional one, the same from hand-written layers, and one of bare matrices."""
+"""Small networks to learn from: a convolutional one, the same from hand-written layers, and one of
+bare matrices.
+"""
 
 from __future__ import annotations
 
@@ -15,16 +17,19 @@ from project.lessons.layers import CrossCorrelation2d, MatrixDict, MatrixList, M
 
 
 class SmallCNN(Network):
-    """Convolutions without padding, each pooled by two, then linear layers: (B, C, H, W) to (B, outputs).
+    """Convolutions without padding, each pooled by two, then linear layers: (B, C, H, W) to (B,
+    outputs).
 
-    Images of 28x28 reach the linear layers as 12x4x4 = 192 values, and the whole has 32,998 parameters.
+    Images of 28x28 reach the linear layers as 12x4x4 = 192 values, and the whole has 32,998
+    parameters.
 
     Args:
         channels: Channels of each convolution.
         kernel: Side of the convolutions.
         hidden: Width of each hidden linear layer.
         pooling: max or average.
-        batch_norm: Normalise after each convolution and each hidden linear layer, which then need no bias.
+        batch_norm: Normalise after each convolution and each hidden linear layer, which then need
+            no bias.
     """
 
     def __init__(
@@ -40,7 +45,9 @@ class SmallCNN(Network):
         smallest = 1
         for _ in channels:
             smallest = 2 * smallest + kernel - 1
-        width, *sides = image_shape(spec, f"{type(self).__name__} of {len(channels)} convolutions", at_least=smallest)
+        width, *sides = image_shape(
+            spec, f"{type(self).__name__} of {len(channels)} convolutions", at_least=smallest
+        )
         features = self.before()
         for size in channels:
             features.append(self.convolution(width, size, kernel, bias=not batch_norm))
@@ -85,12 +92,14 @@ class HandMade(SmallCNN):
 
 
 class Matrices(Network):
-    """Bare matrices with ReLU between them, the first chosen by name: any input, flattened, to (B, outputs).
+    """Bare matrices with ReLU between them, the first chosen by name: any input, flattened, to (B,
+    outputs).
 
     Args:
         choices: Names of the matrices that could be the first.
         choice: The one that is; the others are neither used nor trained.
-        hidden: Width after the first matrix and after each that follows, but for the last, which makes the outputs.
+        hidden: Width after the first matrix and after each that follows, but for the last, which
+            makes the outputs.
 
     Raises:
         UserError: the choice is none of the choices, or there is no hidden width.
@@ -105,11 +114,19 @@ class Matrices(Network):
     ) -> None:
         super().__init__(spec)
         if choice not in choices:
-            raise UserError(f"--model.net.choice: unknown matrix {choice!r}; {suggest(choice, choices, 'choices')}")
+            raise UserError(
+                f"--model.net.choice: unknown matrix {choice!r}; "
+                f"{suggest(choice, choices, 'choices')}"
+            )
         if not hidden:
-            raise UserError("--model.net.hidden: expected at least one width; a linear model is MLP with --model.net.hidden []")
+            raise UserError(
+                "--model.net.hidden: expected at least one width; a linear model is MLP with "
+                "--model.net.hidden []"
+            )
         self.choice = choice
-        self.first = MatrixDict(torch.Size(spec.inputs[0]).numel(), dict.fromkeys(choices, hidden[0]))
+        self.first = MatrixDict(
+            torch.Size(spec.inputs[0]).numel(), dict.fromkeys(choices, hidden[0])
+        )
         self.rest = MatrixList([*hidden, spec.outputs], nn.ReLU())
 
     def forward(self, inputs: Tensor) -> Tensor:

@@ -1,13 +1,28 @@
 """Plain torch networks. A new network is a file here and a line in this table."""
 
 NETWORKS = {
-    "LeNet": (".networks.lenet.LeNet", "LeNet-5: two convolutions, three linear layers, 61,706 parameters"),
+    "LeNet": (
+        ".networks.lenet.LeNet",
+        "LeNet-5: two convolutions, three linear layers, 61,706 parameters",
+    ),
     "MLP": (".networks.mlp.MLP", "linear layers; embeds the categorical columns of tables"),
     "CNN": (".networks.cnn.CNN", "convolution blocks with pooling, with or without batch norm"),
-    "AlexNet": (".networks.alexnet.AlexNet", "AlexNet for images of 224, and a form for small images"),
+    "AlexNet": (
+        ".networks.alexnet.AlexNet",
+        "AlexNet for images of 224, and a form for small images",
+    ),
     "ResNet": (".networks.resnet.ResNet", "a compact residual network for images of about 32x32"),
-    "ImageAndNumbers": (".networks.fused.ImageAndNumbers", "a CNN and an MLP joined: an image and numbers beside it"),
-    "TorchVision": (".networks.torchvision.TorchVision", "any torchvision classification model, by its name"),
+    "ImageAndNumbers": (
+        ".networks.fused.ImageAndNumbers",
+        "a CNN and an MLP joined: an image and numbers beside it",
+    ),
+    "TorchVision": (
+        ".networks.torchvision.TorchVision",
+        "any torchvision classification model, by its name",
+    ),
     "UNet": (".networks.unet.UNet", "an encoder and decoder with skips, an answer for each pixel"),
-    "ColumnReader": (".networks.reader.ColumnReader", "convolutions that answer for each column of an image"),
+    "ColumnReader": (
+        ".networks.reader.ColumnReader",
+        "convolutions that answer for each column of an image",
+    ),
 }

@@ -1,4 +1,6 @@
-"""AlexNet (Krizhevsky, Sutskever, Hinton: ImageNet Classification with Deep Convolutional Neural Networks, 2012)."""
+"""AlexNet (Krizhevsky, Sutskever, Hinton: ImageNet Classification with Deep Convolutional Neural
+Networks, 2012).
+"""
 
 from __future__ import annotations
 
@@ -16,8 +18,9 @@ LARGE_FROM = 96  # below, the first convolution with stride 4 leaves too little 
 class AlexNet(Network):
     """Five convolutions and three linear layers on one device: (B, C, H, W) to (B, outputs).
 
-    The large form begins with 11x11 at stride 4 and pools 3x3 at stride 2: images of 224x224 reach the linear layers
-    as 256x5x5 = 6,400 values. The small form begins with 5x5 at stride 1 and pools 2x2, so 32x32 become 256x4x4.
+    The large form begins with 11x11 at stride 4 and pools 3x3 at stride 2: images of 224x224 reach
+    the linear layers as 256x5x5 = 6,400 values. The small form begins with 5x5 at stride 1 and
+    pools 2x2, so 32x32 become 256x4x4.
 
     Args:
         form: "large" or "small"; null chooses by the size of the images, large from 96x96.
@@ -38,7 +41,9 @@ class AlexNet(Network):
         colours, height, width = image_shape(spec, "AlexNet", at_least=67 if form == "large" else 8)
         large = form == "large" or (form is None and min(height, width) >= LARGE_FROM)
         first = (
-            nn.Conv2d(colours, channels[0], 11, stride=4, padding=1) if large else nn.Conv2d(colours, channels[0], 5, padding=2)
+            nn.Conv2d(colours, channels[0], 11, stride=4, padding=1)
+            if large
+            else nn.Conv2d(colours, channels[0], 5, padding=2)
         )
         self.features = nn.Sequential(
             first,

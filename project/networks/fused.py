@@ -16,7 +16,8 @@ from project.networks.mlp import MLP
 
 
 class ImageAndNumbers(Network):
-    """A CNN for the image and an MLP for the numbers, whose features are joined: (B, C, H, W) and (B, K) to (B, outputs).
+    """A CNN for the image and an MLP for the numbers, whose features are joined: (B, C, H, W) and
+    (B, K) to (B, outputs).
 
     Args:
         channels: Channels of each block of the CNN.
@@ -39,8 +40,13 @@ class ImageAndNumbers(Network):
     ) -> None:
         super().__init__(spec)
         if [len(shape) for shape in spec.inputs] != [3, 1]:
-            raise UserError(f"ImageAndNumbers needs an image and numbers, as in 1x28x28 + 4; the data gives {spec.shape()}")
-        image, columns = (dataclasses.replace(spec, inputs=(shape,), outputs=features) for shape in spec.inputs)
+            raise UserError(
+                "ImageAndNumbers needs an image and numbers, as in 1x28x28 + 4; the data gives "
+                f"{spec.shape()}"
+            )
+        image, columns = (
+            dataclasses.replace(spec, inputs=(shape,), outputs=features) for shape in spec.inputs
+        )
         self.image = CNN(image, channels, batch_norm=batch_norm, hidden=())
         self.numbers = MLP(columns, numbers)
         self.join = nn.Sequential(nn.ReLU(), nn.Dropout(dropout))

@@ -1,4 +1,6 @@
-"""LeNet-5 (LeCun, Bottou, Bengio, Haffner: Gradient-Based Learning Applied to Document Recognition, 1998)."""
+"""LeNet-5 (LeCun, Bottou, Bengio, Haffner: Gradient-Based Learning Applied to Document Recognition,
+1998).
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,8 @@ from project.engine.spec import DataSpec
 
 
 class LeNet(Network):
-    """LeNet-5 with ReLU and max pooling: (B, C, H, W) to (B, outputs); 61,706 parameters for one channel, ten classes.
+    """LeNet-5 with ReLU and max pooling: (B, C, H, W) to (B, outputs); 61,706 parameters for one
+    channel, ten classes.
 
     Images smaller than 32x32 are framed by zeros up to that size, as in the paper.
 

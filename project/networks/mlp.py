@@ -45,7 +45,10 @@ class Columns(nn.Module):
         )
         if sparse and not self.embeddings:
             most = max(self.cardinalities)
-            raise UserError(f"--model.net.sparse: no column is embedded; --model.net.embed_above {most - 1} embeds the largest")
+            raise UserError(
+                f"--model.net.sparse: no column is embedded; --model.net.embed_above {most - 1} "
+                "embeds the largest"
+            )
         self.width = self.numbers + sum(widths)
 
     def forward(self, columns: Tensor) -> Tensor:
@@ -54,7 +57,11 @@ class Columns(nn.Module):
         for i, n in enumerate(self.cardinalities):
             code = codes[:, i]
             key = str(i)
-            parts.append(self.embeddings[key](code) if key in self.embeddings else F.one_hot(code, n).to(columns.dtype))
+            parts.append(
+                self.embeddings[key](code)
+                if key in self.embeddings
+                else F.one_hot(code, n).to(columns.dtype)
+            )
         return torch.cat(parts, dim=1)
 
 
@@ -62,7 +69,11 @@ class Flat(nn.Module):
     """Any inputs, flattened and joined: each (B, ...) to (B, width)."""
 
     def forward(self, *inputs: Tensor) -> Tensor:
-        return inputs[0].flatten(1) if len(inputs) == 1 else torch.cat([part.flatten(1) for part in inputs], dim=1)
+        return (
+            inputs[0].flatten(1)
+            if len(inputs) == 1
+            else torch.cat([part.flatten(1) for part in inputs], dim=1)
+        )
 
 
 class MLP(Network):
@@ -73,7 +84,8 @@ class MLP(Network):
         activation: relu, tanh, gelu or silu.
         dropout: Share of the hidden units dropped in training.
         batch_norm: Normalise each hidden layer over the batch.
-        embed_above: Of tables: categories with more codes than this are embedded, the others one-hot.
+        embed_above: Of tables: categories with more codes than this are embedded, the others
+            one-hot.
         sparse: Of tables: the embeddings have sparse gradients, as SparseAdam wants them.
     """
 
@@ -89,9 +101,18 @@ class MLP(Network):
     ) -> None:
         super().__init__(spec)
         if sparse and not spec.cardinalities:
-            raise UserError("--model.net.sparse: the data has no categorical columns, so there is nothing to embed")
-        self.inputs: nn.Module = Columns(spec, embed_above, sparse) if spec.cardinalities else Flat()
-        width = self.inputs.width if isinstance(self.inputs, Columns) else sum(map(math.prod, spec.inputs))
+            raise UserError(
+                "--model.net.sparse: the data has no categorical columns, so there is nothing to "
+                "embed"
+            )
+        self.inputs: nn.Module = (
+            Columns(spec, embed_above, sparse) if spec.cardinalities else Flat()
+        )
+        width = (
+            self.inputs.width
+            if isinstance(self.inputs, Columns)
+            else sum(map(math.prod, spec.inputs))
+        )
         layers: list[nn.Module] = []
         for size in hidden:
             layers.append(nn.Linear(width, size, bias=not batch_norm))

@@ -1,4 +1,6 @@
-"""Residual networks for small images (He, Zhang, Ren, Sun: Deep Residual Learning for Image Recognition, 2016, section 4.2)."""
+"""Residual networks for small images (He, Zhang, Ren, Sun: Deep Residual Learning for Image
+Recognition, 2016, section 4.2).
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,9 @@ from project.engine.spec import DataSpec
 
 
 class Block(nn.Module):
-    """Two 3x3 convolutions and a shortcut around them: (B, C, H, W) to (B, width, H / stride, W / stride)."""
+    """Two 3x3 convolutions and a shortcut around them: (B, C, H, W) to (B, width, H / stride, W /
+    stride).
+    """
 
     def __init__(self, channels: int, width: int, stride: int) -> None:
         super().__init__()
@@ -20,9 +24,13 @@ class Block(nn.Module):
         self.second = _normalised(width, width, 3, 1)
         self.shortcut: nn.Module = nn.Identity()
         if channels != width or stride > 1:
-            # Every stride-th pixel, then 1x1: as one strided convolution of fewer than 16 channels in channels-last
-            # memory, oneDNN writes past its workspace (github.com/uxlfoundation/oneDNN/issues/6035).
-            self.shortcut = nn.Sequential(nn.AvgPool2d(1, stride), _normalised(channels, width, 1, 1))
+            # Every stride-th pixel, then 1x1: as one strided convolution of fewer than 16 channels
+            # in channels-last
+            # memory, oneDNN writes past its workspace
+            # (github.com/uxlfoundation/oneDNN/issues/6035).
+            self.shortcut = nn.Sequential(
+                nn.AvgPool2d(1, stride), _normalised(channels, width, 1, 1)
+            )
 
     def forward(self, images: Tensor) -> Tensor:
         changed = self.second(F.relu(self.first(images), inplace=True))
@@ -32,8 +40,9 @@ class Block(nn.Module):
 class ResNet(Network):
     """A residual network whose first layer keeps the size: (B, C, H, W) to (B, outputs).
 
-    The default is the paper's ResNet-20 with convolutions as shortcuts: 272,474 parameters for three channels and ten
-    classes. One stage has `blocks` blocks of two convolutions; each stage after the first halves the size.
+    The default is the paper's ResNet-20 with convolutions as shortcuts: 272,474 parameters for
+    three channels and ten classes. One stage has `blocks` blocks of two convolutions; each stage
+    after the first halves the size.
 
     Args:
         widths: Channels of each stage.
@@ -41,9 +50,17 @@ class ResNet(Network):
         dropout: Share of the averaged features dropped in training before the linear layer.
     """
 
-    def __init__(self, spec: DataSpec, widths: Sequence[int] = (16, 32, 64), blocks: int = 3, dropout: float = 0.0) -> None:
+    def __init__(
+        self,
+        spec: DataSpec,
+        widths: Sequence[int] = (16, 32, 64),
+        blocks: int = 3,
+        dropout: float = 0.0,
+    ) -> None:
         super().__init__(spec)
-        colours, _, _ = image_shape(spec, f"ResNet of {len(widths)} stages", at_least=2 ** (len(widths) - 1))
+        colours, _, _ = image_shape(
+            spec, f"ResNet of {len(widths)} stages", at_least=2 ** (len(widths) - 1)
+        )
         self.stem = _normalised(colours, widths[0], 3, 1)
         stages: list[nn.Module] = []
         channels = widths[0]
@@ -53,7 +70,10 @@ class ResNet(Network):
                 channels = width
         self.blocks = nn.Sequential(*stages)
         self.classifier = nn.Sequential(
-            nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Dropout(dropout), nn.Linear(channels, spec.outputs)
+            nn.AdaptiveAvgPool2d(1),
+            nn.Flatten(),
+            nn.Dropout(dropout),
+            nn.Linear(channels, spec.outputs),
         )
 
     def forward(self, images: Tensor) -> Tensor:

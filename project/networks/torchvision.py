@@ -22,12 +22,13 @@ WITH_AUXILIARY = ("googlenet", "inception_v3")
 class TorchVision(Network):
     """A classification model of torchvision by its name: (B, C, H, W) to (B, outputs).
 
-    The first layer takes the data's channels, the last has the data's outputs; auxiliary outputs are left out.
+    The first layer takes the data's channels, the last has the data's outputs; auxiliary outputs
+    are left out.
 
     Args:
         name: For example resnet18, mobilenet_v3_small, efficientnet_b0, vit_b_16.
-        weights: Where training starts: null for random weights, DEFAULT for torchvision's, or the file of a state dict.
-            A last layer for another number of classes starts at random.
+        weights: Where training starts: null for random weights, DEFAULT for torchvision's, or the
+            file of a state dict. A last layer for another number of classes starts at random.
 
     Raises:
         UserError: there is no such model, or the images are smaller than it takes.
@@ -37,13 +38,20 @@ class TorchVision(Network):
         super().__init__(spec)
         known = models.list_models(module=models)
         if name not in known:
-            raise UserError(f"--model.net.name {clip(name)}: torchvision has no such model; {suggest(name, known, 'it has')}")
+            raise UserError(
+                f"--model.net.name {clip(name)}: torchvision has no such model; "
+                f"{suggest(name, known, 'it has')}"
+            )
         self.name, self.weights = name, weights
         smallest = min(min(entry.meta["min_size"]) for entry in models.get_model_weights(name))
         channels, _, _ = image_shape(spec, name, at_least=smallest)
-        options: dict[str, Any] = {"aux_logits": False, "init_weights": False} if name in WITH_AUXILIARY else {}
+        options: dict[str, Any] = (
+            {"aux_logits": False, "init_weights": False} if name in WITH_AUXILIARY else {}
+        )
         self.model = models.get_model(name, weights=None, num_classes=spec.outputs, **options)
-        self.first, layer = next(item for item in self.model.named_modules() if isinstance(item[1], nn.Conv2d))
+        self.first, layer = next(
+            item for item in self.model.named_modules() if isinstance(item[1], nn.Conv2d)
+        )
         assert isinstance(layer, nn.Conv2d)
         if layer.in_channels != channels:
             layer.in_channels = channels
@@ -55,7 +63,9 @@ class TorchVision(Network):
     def begin(self) -> dict[str, list[str]]:
         if self.weights is None:
             return {}
-        state = _published(self.name) if self.weights == "DEFAULT" else _from_file(Path(self.weights))
+        state = (
+            _published(self.name) if self.weights == "DEFAULT" else _from_file(Path(self.weights))
+        )
         where = f"--model.net.weights {self.weights}"
         own = self.model.state_dict()
         last = next(reversed(own)).rpartition(".")[0]  # may be for another number of classes
@@ -71,9 +81,13 @@ class TorchVision(Network):
             if given.shape == value.shape:
                 taken[key] = given
             elif key.rpartition(".")[0] != last:
-                raise UserError(f"{where}: {key} is {tuple(given.shape)}, here it is {tuple(value.shape)}")
+                raise UserError(
+                    f"{where}: {key} is {tuple(given.shape)}, here it is {tuple(value.shape)}"
+                )
         self.model.load_state_dict(taken, strict=False)
-        return {where: [f"model.{name}" for name, _ in self.model.named_parameters() if name in taken]}
+        return {
+            where: [f"model.{name}" for name, _ in self.model.named_parameters() if name in taken]
+        }
 
 
 def _channels(weight: Tensor, channels: int) -> Tensor:
@@ -93,9 +107,14 @@ def _published(name: str) -> dict[str, Tensor]:
         state = entry.get_state_dict(progress=True, check_hash=True, weights_only=True)
     except (URLError, OSError, RuntimeError) as error:
         place = Path(torch.hub.get_dir()) / "checkpoints" / entry.url.rpartition("/")[2]
-        raise UserError(f"--model.net.weights DEFAULT: {clip(error, 100)}; put {entry.url} at {place}") from error
+        raise UserError(
+            f"--model.net.weights DEFAULT: {clip(error, 100)}; put {entry.url} at {place}"
+        ) from error
     # The files of DenseNet still have the names of an early version.
-    return {re.sub(r"(denselayer\d+\.(?:norm|conv))\.([12]\.)", r"\1\2", key): value for key, value in state.items()}
+    return {
+        re.sub(r"(denselayer\d+\.(?:norm|conv))\.([12]\.)", r"\1\2", key): value
+        for key, value in state.items()
+    }
 
 
 def _from_file(path: Path) -> dict[str, Tensor]:
@@ -105,6 +124,10 @@ def _from_file(path: Path) -> dict[str, Tensor]:
     except Exception as error:  # a damaged file fails in many ways
         reason = "no such file" if isinstance(error, FileNotFoundError) else clip(error, 100)
         raise UserError(f"--model.net.weights {path}: {reason}") from error
-    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
-        raise UserError(f"--model.net.weights {path}: not a state dict; --weights takes the weights of a run")
+    if not isinstance(state, dict) or not all(
+        isinstance(value, Tensor) for value in state.values()
+    ):
+        raise UserError(
+            f"--model.net.weights {path}: not a state dict; --weights takes the weights of a run"
+        )
     return state

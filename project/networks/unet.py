@@ -17,7 +17,8 @@ class UNet(Network):
     """An encoder that halves the image at each level and a decoder back up, joined level by level:
     (B, C, H, W) to (B, outputs, H, W), for any height and width.
 
-    After Ronneberger, Fischer, Brox: U-Net, 2015; here convolutions keep the size, and have batch norm.
+    After Ronneberger, Fischer, Brox: U-Net, 2015; here convolutions keep the size, and have batch
+    norm.
 
     Args:
         channels: Channels at each level, from full size down.
@@ -26,8 +27,12 @@ class UNet(Network):
     def __init__(self, spec: DataSpec, channels: Sequence[int] = (16, 32, 64)) -> None:
         super().__init__(spec)
         if not channels:
-            raise UserError("--model.net.channels []: expected a width for each level, for example [16, 32, 64]")
-        width, _, _ = image_shape(spec, f"UNet of {len(channels)} levels", at_least=2 ** (len(channels) - 1))
+            raise UserError(
+                "--model.net.channels []: expected a width for each level, for example [16, 32, 64]"
+            )
+        width, _, _ = image_shape(
+            spec, f"UNet of {len(channels)} levels", at_least=2 ** (len(channels) - 1)
+        )
         self.down, self.up = nn.ModuleList(), nn.ModuleList()
         for size in channels:
             self.down.append(_two_convolutions(width, size))
@@ -51,5 +56,9 @@ class UNet(Network):
 def _two_convolutions(width: int, size: int) -> nn.Sequential:
     layers: list[nn.Module] = []
     for into in (width, size):
-        layers += [nn.Conv2d(into, size, 3, padding=1, bias=False), nn.BatchNorm2d(size), nn.ReLU(inplace=True)]
+        layers += [
+            nn.Conv2d(into, size, 3, padding=1, bias=False),
+            nn.BatchNorm2d(size),
+            nn.ReLU(inplace=True),
+        ]
     return nn.Sequential(*layers)

@@ -22,15 +22,18 @@ from project.training.losses import check_weights, losses_for, one_hot, reading,
 class Classification(Task):
     """Classes from logits.
 
-    The loss decides how they are read: CrossEntropy, NLL, MultiMargin and KLDiv choose one of several classes;
-    BCEWithLogits, BCE and SoftMargin ask one logit for yes or no; data with several labels a sample asks a logit for
-    each (BCEWithLogits, BCE, SoftMargin, MultiLabelSoftMargin, MultiLabelMargin).
+    The loss decides how they are read: CrossEntropy, NLL, MultiMargin and KLDiv choose one of
+    several classes; BCEWithLogits, BCE and SoftMargin ask one logit for yes or no; data with
+    several labels a sample asks a logit for each (BCEWithLogits, BCE, SoftMargin,
+    MultiLabelSoftMargin, MultiLabelMargin).
 
     Args:
         net: The network, built when the data is known.
         loss: Compares logits with classes.
-        positive: Classes that mean yes, all others meaning no: `[1, 3, 5, 7, 9]` asks of a digit whether it is odd.
-        class_weights: "balanced" weighs each class in the loss by the inverse of its share in the training split.
+        positive: Classes that mean yes, all others meaning no: `[1, 3, 5, 7, 9]` asks of a digit
+            whether it is odd.
+        class_weights: "balanced" weighs each class in the loss by the inverse of its share in the
+            training split.
     """
 
     default_monitor = ("val/accuracy", "max")
@@ -39,7 +42,7 @@ class Classification(Task):
     def __init__(
         self,
         net: NetworkFactory = LeNet,
-        loss: nn.Module = nn.CrossEntropyLoss(),  # noqa: B008 - the command line shows it as the default
+        loss: nn.Module = nn.CrossEntropyLoss(),
         positive: Sequence[int | str] = (),
         class_weights: Literal["balanced"] | None = None,
         **training: Any,
@@ -51,17 +54,23 @@ class Classification(Task):
         if spec.target not in ("class", "labels"):
             which = f"{', '.join(spec.names)} is" if spec.target == "number" else "is"
             way_out = f"--model {TASK_FOR[spec.target]}"
-            raise UserError(f"Classification needs classes, the target {which} a {spec.target}: {way_out}")
+            raise UserError(
+                f"Classification needs classes, the target {which} a {spec.target}: {way_out}"
+            )
         if self.positive:
             spec = self._yes_or_no(spec)
         kinds = reading(self.loss).kinds
         kind = "labels" if spec.target == "labels" else "class" if "class" in kinds else "binary"
         if kind not in kinds:
             kind = "class" if kind == "binary" else kind
-            raise UserError(f"--model.loss {short_name(self.loss)} is not for a target of kind {kind!r}: use {losses_for(kind)}")
+            raise UserError(
+                f"--model.loss {short_name(self.loss)} is not for a target of kind {kind!r}: use "
+                f"{losses_for(kind)}"
+            )
         if kind == "binary" and spec.outputs != 2:
             raise UserError(
-                f"--model.loss {short_name(self.loss)} is for two classes or labels, the data has {spec.outputs} classes: "
+                f"--model.loss {short_name(self.loss)} is for two classes or labels, the data "
+                f"has {spec.outputs} classes: "
                 f"use {losses_for('class')}"
             )
         if kind == "binary":
@@ -74,10 +83,15 @@ class Classification(Task):
     def _yes_or_no(self, spec: DataSpec) -> DataSpec:
         """Two classes of several: the positive ones and the others."""
         if spec.target != "class":
-            raise UserError(f"--model.positive needs classes, the target is of kind {spec.target!r}")
+            raise UserError(
+                f"--model.positive needs classes, the target is of kind {spec.target!r}"
+            )
         wanted = [str(name) for name in self.positive]
         if unknown := [name for name in wanted if name not in spec.names]:
-            raise UserError(f"--model.positive: unknown class {clip(unknown[0])!r}; {suggest(unknown[0], spec.names, 'classes')}")
+            raise UserError(
+                f"--model.positive: unknown class {clip(unknown[0])!r}; "
+                f"{suggest(unknown[0], spec.names, 'classes')}"
+            )
         chosen = torch.tensor([name in wanted for name in spec.names])
         if chosen.all():
             raise UserError("--model.positive: no class is left to mean no")
@@ -92,8 +106,14 @@ class Classification(Task):
             self.loss.pos_weight = counts[:1] / counts[1:] if spec.outputs == 1 else None
         elif hasattr(self.loss, "weight"):
             self.loss.weight = counts.sum() / (len(counts) * counts)
-        if getattr(self.loss, "pos_weight", None) is None and getattr(self.loss, "weight", None) is None:
-            raise UserError(f"--model.class_weights: {type(self.loss).__name__} takes no class weights here; try CrossEntropy")
+        if (
+            getattr(self.loss, "pos_weight", None) is None
+            and getattr(self.loss, "weight", None) is None
+        ):
+            raise UserError(
+                f"--model.class_weights: {type(self.loss).__name__} takes no class weights here; "
+                "try CrossEntropy"
+            )
 
     def metrics(self, spec: DataSpec) -> Mapping[str, Metric]:
         if spec.target == "labels":
@@ -114,7 +134,9 @@ class Classification(Task):
         else:
             truth = targets.argmax(1) if mixed else targets
             if mixed and "shares" not in read.kinds:
-                raise UserError(f"--data.augment: Mixup and CutMix need --model.loss {losses_for('shares')}")
+                raise UserError(
+                    f"--data.augment: Mixup and CutMix need --model.loss {losses_for('shares')}"
+                )
             if not mixed and read.kinds[0] == "shares":
                 targets = one_hot(targets, self.spec.outputs)
         return self.loss(read.answers(logits), read.targets(targets)), logits, truth
@@ -129,9 +151,13 @@ class Classification(Task):
         """The cross-entropy of each sample; of labels, its mean over them."""
         assert self.spec is not None
         if self.spec.target == "labels":
-            return F.binary_cross_entropy_with_logits(predictions, targets.float(), reduction="none").mean(1)
+            return F.binary_cross_entropy_with_logits(
+                predictions, targets.float(), reduction="none"
+            ).mean(1)
         if self.spec.outputs == 1:
-            return F.binary_cross_entropy_with_logits(predictions, targets.float(), reduction="none")
+            return F.binary_cross_entropy_with_logits(
+                predictions, targets.float(), reduction="none"
+            )
         return F.cross_entropy(predictions, targets, reduction="none")
 
     def _asked(self, targets: Tensor) -> Tensor:
@@ -148,18 +174,29 @@ class Classification(Task):
         names = self.spec.names
         if self.spec.target == "labels":
             on = predictions.sigmoid() > 0.5
-            return {"prediction": [" ".join(n for n, yes in zip(names, row, strict=True) if yes) for row in on.tolist()]}
+            return {
+                "prediction": [
+                    " ".join(n for n, yes in zip(names, row, strict=True) if yes)
+                    for row in on.tolist()
+                ]
+            }
         if self.spec.outputs == 1:
             yes = predictions.sigmoid()
             chances = torch.stack([1 - yes, yes], dim=1)
         else:
             chances = predictions.softmax(1)
         best = chances.max(1)
-        return {"prediction": [names[i] for i in best.indices.tolist()], "probability": best.values.tolist()}
+        return {
+            "prediction": [names[i] for i in best.indices.tolist()],
+            "probability": best.values.tolist(),
+        }
 
     def readable_targets(self, targets: Tensor) -> list[Any]:
         assert self.spec is not None
         names = self.spec.names
         if self.spec.target == "labels":
-            return [" ".join(n for n, yes in zip(names, row, strict=True) if yes) for row in targets.tolist()]
+            return [
+                " ".join(n for n, yes in zip(names, row, strict=True) if yes)
+                for row in targets.tolist()
+            ]
         return [names[i] for i in targets.tolist()]

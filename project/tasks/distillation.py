@@ -19,11 +19,13 @@ from project.training.losses import losses_for, reading, short_name
 
 
 class Distillation(Classification):
-    """Classes, learnt from the truth and from how a trained network, the teacher, spreads its answer over all classes.
+    """Classes, learnt from the truth and from how a trained network, the teacher, spreads its
+    answer over all classes.
 
-    In training the loss is `(1 - share) loss(student, truth) + share T^2 loss(student / T, softmax(teacher / T))`, where
-    T^2 keeps the gradients of the second part as large as those of the first. Validation and test compare with the truth
-    alone, and need no teacher. Source: Hinton, Vinyals, Dean: Distilling the Knowledge in a Neural Network, 2015.
+    In training the loss is `(1 - share) loss(student, truth) + share T^2 loss(student / T,
+    softmax(teacher / T))`, where T^2 keeps the gradients of the second part as large as those of
+    the first. Validation and test compare with the truth alone, and need no teacher. Source:
+    Hinton, Vinyals, Dean: Distilling the Knowledge in a Neural Network, 2015.
 
     Args:
         teacher: The run folder or checkpoint of a network trained on the same data and splits.
@@ -37,21 +39,24 @@ class Distillation(Classification):
         self,
         teacher: str,
         net: NetworkFactory = MLP,
-        loss: nn.Module = nn.KLDivLoss(reduction="batchmean"),  # noqa: B008 - the command line shows it as the default
+        loss: nn.Module = nn.KLDivLoss(reduction="batchmean"),
         temperature: PositiveFloat = 4.0,
         share: ClosedUnitInterval = 0.9,
         **training: Any,
     ) -> None:
         super().__init__(net, loss, **training)
         self.teacher, self.temperature, self.share = teacher, temperature, share
-        self.guide: list[nn.Module] = []  # in a list, so that its weights are no part of this task's
+        self.guide: list[
+            nn.Module
+        ] = []  # in a list, so that its weights are no part of this task's
         self.guide_digest = ""
 
     def adapt(self, spec: DataSpec) -> DataSpec:
         spec = super().adapt(spec)
         if spec.target != "class" or "shares" not in reading(self.loss).kinds:
             raise UserError(
-                f"Distillation needs one of several classes and a loss for shares of them, not {short_name(self.loss)} "
+                "Distillation needs one of several classes and a loss for shares of them, not "
+                f"{short_name(self.loss)} "
                 f"for a target of kind {spec.target!r}: use {losses_for('shares')}"
             )
         return spec
@@ -60,7 +65,8 @@ class Distillation(Classification):
         teacher = load(self.teacher)
         if self.spec is not None and (teacher.spec != self.spec or teacher.fitted != self.fitted):
             raise UserError(
-                f"--model.teacher {self.teacher}: it was trained on other data, other classes or another split than this run "
+                f"--model.teacher {self.teacher}: it was trained on other data, other classes or "
+                "another split than this run "
                 "will be, and may know the validation data; train it with the same --data options"
             )
         self.guide = [teacher.net.eval().requires_grad_(False)]
@@ -68,7 +74,10 @@ class Distillation(Classification):
 
     def on_fit_start(self) -> None:
         if not self.guide:
-            raise UserError("Distillation has no teacher yet: before the training call task.take_runs(project.load)")
+            raise UserError(
+                "Distillation has no teacher yet: before the training call "
+                "task.take_runs(project.load)"
+            )
         self.guide[0].to(self.device)
 
     def step(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
@@ -88,7 +97,10 @@ class Distillation(Classification):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         super().on_load_checkpoint(checkpoint)
         if checkpoint["teacher"] != self.guide_digest:
-            raise UserError(f"--model.teacher {self.teacher}: its weights are not those that this run began with")
+            raise UserError(
+                f"--model.teacher {self.teacher}: its weights are not those that this run began "
+                "with"
+            )
 
 
 def digest(module: nn.Module) -> str:

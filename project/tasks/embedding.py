@@ -1,4 +1,7 @@
-"""Embeddings: classes as neighbourhoods. Pairs and triplets are formed within each batch, so any data with classes will do."""
+"""Embeddings: classes as neighbourhoods.
+
+Pairs and triplets are formed within each batch, so any data with classes will do.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,8 @@ from project.training.losses import losses_for, reading, short_name
 
 CHUNK = 1024  # rows of the distance matrix held at a time
 MOST = 20_000  # samples among which neighbours are looked for
-FOLLOWING = 32  # samples that each is paired with, so that large batches take no memory of the square of their size
+# samples that each is paired with, so that large batches take no memory of the square of their size
+FOLLOWING = 32
 
 
 class NeighbourAccuracy(Metric):
@@ -41,13 +45,18 @@ class NeighbourAccuracy(Metric):
         self.classes.append(classes)
 
     def compute(self) -> Tensor:
-        points, classes = (part if isinstance(part, Tensor) else torch.cat(part) for part in (self.points, self.classes))
+        points, classes = (
+            part if isinstance(part, Tensor) else torch.cat(part)
+            for part in (self.points, self.classes)
+        )
         points, classes = points[:MOST], classes[:MOST]
         right = torch.zeros((), device=points.device)
         for start in range(0, len(points), CHUNK):
             rows = points[start : start + CHUNK]
             distances = torch.cdist(rows, points)
-            distances[torch.arange(len(rows)), torch.arange(start, start + len(rows))] = torch.inf  # not itself
+            distances[torch.arange(len(rows)), torch.arange(start, start + len(rows))] = (
+                torch.inf
+            )  # not itself
             right += (classes[distances.argmin(1)] == classes[start : start + CHUNK]).sum()
         return right / len(points)
 
@@ -55,8 +64,9 @@ class NeighbourAccuracy(Metric):
 class Embedding(Task):
     """Points in space: near for samples of one class, far for those of different ones.
 
-    TripletMargin compares each sample with a random one of its class and one of another; CosineEmbedding and
-    HingeEmbedding compare all pairs of a batch (of a large one, each sample with the 32 that follow it).
+    TripletMargin compares each sample with a random one of its class and one of another;
+    CosineEmbedding and HingeEmbedding compare all pairs of a batch (of a large one, each sample
+    with the 32 that follow it).
 
     Args:
         net: The network, built when the data is known.
@@ -69,7 +79,7 @@ class Embedding(Task):
     def __init__(
         self,
         net: NetworkFactory = LeNet,
-        loss: nn.Module = nn.TripletMarginLoss(),  # noqa: B008 - the command line shows it as the default
+        loss: nn.Module = nn.TripletMarginLoss(),
         dimension: PositiveInt = 16,
         **training: Any,
     ) -> None:
@@ -81,7 +91,10 @@ class Embedding(Task):
             raise UserError(f"Embedding needs classes, the target is of kind {spec.target!r}")
         if not {"pairs", "triplets"} & set(reading(self.loss).kinds):
             wanted = f"{losses_for('triplets')}, {losses_for('pairs')}"
-            raise UserError(f"--model.loss {short_name(self.loss)} does not compare points in space: use {wanted}")
+            raise UserError(
+                f"--model.loss {short_name(self.loss)} does not compare points in space: use "
+                f"{wanted}"
+            )
         return dataclasses.replace(spec, outputs=self.dimension)
 
     def metrics(self, spec: DataSpec) -> Mapping[str, Metric]:
@@ -95,7 +108,11 @@ class Embedding(Task):
         first, second = pairs(len(classes), classes.device)
         alike = torch.where(classes[first] == classes[second], 1.0, -1.0)
         if isinstance(self.loss, nn.HingeEmbeddingLoss):
-            return self.loss(F.pairwise_distance(points[first], points[second]), alike), points, classes
+            return (
+                self.loss(F.pairwise_distance(points[first], points[second]), alike),
+                points,
+                classes,
+            )
         return self.loss(points[first], points[second], alike), points, classes
 
     def readable(self, predictions: Tensor) -> dict[str, list[Any]]:
@@ -110,7 +127,8 @@ def pairs(size: int, device: torch.device) -> tuple[Tensor, Tensor]:
 
 
 def partners(classes: Tensor, draw: Generator) -> tuple[Tensor, Tensor]:
-    """For each sample of a batch a random one of its class and one of another: (B,) to twice (B,) positions.
+    """For each sample of a batch a random one of its class and one of another: (B,) to twice (B,)
+    positions.
 
     A sample that has none in the batch is its own partner.
     """

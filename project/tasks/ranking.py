@@ -1,4 +1,7 @@
-"""Ranking: which of two comes first. Pairs are drawn within each batch, so any data with a number will do."""
+"""Ranking: which of two comes first.
+
+Pairs are drawn within each batch, so any data with a number will do.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,9 @@ from project.training.losses import losses_for, reading, short_name
 
 
 class PairAccuracy(Metric):
-    """The share of pairs in their true order, over each sample and its neighbour in a fixed shuffle; ties are left out."""
+    """The share of pairs in their true order, over each sample and its neighbour in a fixed
+    shuffle; ties are left out.
+    """
 
     full_state_update = False
     right: Tensor
@@ -30,7 +35,9 @@ class PairAccuracy(Metric):
         self.add_state("pairs", torch.zeros(()), dist_reduce_fx="sum")
 
     def update(self, scores: Tensor, values: Tensor) -> None:
-        order = torch.randperm(len(scores), generator=generator("pairs", len(scores))).to(scores.device)
+        order = torch.randperm(len(scores), generator=generator("pairs", len(scores))).to(
+            scores.device
+        )
         scores, values = scores[order].flatten(), values[order].flatten()
         truth = torch.sign(values - values.roll(1))
         self.right += (torch.sign(scores - scores.roll(1)) == truth)[truth != 0].sum()
@@ -53,7 +60,7 @@ class Ranking(Task):
     def __init__(
         self,
         net: NetworkFactory = MLP,
-        loss: nn.Module = nn.MarginRankingLoss(),  # noqa: B008 - the command line shows it as the default
+        loss: nn.Module = nn.MarginRankingLoss(),
         **training: Any,
     ) -> None:
         super().__init__(net, loss, **training)
@@ -61,10 +68,14 @@ class Ranking(Task):
     def adapt(self, spec: DataSpec) -> DataSpec:
         if spec.target not in ("number", "count") or spec.outputs != 1:
             raise UserError(
-                f"Ranking needs one number a sample, the target is of kind {spec.target!r} with {spec.outputs} columns"
+                f"Ranking needs one number a sample, the target is of kind {spec.target!r} with "
+                f"{spec.outputs} columns"
             )
         if "ranks" not in reading(self.loss).kinds:
-            raise UserError(f"--model.loss {short_name(self.loss)} does not compare the order of two: use {losses_for('ranks')}")
+            raise UserError(
+                f"--model.loss {short_name(self.loss)} does not compare the order of two: use "
+                f"{losses_for('ranks')}"
+            )
         return spec
 
     def metrics(self, spec: DataSpec) -> Mapping[str, Metric]:
@@ -72,7 +83,9 @@ class Ranking(Task):
 
     def step(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
         scores, values = self(batch.inputs).squeeze(1), batch.targets.reshape(-1)
-        partner = torch.randperm(len(scores), generator=generator(run_seed(), "pairs", *batch.place)).to(scores.device)
+        partner = torch.randperm(
+            len(scores), generator=generator(run_seed(), "pairs", *batch.place)
+        ).to(scores.device)
         loss = self.loss(scores, scores[partner], torch.sign(values - values[partner]))
         return loss, scores, values
 

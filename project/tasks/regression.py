@@ -23,7 +23,9 @@ WITHIN = 1.96  # deviations, between which 95 % of a normal distribution lie
 
 
 class Coverage(Metric):
-    """The share of targets within 1.96 predicted deviations of the predicted mean: 0.95 where the variance is right."""
+    """The share of targets within 1.96 predicted deviations of the predicted mean: 0.95 where the
+    variance is right.
+    """
 
     full_state_update = False
     inside: Tensor
@@ -50,11 +52,13 @@ def means(predictions: Tensor) -> Tensor:
 
 
 class Regression(Task):
-    """Numbers. The loss sees targets of mean 0 and deviation 1, the metrics and predictions are in the target's units.
+    """Numbers. The loss sees targets of mean 0 and deviation 1, the metrics and predictions are in
+    the target's units.
 
-    GaussianNLL has the network answer with a mean and a variance for each target; predictions are then (B, 2 K), the
-    means and after them the standard deviations. PoissonNLL compares counts as they are: the network answers with the
-    logarithm of their rate (with `log_input: false`, a rate by softplus), counted from the mean of the training split.
+    GaussianNLL has the network answer with a mean and a variance for each target; predictions are
+    then (B, 2 K), the means and after them the standard deviations. PoissonNLL compares counts as
+    they are: the network answers with the logarithm of their rate (with `log_input: false`, a rate
+    by softplus), counted from the mean of the training split.
 
     Args:
         net: The network, built when the data is known.
@@ -65,18 +69,27 @@ class Regression(Task):
     target_mean: Tensor
     target_std: Tensor
 
-    def __init__(self, net: NetworkFactory = MLP, loss: nn.Module = nn.MSELoss(), **training: Any) -> None:  # noqa: B008
+    def __init__(
+        self, net: NetworkFactory = MLP, loss: nn.Module = nn.MSELoss(), **training: Any
+    ) -> None:
         super().__init__(net, loss, **training)
 
     def adapt(self, spec: DataSpec) -> DataSpec:
         if spec.target not in ("number", "count"):
-            raise UserError(f"Regression needs numbers, the target is of kind {spec.target!r}: --model {TASK_FOR[spec.target]}")
+            raise UserError(
+                f"Regression needs numbers, the target is of kind {spec.target!r}: --model "
+                f"{TASK_FOR[spec.target]}"
+            )
         kinds, name = reading(self.loss).kinds, short_name(self.loss)
         if not {"number", "count", "spread"} & set(kinds):
-            raise UserError(f"--model.loss {name} compares classes, the target is a number: use {losses_for('number')}")
+            raise UserError(
+                f"--model.loss {name} compares classes, the target is a number: use "
+                f"{losses_for('number')}"
+            )
         if kinds[0] == "count" and spec.target != "count":
             raise UserError(
-                f"--model.loss {name} is for counts, the target {', '.join(spec.names)} is a number: use {losses_for('number')}; "
+                f"--model.loss {name} is for counts, the target {', '.join(spec.names)} is a "
+                f"number: use {losses_for('number')}; "
                 "a column of counts is one with --data.target_type count"
             )
         mean, std = torch.tensor(spec.scale, dtype=torch.float32).unbind(1)
@@ -85,10 +98,16 @@ class Regression(Task):
         return dataclasses.replace(spec, outputs=2 * spec.outputs) if kinds[0] == "spread" else spec
 
     def metrics(self, spec: DataSpec) -> Mapping[str, Metric]:
-        usual: dict[str, Metric] = {"rmse": MeanSquaredError(squared=False), "mae": MeanAbsoluteError(), "r2": R2Score()}
+        usual: dict[str, Metric] = {
+            "rmse": MeanSquaredError(squared=False),
+            "mae": MeanAbsoluteError(),
+            "r2": R2Score(),
+        }
         kind = reading(self.loss).kinds[0]
         if kind == "spread":
-            return {name: LambdaInputTransformer(metric, means) for name, metric in usual.items()} | {"coverage": Coverage()}
+            return {
+                name: LambdaInputTransformer(metric, means) for name, metric in usual.items()
+            } | {"coverage": Coverage()}
         return usual | {"deviance": TweedieDevianceScore(power=1)} if kind == "count" else usual
 
     def step(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
@@ -102,7 +121,10 @@ class Regression(Task):
             answers, spread = answers.chunk(2, dim=1)
             variance = F.softplus(spread) + SMALLEST_VARIANCE
             loss = self.loss(answers, scaled, variance)
-            mean, deviation = answers * self.target_std + self.target_mean, variance.sqrt() * self.target_std
+            mean, deviation = (
+                answers * self.target_std + self.target_mean,
+                variance.sqrt() * self.target_std,
+            )
             return loss, torch.cat([mean, deviation], dim=1), targets
         return self.loss(answers, scaled), answers * self.target_std + self.target_mean, targets
 
@@ -110,17 +132,26 @@ class Regression(Task):
         usual = self.target_mean.clamp_min(SMALLEST_RATE)
         if getattr(self.loss, "log_input", True):
             logarithms = answers + usual.log()
-            return self.loss(logarithms, targets), logarithms.exp().clamp_min(SMALLEST_RATE), targets
+            return (
+                self.loss(logarithms, targets),
+                logarithms.exp().clamp_min(SMALLEST_RATE),
+                targets,
+            )
         rates = F.softplus(answers) * usual + SMALLEST_RATE
         return self.loss(rates, targets), rates, targets
 
     def errors(self, predictions: Tensor, targets: Tensor) -> Tensor:
         """The absolute error in units of the target's deviation, summed over the targets."""
-        return ((predictions[:, : targets.shape[1]] - targets).abs() / self.target_std.to(predictions.device)).sum(1)
+        return (
+            (predictions[:, : targets.shape[1]] - targets).abs()
+            / self.target_std.to(predictions.device)
+        ).sum(1)
 
     def readable(self, predictions: Tensor) -> dict[str, list[Any]]:
         assert self.spec is not None
         names = self.spec.names
         if predictions.shape[1] == 2 * len(names):
             names = (*names, *(f"{name} deviation" for name in names))
-        return {name: column.tolist() for name, column in zip(names, predictions.unbind(1), strict=True)}
+        return {
+            name: column.tolist() for name, column in zip(names, predictions.unbind(1), strict=True)
+        }

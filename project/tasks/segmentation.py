@@ -22,9 +22,9 @@ from project.training.losses import check_weights, losses_for, reading, short_na
 class Overlap(Metric):
     """How well masks agree, from the pixels of all images together.
 
-    "accuracy" is the share of pixels that are right. "dice", 2 |A and B| / (|A| + |B|), and "iou", |A and B| / |A or B|,
-    are of the second class where there are two, since the first is the background; otherwise they are means over the
-    classes that occur.
+    "accuracy" is the share of pixels that are right. "dice", 2 |A and B| / (|A| + |B|), and "iou",
+    |A and B| / |A or B|, are of the second class where there are two, since the first is the
+    background; otherwise they are means over the classes that occur.
 
     Args:
         classes: How many there are.
@@ -61,8 +61,9 @@ class Overlap(Metric):
 class Segmentation(Task):
     """Masks from logits, (B, outputs, H, W).
 
-    The loss sees pixels as samples, without the ignored ones: Dice, and what Classification takes for one of several
-    classes (CrossEntropy, NLL, MultiMargin). For two classes Dice, BCEWithLogits, BCE and SoftMargin ask one logit.
+    The loss sees pixels as samples, without the ignored ones: Dice, and what Classification takes
+    for one of several classes (CrossEntropy, NLL, MultiMargin). For two classes Dice,
+    BCEWithLogits, BCE and SoftMargin ask one logit.
 
     Args:
         net: The network, built when the data is known.
@@ -71,15 +72,22 @@ class Segmentation(Task):
 
     default_monitor = ("val/dice", "max")
 
-    def __init__(self, net: NetworkFactory = UNet, loss: nn.Module = Dice(), **training: Any) -> None:  # noqa: B008
+    def __init__(
+        self, net: NetworkFactory = UNet, loss: nn.Module = Dice(), **training: Any
+    ) -> None:
         super().__init__(net, loss, **training)
 
     def adapt(self, spec: DataSpec) -> DataSpec:
         if spec.target != "mask":
-            raise UserError(f"Segmentation needs masks, the target is of kind {spec.target!r}: --model {TASK_FOR[spec.target]}")
+            raise UserError(
+                f"Segmentation needs masks, the target is of kind {spec.target!r}: --model "
+                f"{TASK_FOR[spec.target]}"
+            )
         kind, name = reading(self.loss).kinds[0], short_name(self.loss)
         if kind not in ("mask", "class", "binary"):
-            raise UserError(f"--model.loss {name} is not for masks: use Dice, CrossEntropy or BCEWithLogits")
+            raise UserError(
+                f"--model.loss {name} is not for masks: use Dice, CrossEntropy or BCEWithLogits"
+            )
         if kind == "binary" and spec.outputs != 2:
             raise UserError(
                 f"--model.loss {name} is for two classes, the data has {spec.outputs}: "
@@ -95,7 +103,11 @@ class Segmentation(Task):
 
     def metrics(self, spec: DataSpec) -> Mapping[str, Metric]:
         classes = len(spec.names)
-        return {"dice": Overlap(classes, "dice"), "iou": Overlap(classes, "iou"), "accuracy": Overlap(classes, "accuracy")}
+        return {
+            "dice": Overlap(classes, "dice"),
+            "iou": Overlap(classes, "iou"),
+            "accuracy": Overlap(classes, "accuracy"),
+        }
 
     def step(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
         logits, masks, read = self(batch.inputs), batch.targets, reading(self.loss)
@@ -104,16 +116,24 @@ class Segmentation(Task):
         pixels, targets = logits.movedim(1, -1)[known], masks[known].long()
         if logits.shape[1] == 1:
             pixels = pixels.squeeze(1)
-        return self.loss(read.answers(pixels), read.targets(targets)), predictions.to(torch.uint8), masks
+        return (
+            self.loss(read.answers(pixels), read.targets(targets)),
+            predictions.to(torch.uint8),
+            masks,
+        )
 
     def chosen(self, predictions: Tensor) -> Tensor:
         return predictions.long()
 
     def errors(self, predictions: Tensor, targets: Tensor) -> Tensor:
-        """One minus the Dice of each image: of the second class where there are two, else a mean over those that occur."""
+        """One minus the Dice of each image: of the second class where there are two, else a mean
+        over those that occur.
+        """
         assert self.spec is not None
         pairs = zip(predictions.split(IMAGES), targets.split(IMAGES), strict=True)
-        return torch.cat([1 - dice_of_each(answer, truth, len(self.spec.names)) for answer, truth in pairs])
+        return torch.cat(
+            [1 - dice_of_each(answer, truth, len(self.spec.names)) for answer, truth in pairs]
+        )
 
     def readable(self, predictions: Tensor) -> dict[str, list[Any]]:
         return {"prediction": self.readable_targets(predictions)}

@@ -1,4 +1,6 @@
-"""Sequences: several characters in their order, without their places, by connectionist temporal classification (CTC)."""
+"""Sequences: several characters in their order, without their places, by connectionist temporal
+classification (CTC).
+"""
 
 from __future__ import annotations
 
@@ -21,10 +23,11 @@ NOTHING = -1  # fills sequences up to a common length
 
 
 def decode(answers: Tensor, blank: int) -> Tensor:
-    """The best class of each column, repetitions and then blanks left out: (B, T, C) to (B, T) int64, filled with -1.
+    """The best class of each column, repetitions and then blanks left out: (B, T, C) to (B, T)
+    int64, filled with -1.
 
-    Graves et al.: Connectionist Temporal Classification, 2006, "best path decoding". Classes are numbered without the
-    blank.
+    Graves et al.: Connectionist Temporal Classification, 2006, "best path decoding". Classes are
+    numbered without the blank.
     """
     best = answers.argmax(2)
     before = F.pad(best[:, :-1], (1, 0), value=NOTHING)
@@ -35,7 +38,8 @@ def decode(answers: Tensor, blank: int) -> Tensor:
 
 
 def edit_distances(first: Tensor, second: Tensor) -> Tensor:
-    """Characters to insert, delete or replace between pairs: (B, M) and (B, N), filled with -1, to (B,) int64.
+    """Characters to insert, delete or replace between pairs: (B, M) and (B, N), filled with -1, to
+    (B,) int64.
 
     Levenshtein's table, a row for each character of `first`, over the whole batch at once.
     """
@@ -46,14 +50,18 @@ def edit_distances(first: Tensor, second: Tensor) -> Tensor:
     for number in range(first.shape[1]):
         replaced = row[:, :-1] + (second != first[:, number : number + 1]).long()
         row = torch.cat([row[:, :1] + 1, torch.minimum(row[:, 1:] + 1, replaced)], dim=1)
-        row = (row - places).cummin(1).values + places  # insertions: one more for each place to the right
+        row = (row - places).cummin(
+            1
+        ).values + places  # insertions: one more for each place to the right
         rows.append(row)
     lengths = (first != NOTHING).sum(1), (second != NOTHING).sum(1)
     return torch.stack(rows)[lengths[0], torch.arange(size, device=second.device), lengths[1]]
 
 
 class Characters(Metric):
-    """One minus the edit distance over the length of the truth, both summed over all samples; below 0 if much is invented."""
+    """One minus the edit distance over the length of the truth, both summed over all samples; below
+    0 if much is invented.
+    """
 
     full_state_update = False
     edits: Tensor
@@ -88,7 +96,10 @@ class WholeStrings(Metric):
     def update(self, predictions: Tensor, targets: Tensor) -> None:
         """(B, T) and (B, L) class numbers filled with -1."""
         width = max(predictions.shape[1], targets.shape[1])
-        answer, truth = (F.pad(part.long(), (0, width - part.shape[1]), value=NOTHING) for part in (predictions, targets))
+        answer, truth = (
+            F.pad(part.long(), (0, width - part.shape[1]), value=NOTHING)
+            for part in (predictions, targets)
+        )
         self.right += (answer == truth).all(1).sum()
         self.samples += len(targets)
 
@@ -97,7 +108,8 @@ class WholeStrings(Metric):
 
 
 class Sequence(Task):
-    """Characters from a network that answers for each column with a class or "nothing here", the blank: (B, T, outputs).
+    """Characters from a network that answers for each column with a class or "nothing here", the
+    blank: (B, T, outputs).
 
     Args:
         net: The network, built when the data is known.
@@ -106,17 +118,28 @@ class Sequence(Task):
 
     default_monitor = ("val/characters", "max")
 
-    def __init__(self, net: NetworkFactory = ColumnReader, loss: nn.Module = nn.CTCLoss(), **training: Any) -> None:  # noqa: B008
+    def __init__(
+        self, net: NetworkFactory = ColumnReader, loss: nn.Module = nn.CTCLoss(), **training: Any
+    ) -> None:
         super().__init__(net, loss, **training)
 
     def adapt(self, spec: DataSpec) -> DataSpec:
         if spec.target != "sequence":
-            raise UserError(f"Sequence needs sequences, the target is of kind {spec.target!r}: --model {TASK_FOR[spec.target]}")
+            raise UserError(
+                f"Sequence needs sequences, the target is of kind {spec.target!r}: --model "
+                f"{TASK_FOR[spec.target]}"
+            )
         if "sequence" not in reading(self.loss).kinds:
-            raise UserError(f"--model.loss {short_name(self.loss)} is not for sequences: use {losses_for('sequence')}")
+            raise UserError(
+                f"--model.loss {short_name(self.loss)} is not for sequences: use "
+                f"{losses_for('sequence')}"
+            )
         outputs = spec.outputs + 1
         if not 0 <= self.blank < outputs:
-            raise UserError(f"--model.loss.blank {self.blank}: expected 0 to {outputs - 1}, a place among the {outputs} outputs")
+            raise UserError(
+                f"--model.loss.blank {self.blank}: expected 0 to {outputs - 1}, a place among "
+                f"the {outputs} outputs"
+            )
         return dataclasses.replace(spec, outputs=outputs)
 
     @property
@@ -135,7 +158,8 @@ class Sequence(Task):
         size, columns = answers.shape[:2]
         if columns < 2 * targets.shape[1] - 1:  # equal neighbours need a blank between them
             raise UserError(
-                f"{type(self.net).__name__} answers for {columns} columns, {targets.shape[1]} characters need "
+                f"{type(self.net).__name__} answers for {columns} columns, {targets.shape[1]} "
+                "characters need "
                 f"{2 * targets.shape[1] - 1}: make the images wider"
             )
         places = targets.clamp_min(0)
@@ -149,7 +173,9 @@ class Sequence(Task):
 
     def errors(self, predictions: Tensor, targets: Tensor) -> Tensor:
         """Characters to insert, delete or replace, over the length of the truth."""
-        return edit_distances(targets, predictions.long()) / (targets != NOTHING).sum(1).clamp_min(1)
+        return edit_distances(targets, predictions.long()) / (targets != NOTHING).sum(1).clamp_min(
+            1
+        )
 
     def readable(self, predictions: Tensor) -> dict[str, list[Any]]:
         return {"prediction": self.readable_targets(predictions)}
@@ -158,4 +184,7 @@ class Sequence(Task):
         assert self.spec is not None
         names = self.spec.names
         between = "" if all(len(name) == 1 for name in names) else " "
-        return [between.join(names[number] for number in row if number != NOTHING) for row in targets.long().tolist()]
+        return [
+            between.join(names[number] for number in row if number != NOTHING)
+            for row in targets.long().tolist()
+        ]

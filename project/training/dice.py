@@ -8,13 +8,16 @@ from torch import Tensor, nn
 
 
 class Dice(nn.Module):
-    """One minus the soft Dice coefficient, a mean over classes: `1 - (2 sum(p t) + smooth) / (sum(p^2) + sum(t^2) + smooth)`.
+    """One minus the soft Dice coefficient, a mean over classes: `1 - (2 sum(p t) + smooth) /
+    (sum(p^2) + sum(t^2) + smooth)`.
 
-    p are probabilities, t the truth as 0 and 1; the sums go over all pixels of the batch, so that an image without a
-    class does not count as a failure. Source: Milletari, Navab, Ahmadi: V-Net, 2016, section 3; smooth is added here.
+    p are probabilities, t the truth as 0 and 1; the sums go over all pixels of the batch, so that
+    an image without a class does not count as a failure. Source: Milletari, Navab, Ahmadi: V-Net,
+    2016, section 3; smooth is added here.
 
     Args:
-        smooth: Keeps the ratio finite, and its gradient small, where there is hardly any foreground.
+        smooth: Keeps the ratio finite, and its gradient small, where there is hardly any
+            foreground.
     """
 
     def __init__(self, smooth: float = 1.0) -> None:
@@ -22,9 +25,14 @@ class Dice(nn.Module):
         self.smooth = smooth
 
     def forward(self, logits: Tensor, targets: Tensor) -> Tensor:
-        """Logits of several classes (B, C, ...) and class numbers (B, ...), or of the foreground (B, ...) and 0 or 1."""
+        """Logits of several classes (B, C, ...) and class numbers (B, ...), or of the foreground
+        (B, ...) and 0 or 1.
+        """
         if logits.ndim == targets.ndim:
-            chances, truth = logits.sigmoid().reshape(-1, 1), targets.to(logits.dtype).reshape(-1, 1)
+            chances, truth = (
+                logits.sigmoid().reshape(-1, 1),
+                targets.to(logits.dtype).reshape(-1, 1),
+            )
         else:
             classes = logits.shape[1]
             chances = logits.softmax(1).movedim(1, -1).reshape(-1, classes)

@@ -1,4 +1,6 @@
-"""Losses: torch's own. What differs between them is what they compare, and that stands in one table."""
+"""Losses: torch's own. What differs between them is what they compare, and that stands in one
+table.
+"""
 
 from __future__ import annotations
 
@@ -34,13 +36,16 @@ def signs(targets: Tensor) -> Tensor:
 def with_opposites(logits: Tensor) -> Tensor:
     """(B, K) logits and their negatives: (B, 2 K).
 
-    A loss that only orders labels then orders "occurs" above "does not occur" as well, and 0 becomes the boundary.
+    A loss that only orders labels then orders "occurs" above "does not occur" as well, and 0
+    becomes the boundary.
     """
     return torch.cat([logits, -logits], dim=1)
 
 
 def label_lists(targets: Tensor) -> Tensor:
-    """(B, K) zeros and ones as (B, 2 K) numbers: of what occurs and, from K on, of what does not; filled up with -1."""
+    """(B, K) zeros and ones as (B, 2 K) numbers: of what occurs and, from K on, of what does not;
+    filled up with -1.
+    """
     targets = torch.cat([targets, 1 - targets], dim=1)
     numbers = torch.arange(targets.shape[1], device=targets.device).expand_as(targets)
     on = targets > 0.5
@@ -53,9 +58,9 @@ class Reading:
     """What a loss compares.
 
     Args:
-        kinds: The answers it is for: "class" (one of several), "binary" (yes or no by one logit), "labels" (several at
-            once), "shares" (probabilities of classes), "number", "count", "spread" (a number and its variance), "mask",
-            "sequence".
+        kinds: The answers it is for: "class" (one of several), "binary" (yes or no by one logit),
+            "labels" (several at once), "shares" (probabilities of classes), "number", "count",
+            "spread" (a number and its variance), "mask", "sequence".
         answers: Logits as the loss wants them.
         targets: Targets as the loss wants them.
     """
@@ -103,7 +108,11 @@ def short_name(loss: nn.Module) -> str:
 
 def losses_for(kind: str) -> str:
     """The losses for a kind of answer, as a message names them."""
-    return ", ".join(loss.__name__.removesuffix("Loss") for loss, found in READINGS.items() if kind in found.kinds)
+    return ", ".join(
+        loss.__name__.removesuffix("Loss")
+        for loss, found in READINGS.items()
+        if kind in found.kinds
+    )
 
 
 def one_hot(classes: Tensor, outputs: int) -> Tensor:

@@ -14,7 +14,8 @@ from project.engine.errors import UserError
 
 
 class Cosine(LambdaLR):
-    """Linear warm-up, then half a cosine down to `min_lr` (Loshchilov, Hutter: SGDR, 2017, without restarts).
+    """Linear warm-up, then half a cosine down to `min_lr` (Loshchilov, Hutter: SGDR, 2017, without
+    restarts).
 
     Args:
         optimizer: Its rates are the peak.
@@ -23,7 +24,13 @@ class Cosine(LambdaLR):
         min_lr: The last rate as a share of the peak.
     """
 
-    def __init__(self, optimizer: Optimizer, total_steps: int | None = None, warmup: float = 0.0, min_lr: float = 0.0) -> None:
+    def __init__(
+        self,
+        optimizer: Optimizer,
+        total_steps: int | None = None,
+        warmup: float = 0.0,
+        min_lr: float = 0.0,
+    ) -> None:
         if total_steps is None:
             raise ValueError("Cosine needs total_steps when no run fills it in")
         self.total_steps = total_steps
@@ -39,17 +46,22 @@ class Cosine(LambdaLR):
 
 
 class Lambda(LambdaLR):
-    """The peak rate times a factor, an arithmetic expression of `epoch` or of `step`, both from 0: `0.95 ** epoch`.
+    """The peak rate times a factor, an arithmetic expression of `epoch` or of `step`, both from 0:
+    `0.95 ** epoch`.
 
     Args:
         optimizer: Its rates are the peak.
-        factor: The expression. One of `step` moves after every step, one of `epoch` after every epoch.
+        factor: The expression. One of `step` moves after every step, one of `epoch` after every
+            epoch.
     """
 
     def __init__(self, optimizer: Optimizer, factor: str) -> None:
         expression = Expression(factor, ("epoch", "step"), "--model.schedule.factor")
         if len(expression.names) > 1:
-            raise UserError(f"--model.schedule.factor: {factor!r} uses both epoch and step, a schedule moves with one of them")
+            raise UserError(
+                f"--model.schedule.factor: {factor!r} uses both epoch and step, a schedule moves "
+                "with one of them"
+            )
         self.interval = next(iter(expression.names), "epoch")
         super().__init__(optimizer, lambda count: expression({self.interval: count}))
 
@@ -63,13 +75,24 @@ class Chain(SequentialLR):
         milestones: At which step or epoch each of them but the first begins.
     """
 
-    def __init__(self, optimizer: Optimizer, schedules: list[Callable[[Optimizer], LRScheduler]], milestones: list[int]) -> None:
+    def __init__(
+        self,
+        optimizer: Optimizer,
+        schedules: list[Callable[[Optimizer], LRScheduler]],
+        milestones: list[int],
+    ) -> None:
         if len(milestones) != len(schedules) - 1 or sorted(milestones) != milestones:
             wanted = len(schedules) - 1
-            raise UserError(f"--model.schedule.milestones: this chain needs {wanted} rising milestones, got {milestones}")
+            raise UserError(
+                f"--model.schedule.milestones: this chain needs {wanted} rising milestones, got "
+                f"{milestones}"
+            )
         built = [factory(optimizer) for factory in schedules]
         intervals = {steps_every(schedule) for schedule in built}
         if len(intervals) > 1:
-            raise UserError("--model.schedule.schedules: some move by steps and some by epochs; a chain moves all alike")
+            raise UserError(
+                "--model.schedule.schedules: some move by steps and some by epochs; a chain "
+                "moves all alike"
+            )
         self.interval = intervals.pop()
         super().__init__(optimizer, built, milestones)

@@ -1,4 +1,6 @@
-"""Augmentation depends on its place alone, gives every image its own parameters, and does what torchvision does."""
+"""Augmentation depends on its place alone, gives every image its own parameters, and does what
+torchvision does.
+"""
 
 from __future__ import annotations
 
@@ -50,14 +52,20 @@ def digits() -> Digits:
     return data
 
 
-def prepared(data: Digits, step: nn.Module, place: tuple[int, int], training: bool = True, rank: int = 0) -> Batch:
+def prepared(
+    data: Digits, step: nn.Module, place: tuple[int, int], training: bool = True, rank: int = 0
+) -> Batch:
     data.augment = [step]
     data.trainer = SimpleNamespace(training=training, global_rank=rank)
-    return data.on_after_batch_transfer(Batch(noise(6, 1, 8, 8), torch.arange(6), torch.arange(6), place), 0)
+    return data.on_after_batch_transfer(
+        Batch(noise(6, 1, 8, 8), torch.arange(6), torch.arange(6), place), 0
+    )
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_the_same_place_gives_the_same_images_whatever_came_before(name: str, digits: Digits) -> None:
+def test_the_same_place_gives_the_same_images_whatever_came_before(
+    name: str, digits: Digits
+) -> None:
     first = prepared(digits, ALL[name], (3, 7))
     torch.rand(5)
     prepared(digits, ALL[name], (0, 0))
@@ -66,7 +74,9 @@ def test_the_same_place_gives_the_same_images_whatever_came_before(name: str, di
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_another_epoch_batch_rank_or_seed_gives_other_images(name: str, digits: Digits, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_epoch_batch_rank_or_seed_gives_other_images(
+    name: str, digits: Digits, monkeypatch: pytest.MonkeyPatch
+) -> None:
     first = prepared(digits, ALL[name], (3, 7)).inputs
     others = [
         prepared(digits, ALL[name], (4, 7)),
@@ -88,7 +98,9 @@ def test_only_training_batches_are_changed(name: str, digits: Digits) -> None:
 
 @pytest.mark.parametrize("name", [name for name in ALL if name not in ("Mixup", "CutMix")])
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.float32])
-def test_equal_images_get_different_parameters_and_keep_shape_and_type(name: str, dtype: torch.dtype) -> None:
+def test_equal_images_get_different_parameters_and_keep_shape_and_type(
+    name: str, dtype: torch.dtype
+) -> None:
     same = noise(1, 3, 12, 16, dtype=dtype).expand(8, -1, -1, -1)
     changed, targets = augmented(same, torch.arange(8), [ALL[name]], 8, draw())
     assert changed.shape == same.shape and changed.dtype == dtype
@@ -108,7 +120,12 @@ def test_crop_shifts_each_image_by_at_most_the_padding(shape: tuple[int, ...]) -
     assert cropped.is_contiguous(memory_format=torch.channels_last)
     shifts = []
     for image, result in zip(framed, cropped, strict=True):
-        windows = [(i, j) for i in range(5) for j in range(5) if torch.equal(image[:, i : i + height, j : j + width], result)]
+        windows = [
+            (i, j)
+            for i in range(5)
+            for j in range(5)
+            if torch.equal(image[:, i : i + height, j : j + width], result)
+        ]
         assert len(windows) == 1
         shifts += windows
     assert len(set(shifts)) > 5
@@ -117,14 +134,22 @@ def test_crop_shifts_each_image_by_at_most_the_padding(shape: tuple[int, ...]) -
 def test_both_ways_to_crop_give_the_same() -> None:
     images = noise(9, 3, 12, 10).permute(0, 2, 3, 1)
     corners, size = torch.randint(4, (9, 2), generator=draw()), torch.Size((9, 7))
-    assert torch.equal(augment.crop_by_slices(images, corners, size), augment.crop_by_index(images, corners, size))
+    assert torch.equal(
+        augment.crop_by_slices(images, corners, size), augment.crop_by_index(images, corners, size)
+    )
 
 
-@pytest.mark.parametrize(("probability", "low", "high"), [(0.0, 0, 0), (0.5, 70, 130), (1.0, 200, 200)])
-def test_flip_mirrors_a_share_of_the_images_left_to_right(probability: float, low: int, high: int) -> None:
+@pytest.mark.parametrize(
+    ("probability", "low", "high"), [(0.0, 0, 0), (0.5, 70, 130), (1.0, 200, 200)]
+)
+def test_flip_mirrors_a_share_of_the_images_left_to_right(
+    probability: float, low: int, high: int
+) -> None:
     images = noise(200, 3, 4, 5)
     flipped = Flip(probability)(images, draw())
-    mirrored = [torch.equal(result, image.flip(2)) for image, result in zip(images, flipped, strict=True)]
+    mirrored = [
+        torch.equal(result, image.flip(2)) for image, result in zip(images, flipped, strict=True)
+    ]
     kept = [torch.equal(result, image) for image, result in zip(images, flipped, strict=True)]
     assert low <= sum(mirrored) <= high
     assert all(a != b for a, b in zip(mirrored, kept, strict=True))
@@ -139,13 +164,17 @@ def test_affine_equals_torchvision(shape: tuple[int, ...], dtype: torch.dtype) -
     ours = augment.affine(images, angle, shift, scale, shear)
     for i, image in enumerate(images):
         arguments = (float(angle[i]), shift[i].tolist(), float(scale[i]), [float(shear[i]), 0.0])
-        theirs = v2.functional.affine(image, *arguments, interpolation=v2.InterpolationMode.BILINEAR)
+        theirs = v2.functional.affine(
+            image, *arguments, interpolation=v2.InterpolationMode.BILINEAR
+        )
         difference = (ours[i].float() - theirs.float()).abs()
         assert difference.max() <= 1  # a value of x.5 may round either way
         assert difference.mean() < 0.01
 
 
-@pytest.mark.parametrize(("mode", "edge"), [("zeros", [0, 0]), ("border", [10, 10]), ("reflection", [20, 10])])
+@pytest.mark.parametrize(
+    ("mode", "edge"), [("zeros", [0, 0]), ("border", [10, 10]), ("reflection", [20, 10])]
+)
 def test_affine_fills_what_was_outside(mode: str, edge: list[int]) -> None:
     columns = torch.arange(10, 90, 10, dtype=torch.uint8).expand(2, 1, 8, 8)
     still = torch.zeros(2)
@@ -160,7 +189,9 @@ def test_affine_stays_within_its_limits() -> None:
     square[:, :, 16, 16] = 255
     moved = Affine(degrees=0, translate=0.1, scale=(1, 1))(square, draw())
     rows = (moved.sum((1, 3)) > 1).nonzero()[:, 1]
-    assert 12 <= rows.min() <= 13 and 19 <= rows.max() <= 20  # 3.3 pixels either way, spread over two by interpolation
+    assert (
+        12 <= rows.min() <= 13 and 19 <= rows.max() <= 20
+    )  # 3.3 pixels either way, spread over two by interpolation
 
 
 def test_cutout_fills_a_square_with_the_mean_colour() -> None:
@@ -172,7 +203,9 @@ def test_cutout_fills_a_square_with_the_mean_colour() -> None:
         mean = image.float().mean((1, 2)).to(torch.uint8)
         assert (result[:, changed] == mean.unsqueeze(1)).all()
         areas.append(int(changed.sum()))
-    assert max(areas) in (35, 36) and min(areas) >= 8  # a pixel may have the mean colour; a corner keeps a quarter
+    assert (
+        max(areas) in (35, 36) and min(areas) >= 8
+    )  # a pixel may have the mean colour; a corner keeps a quarter
 
 
 # ---------------------------------------------------------------------- pairs of images
@@ -185,7 +218,9 @@ def test_targets_are_mixed_in_the_shares_of_the_images(mixing: nn.Module) -> Non
     mixed, targets = augmented(images, classes, [mixing], 10, draw())
     assert targets.shape == (30, 10) and targets.dtype == torch.float32
     torch.testing.assert_close(targets.sum(1), torch.ones(30))
-    torch.testing.assert_close(mixed.float().mean((1, 2, 3)), targets @ (20.0 * torch.arange(10)), rtol=0, atol=1e-3)
+    torch.testing.assert_close(
+        mixed.float().mean((1, 2, 3)), targets @ (20.0 * torch.arange(10)), rtol=0, atol=1e-3
+    )
     assert (targets.max(1).values < 0.999).sum() > 5
 
 
@@ -206,9 +241,15 @@ def step_on_mixed_images(loss: nn.Module, target: Literal["class", "labels"]) ->
 
 @pytest.mark.parametrize(
     ("loss", "target"),
-    [(nn.CrossEntropyLoss(), "class"), (nn.BCEWithLogitsLoss(), "class"), (nn.BCEWithLogitsLoss(), "labels")],
+    [
+        (nn.CrossEntropyLoss(), "class"),
+        (nn.BCEWithLogitsLoss(), "class"),
+        (nn.BCEWithLogitsLoss(), "labels"),
+    ],
 )
-def test_mixed_targets_train_with_a_loss_of_shares(loss: nn.Module, target: Literal["class", "labels"]) -> None:
+def test_mixed_targets_train_with_a_loss_of_shares(
+    loss: nn.Module, target: Literal["class", "labels"]
+) -> None:
     figures = step_on_mixed_images(loss, target)
     assert 0.5 < figures["loss"] < 1 and 0 <= figures["accuracy"] <= 1
 
@@ -230,7 +271,9 @@ def test_mixed_targets_and_a_loss_of_one_class_are_one_line(loss: nn.Module) -> 
         (v2.MixUp(num_classes=10), "MixUp does not work on an image of 1x8x8"),
     ],
 )
-def test_a_transform_that_does_not_keep_the_image_is_one_line(transform: nn.Module, message: str) -> None:
+def test_a_transform_that_does_not_keep_the_image_is_one_line(
+    transform: nn.Module, message: str
+) -> None:
     with pytest.raises(UserError, match=message) as error:
         augmented(noise(4, 1, 8, 8), torch.arange(4), [transform], 10, draw())
     assert "\n" not in str(error.value)
@@ -244,8 +287,16 @@ def test_transforms_see_floats_from_zero_to_one() -> None:
 
 @pytest.mark.parametrize(
     "wanted",
-    ["Flip", "[Crop,Mixup]", '[{"class_path":"RandomApply","init_args":{"transforms":["RandomInvert"],"p":0.5}},Cutout]'],
+    [
+        "Flip",
+        "[Crop,Mixup]",
+        '[{"class_path":"RandomApply","init_args":{"transforms":["RandomInvert"],"p":0.5}},Cutout]',
+    ],
 )
-def test_augmentations_are_named_on_the_command_line(wanted: str, project: Callable[..., tuple[int, str, str]]) -> None:
-    code, _, error = project(f"fit --trainer.fast_dev_run 2 --run.threads 1 --data.augment {wanted}")
+def test_augmentations_are_named_on_the_command_line(
+    wanted: str, project: Callable[..., tuple[int, str, str]]
+) -> None:
+    code, _, error = project(
+        f"fit --trainer.fast_dev_run 2 --run.threads 1 --data.augment {wanted}"
+    )
     assert (code, error) == (0, "")

@@ -24,7 +24,9 @@ from project.engine.loading.arrays import Arrays, Items
 def image(path: str, size: tuple[int, int] = (8, 8), mode: str = "RGB") -> None:
     """An image whose pixels depend on its path."""
     Path(path).parent.mkdir(parents=True, exist_ok=True)
-    pixels = np.random.default_rng(list(path.encode())).integers(0, 256, (*size[::-1], 3), dtype=np.uint8)
+    pixels = np.random.default_rng(list(path.encode())).integers(
+        0, 256, (*size[::-1], 3), dtype=np.uint8
+    )
     Image.fromarray(pixels).convert(mode).save(path)
 
 
@@ -39,7 +41,10 @@ def text(path: str, *lines: str) -> None:
 
 
 def files_of(data: folders.FileImages) -> dict[str, list[tuple[str, str]]]:
-    return {split: [(Path(sample.file).as_posix(), sample.label) for sample in part] for split, part in data.listed.items()}
+    return {
+        split: [(Path(sample.file).as_posix(), sample.label) for sample in part]
+        for split, part in data.listed.items()
+    }
 
 
 # ---------------------------------------------------------------------- layouts
@@ -54,7 +59,12 @@ def plain_folders() -> ImageFolder:
 
 def split_folders() -> ImageFolder:
     images(
-        "d/train/cat/1.jpg", "d/train/dog/1.jpg", "d/Valid/cat/2.jpg", "d/Valid/dog/2.jpg", "d/test/cat/3.jpg", "d/test/dog/3.jpg"
+        "d/train/cat/1.jpg",
+        "d/train/dog/1.jpg",
+        "d/Valid/cat/2.jpg",
+        "d/Valid/dog/2.jpg",
+        "d/test/cat/3.jpg",
+        "d/test/dog/3.jpg",
     )
     text("d/notes/readme.txt", "no classes")
     return ImageFolder(root="d")
@@ -72,8 +82,16 @@ def linked_folders() -> ImageFolder:
 
 
 def split_file() -> ImageFolder:
-    images("d/images/cat/1.jpg", "d/images/dog/1.jpg", "d/images/dog/unused.jpg", "d/images/cat/2.jpg")
-    text("d/split.csv", "split,who,file", "train,me,cat/1.jpg", "Train,me,./dog/1.jpg", "testing,you,cat\\2.jpg")
+    images(
+        "d/images/cat/1.jpg", "d/images/dog/1.jpg", "d/images/dog/unused.jpg", "d/images/cat/2.jpg"
+    )
+    text(
+        "d/split.csv",
+        "split,who,file",
+        "train,me,cat/1.jpg",
+        "Train,me,./dog/1.jpg",
+        "testing,you,cat\\2.jpg",
+    )
     return ImageFolder(root="d", images="images", split_file="split.csv")
 
 
@@ -114,7 +132,10 @@ def listed_test_only() -> CSVImages:
 @pytest.mark.parametrize(
     ("layout", "expected"),
     [
-        (plain_folders, {"train": [("cat/1.jpg", "cat"), ("cat/deeper/2.JPG", "cat"), ("dog/1.PNG", "dog")]}),
+        (
+            plain_folders,
+            {"train": [("cat/1.jpg", "cat"), ("cat/deeper/2.JPG", "cat"), ("dog/1.PNG", "dog")]},
+        ),
         (
             split_folders,
             {
@@ -125,15 +146,23 @@ def listed_test_only() -> CSVImages:
         ),
         (a_class_called_train, {"train": [("bus/1.jpg", "bus"), ("train/1.jpg", "train")]}),
         (linked_folders, {"train": [("cat/1.jpg", "cat"), ("dog/1.jpg", "dog")]}),
-        (split_file, {"train": [("cat/1.jpg", "cat"), ("dog/1.jpg", "dog")], "test": [("cat/2.jpg", "cat")]}),
+        (
+            split_file,
+            {"train": [("cat/1.jpg", "cat"), ("dog/1.jpg", "dog")], "test": [("cat/2.jpg", "cat")]},
+        ),
         (plain_csv, {"train": [("2.jpg", "7"), ("1.jpg", "07")]}),
-        (named_columns, {"train": [("1.jpg", "a")], "val": [("2.jpg", "b")], "test": [("3.jpg", "a")]}),
+        (
+            named_columns,
+            {"train": [("1.jpg", "a")], "val": [("2.jpg", "b")], "test": [("3.jpg", "a")]},
+        ),
         (without_header, {"train": [("1.jpg", "a"), ("2.jpg", "b")]}),
         (listed_splits, {"train": [("0.jpg", "a"), ("2.jpg", "a")], "test": [("3.jpg", "a")]}),
         (listed_test_only, {"train": [("0.jpg", "a")], "test": [("1.jpg", "a")]}),
     ],
 )
-def test_every_layout_is_read(layout: Callable[[], folders.FileImages], expected: dict[str, list[tuple[str, str]]]) -> None:
+def test_every_layout_is_read(
+    layout: Callable[[], folders.FileImages], expected: dict[str, list[tuple[str, str]]]
+) -> None:
     data = layout()
     assert files_of(data) == expected
     assert tuple(data.splits) == tuple(expected)
@@ -185,9 +214,18 @@ def same_split_twice() -> ImageFolder:
     ("mistake", "message"),
     [
         (lambda: ImageFolder(root="d"), "--data.root d: there is no such folder"),
-        (lambda: folder("d/cat/1.jpg", images="pictures"), "--data.images: there is no folder d/pictures"),
-        (lambda: folder("d/1.jpg"), "d: no class folders; expected images as d/CLASS/*.jpg or d/train/CLASS/*.jpg"),
-        (lambda: folder("d/images/cat/1.jpg"), "d/images is the only class folder; is --data.root the folder of"),
+        (
+            lambda: folder("d/cat/1.jpg", images="pictures"),
+            "--data.images: there is no folder d/pictures",
+        ),
+        (
+            lambda: folder("d/1.jpg"),
+            "d: no class folders; expected images as d/CLASS/*.jpg or d/train/CLASS/*.jpg",
+        ),
+        (
+            lambda: folder("d/images/cat/1.jpg"),
+            "d/images is the only class folder; is --data.root the folder of",
+        ),
         (empty_class, "d/bird: a class folder without images (.jpg, .jpeg, .png, ...)"),
         (
             lambda: folder("d/train/a/1.jpg", "d/train/b/1.jpg", "d/tset/a/1.jpg"),
@@ -197,7 +235,10 @@ def same_split_twice() -> ImageFolder:
             lambda: folder("d/val/a/1.jpg", "d/val/b/1.jpg", "d/valid/a/1.jpg"),
             "d/valid: there is another folder for the val split",
         ),
-        (lambda: folder("d/test/a/1.jpg", "d/test/b/1.jpg"), "d: no image belongs to the train split; there is test"),
+        (
+            lambda: folder("d/test/a/1.jpg", "d/test/b/1.jpg"),
+            "d: no image belongs to the train split; there is test",
+        ),
         (lambda: with_link("d/cat/more.jpg", "nowhere.jpg"), "d/cat/more.jpg: a link to nothing"),
         (lambda: with_link("d/cat/self", "self"), "d/cat/self: a link to nothing"),
         (lambda: with_link("d/bird", "nowhere"), "d/bird: a link to nothing"),
@@ -206,8 +247,14 @@ def same_split_twice() -> ImageFolder:
         (same_split_twice, "d/test and d/train are the same folder"),
         (pipe_named_like_an_image, "d/cat/2.jpg: not a file"),
         (lambda: folder("d/a/1.jpg", split_file="no.csv"), "d/no.csv: No such file or directory"),
-        (lambda: with_split_file("cat/1.jpg,trian"), "d/split.csv:2: unknown split 'trian'; did you mean train?"),
-        (lambda: with_split_file("cat/1.jpg,train", "loose.jpg,train"), "d/split.csv:3: loose.jpg: it lies in no class folder"),
+        (
+            lambda: with_split_file("cat/1.jpg,trian"),
+            "d/split.csv:2: unknown split 'trian'; did you mean train?",
+        ),
+        (
+            lambda: with_split_file("cat/1.jpg,train", "loose.jpg,train"),
+            "d/split.csv:3: loose.jpg: it lies in no class folder",
+        ),
         (lambda: with_split_file(), "d/split.csv: no images are listed"),
     ],
 )
@@ -225,7 +272,13 @@ def csv(*rows: str, head: str = "file,label,split", **options: Any) -> CSVImages
 def lists(**contents: str) -> CSVImages:
     for name, content in contents.items():
         text(f"d/{name}.txt", *content.split())
-    return csv("1.jpg,a", "2.jpg,b", head="file,label", split_column=None, **{name: f"{name}.txt" for name in contents})
+    return csv(
+        "1.jpg,a",
+        "2.jpg,b",
+        head="file,label",
+        split_column=None,
+        **{name: f"{name}.txt" for name in contents},
+    )
 
 
 @pytest.mark.parametrize(
@@ -234,20 +287,38 @@ def lists(**contents: str) -> CSVImages:
         (lambda: CSVImages(root="d"), "--data.root d: there is no such folder"),
         (lambda: csv(labels="none.csv"), "d/none.csv: No such file or directory"),
         (lambda: csv(images="photos"), "--data.images: there is no folder d/photos"),
-        (lambda: csv(label_column="lable"), "--data.label_column lable: d/labels.csv has no such column; did you mean label?"),
+        (
+            lambda: csv(label_column="lable"),
+            "--data.label_column lable: d/labels.csv has no such column; did you mean label?",
+        ),
         (
             lambda: csv("1.jpg;a;train", head="file;label;split"),
             "--data.label_column 1: d/labels.csv has no such column; it has one",
         ),
-        (lambda: csv("1.jpg,a,train", "3.jpg,a,train"), "d/labels.csv:3: there is no file d/images/3.jpg"),
-        (lambda: csv("3.jpg,a,train", "4.jpg,a,train"), "d/labels.csv:2: there is no file d/images/3.jpg (2 lines are wrong)"),
-        (lambda: csv("1.jpg,a,train", "1.jpg,b,train"), "d/labels.csv:3: 1.jpg is listed before with label 'a', split train"),
-        (lambda: csv("1.jpg,a,train", "1.jpg,a,test"), "d/labels.csv:3: 1.jpg is listed before with label 'a', split train"),
+        (
+            lambda: csv("1.jpg,a,train", "3.jpg,a,train"),
+            "d/labels.csv:3: there is no file d/images/3.jpg",
+        ),
+        (
+            lambda: csv("3.jpg,a,train", "4.jpg,a,train"),
+            "d/labels.csv:2: there is no file d/images/3.jpg (2 lines are wrong)",
+        ),
+        (
+            lambda: csv("1.jpg,a,train", "1.jpg,b,train"),
+            "d/labels.csv:3: 1.jpg is listed before with label 'a', split train",
+        ),
+        (
+            lambda: csv("1.jpg,a,train", "1.jpg,a,test"),
+            "d/labels.csv:3: 1.jpg is listed before with label 'a', split train",
+        ),
         (
             lambda: csv("../outside.jpg,a,train"),
             "d/labels.csv:2: '../outside.jpg' leads out of the folder of the images, d/images",
         ),
-        (lambda: csv("x/..\\../outside.jpg,a,train"), "d/labels.csv:2: '../outside.jpg' leads out of the folder"),
+        (
+            lambda: csv("x/..\\../outside.jpg,a,train"),
+            "d/labels.csv:2: '../outside.jpg' leads out of the folder",
+        ),
         (lambda: csv(f"{Path('d/outside.jpg').absolute()},a,train"), "d/labels.csv:2: '/"),
         (lambda: csv("C:\\1.jpg,a,train"), "d/labels.csv:2: 'C:/1.jpg' leads out of the folder"),
         (lambda: csv("1.jpg,,train"), "d/labels.csv:2: 1.jpg: the label is missing"),
@@ -255,12 +326,27 @@ def lists(**contents: str) -> CSVImages:
         (lambda: csv("1.jpg,a,"), "d/labels.csv:2: unknown split ''; splits are: test, train, val"),
         (lambda: csv("1.jpg,a"), "d/labels.csv:2: 2 fields, the header has 3"),
         (lambda: csv("1.jpg,a,b,train"), "d/labels.csv:2: 4 fields, the header has 3"),
-        (lambda: csv("1.jpg,a,train", "2.jpg,new,val"), "class 'new' is not among the 1 classes of the training split"),
-        (lambda: csv("1.jpg,a,test"), "d/images: no image belongs to the train split; there is test"),
-        (lambda: csv(val_list="val.txt"), "--data.split_column and --data.val_list both name the splits"),
+        (
+            lambda: csv("1.jpg,a,train", "2.jpg,new,val"),
+            "class 'new' is not among the 1 classes of the training split",
+        ),
+        (
+            lambda: csv("1.jpg,a,test"),
+            "d/images: no image belongs to the train split; there is test",
+        ),
+        (
+            lambda: csv(val_list="val.txt"),
+            "--data.split_column and --data.val_list both name the splits",
+        ),
         (lambda: lists(val_list="9.jpg"), "d/val_list.txt:1: 9.jpg is not in d/labels.csv"),
-        (lambda: lists(val_list="1.jpg", test_list="2.jpg 1.jpg"), "d/test_list.txt:2: 1.jpg is in the val list too"),
-        (lambda: csv(split_column=None, val_list="none.txt"), "--data.val_list d/none.txt: No such file or directory"),
+        (
+            lambda: lists(val_list="1.jpg", test_list="2.jpg 1.jpg"),
+            "d/test_list.txt:2: 1.jpg is in the val list too",
+        ),
+        (
+            lambda: csv(split_column=None, val_list="none.txt"),
+            "--data.val_list d/none.txt: No such file or directory",
+        ),
     ],
 )
 def test_a_mistake_in_a_csv_is_one_line(mistake: Callable[[], CSVImages], message: str) -> None:
@@ -289,11 +375,17 @@ def test_classes_are_the_folders_of_the_training_split() -> None:
     many()
     data = ImageFolder(root="d", size=4)
     data.setup("fit")
-    assert (data.spec.names, data.spec.inputs, data.spec.outputs) == (("cat", "dog", "owl"), ((3, 4, 4),), 3)
+    assert (data.spec.names, data.spec.inputs, data.spec.outputs) == (
+        ("cat", "dog", "owl"),
+        ((3, 4, 4),),
+        3,
+    )
     train, val = data._parts["train"], data._parts["val"]
     assert isinstance(train, Arrays) and isinstance(train.targets, torch.Tensor)
     assert set(train.rows.tolist()).isdisjoint(val.rows.tolist())
-    assert torch.bincount(train.targets[train.rows]).tolist() == list(data.spec.counts) == [14, 14, 14]
+    assert (
+        torch.bincount(train.targets[train.rows]).tolist() == list(data.spec.counts) == [14, 14, 14]
+    )
 
 
 def test_images_read_one_by_one_give_the_same_batches() -> None:
@@ -309,10 +401,14 @@ def test_images_read_one_by_one_give_the_same_batches() -> None:
         for one, other in batches:
             assert torch.equal(one.inputs, other.inputs) and one.inputs.dtype == torch.uint8
             assert torch.equal(one.targets, other.targets) and torch.equal(one.ids, other.ids)
-    assert kept.fitted == fresh.fitted  # fewer images than are sampled, so the statistics are the same
+    assert (
+        kept.fitted == fresh.fitted
+    )  # fewer images than are sampled, so the statistics are the same
 
 
-def test_statistics_of_many_images_read_one_by_one_are_estimated(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_statistics_of_many_images_read_one_by_one_are_estimated(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr("project.engine.bases.images.SAMPLED", 16)
     monkeypatch.setattr(folders, "decode", counted := Counted(folders.decode))
     many()
@@ -348,9 +444,12 @@ def test_grey_validation_images_get_the_channels_of_training() -> None:
 
 
 @pytest.mark.parametrize(
-    ("modes", "channels", "expected"), [("LL", None, 1), ("L1", 3, 3), (["L", "RGB"], None, 3), (["RGB"] * 2, 1, 1)]
+    ("modes", "channels", "expected"),
+    [("LL", None, 1), ("L1", 3, 3), (["L", "RGB"], None, 3), (["RGB"] * 2, 1, 1)],
 )
-def test_channels_are_those_of_the_images_unless_said(modes: list[str], channels: int | None, expected: int) -> None:
+def test_channels_are_those_of_the_images_unless_said(
+    modes: list[str], channels: int | None, expected: int
+) -> None:
     image("d/a/1.png", mode=modes[0])
     image("d/b/1.png", mode=modes[1])
     data = ImageFolder(root="d", channels=channels)
@@ -372,7 +471,10 @@ def test_a_test_reads_the_test_split_alone() -> None:
 
 def test_from_the_command_line_to_a_test(project: Callable[..., tuple[int, str, str]]) -> None:
     many()
-    settings = "--data ImageFolder --data.root d --data.size 12 --data.cache kept --model.net MLP --trainer.max_epochs 1"
+    settings = (
+        "--data ImageFolder --data.root d --data.size 12 --data.cache kept --model.net MLP "
+        "--trainer.max_epochs 1"
+    )
     code, out, err = project("fit", settings, "--run.threads 1 --run.tensorboard false --name run")
     assert code == 0, err
     assert len(list(Path("kept").glob("images-*.npy"))) == 1
@@ -380,4 +482,8 @@ def test_from_the_command_line_to_a_test(project: Callable[..., tuple[int, str, 
     assert code == 0 and "test/accuracy" in out, err
     (Path("d") / "cat" / "3.png").write_bytes(b"")
     code, out, err = project("fit", settings, "--run.threads 1")
-    assert code == 2 and err.startswith("error: d/cat/3.png: not an image") and len(err.splitlines()) == 1
+    assert (
+        code == 2
+        and err.startswith("error: d/cat/3.png: not an image")
+        and len(err.splitlines()) == 1
+    )

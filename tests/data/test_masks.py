@@ -1,4 +1,6 @@
-"""Masks stay with their images, strings with their digits; both are the same in every run, and mistakes are one line."""
+"""Masks stay with their images, strings with their digits; both are the same in every run, and
+mistakes are one line.
+"""
 
 from __future__ import annotations
 
@@ -40,7 +42,9 @@ def write_folder(root: Path, count: int = 6, classes: str = CLASSES) -> Path:
 
 
 def folder(root: Path, **options: Any) -> MaskFolder:
-    return MaskFolder(root=str(root), **{"cache": str(root / "cache"), "split_file": "split.csv", **options})
+    return MaskFolder(
+        root=str(root), **{"cache": str(root / "cache"), "split_file": "split.csv", **options}
+    )
 
 
 # ---------------------------------------------------------------------- files
@@ -52,13 +56,21 @@ def folder(root: Path, **options: Any) -> MaskFolder:
         ({}, ("road", "car", "sky", "unlabelled"), {3: 0, 7: 1, 9: 2, 11: 3}),
         ({"ignore": ["unlabelled"]}, ("road", "car", "sky"), {3: 0, 7: 1, 9: 2, 11: IGNORED}),
         ({"foreground": ["road", "car"]}, ("background", "road+car"), {3: 1, 7: 1, 9: 0, 11: 0}),
-        ({"foreground": ["sky"], "ignore": ["car"]}, ("background", "sky"), {3: 0, 7: IGNORED, 9: 1, 11: 0}),
+        (
+            {"foreground": ["sky"], "ignore": ["car"]},
+            ("background", "sky"),
+            {3: 0, 7: IGNORED, 9: 1, 11: 0},
+        ),
     ],
     ids=lambda value: str(list(value)) if isinstance(value, dict) else "",
 )
 @pytest.mark.parametrize("cached", [True, False])
 def test_the_values_of_a_mask_become_classes(
-    options: dict[str, Any], names: tuple[str, ...], numbers: dict[int, int], cached: bool, tmp_path: Path
+    options: dict[str, Any],
+    names: tuple[str, ...],
+    numbers: dict[int, int],
+    cached: bool,
+    tmp_path: Path,
 ) -> None:
     data = folder(write_folder(tmp_path), **options, **({} if cached else {"cache": False}))
     data.setup("fit")
@@ -103,12 +115,36 @@ MISTAKES: list[tuple[Any, dict[str, Any], str]] = [
     (_colour, {}, r"masks/0.png: a mask of mode RGB"),
     (_small, {}, r"masks/0.png: 4x4 pixels, its image has 8x6"),
     (_unnamed, {}, r"masks/0.png: value 200 has no name in .*classes.csv"),
-    (lambda root: (root / "masks/2.png").unlink(), {}, r"images/2.bmp: there is no mask of the same name"),
-    (lambda root: (root / "masks/0.png").write_bytes(b"no"), {}, r"masks/0.png: the mask cannot be read"),
-    (lambda root: (root / "split.csv").write_text("file,split\n0,trian\n"), {}, r"split.csv:2: unknown split 'trian'"),
-    (lambda root: (root / "split.csv").write_text("file,split\n0,train\n0.bmp,test\n"), {}, r"split.csv:3: .* listed before"),
-    (lambda root: (root / "split.csv").write_text("file,split\nx,train\n"), {}, r"split.csv:2: there is no image 'x'"),
-    (lambda root: (root / "classes.csv").write_text("value,name\n300,a\n"), {}, r"classes.csv:2: expected a value"),
+    (
+        lambda root: (root / "masks/2.png").unlink(),
+        {},
+        r"images/2.bmp: there is no mask of the same name",
+    ),
+    (
+        lambda root: (root / "masks/0.png").write_bytes(b"no"),
+        {},
+        r"masks/0.png: the mask cannot be read",
+    ),
+    (
+        lambda root: (root / "split.csv").write_text("file,split\n0,trian\n"),
+        {},
+        r"split.csv:2: unknown split 'trian'",
+    ),
+    (
+        lambda root: (root / "split.csv").write_text("file,split\n0,train\n0.bmp,test\n"),
+        {},
+        r"split.csv:3: .* listed before",
+    ),
+    (
+        lambda root: (root / "split.csv").write_text("file,split\nx,train\n"),
+        {},
+        r"split.csv:2: there is no image 'x'",
+    ),
+    (
+        lambda root: (root / "classes.csv").write_text("value,name\n300,a\n"),
+        {},
+        r"classes.csv:2: expected a value",
+    ),
     (None, {"masks": "mask"}, r"--data.masks: there is no folder"),
     (None, {"foreground": ["raod"]}, r"--data.foreground: unknown class 'raod'; did you mean road"),
     (None, {"augment": Affine()}, r"--data.augment: Affine would tear images and masks apart"),
@@ -116,8 +152,14 @@ MISTAKES: list[tuple[Any, dict[str, Any], str]] = [
 ]
 
 
-@pytest.mark.parametrize(("spoil", "options", "message"), MISTAKES, ids=lambda value: value if isinstance(value, str) else "")
-def test_a_mistake_in_the_folder_is_one_line(spoil: Any, options: dict[str, Any], message: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("spoil", "options", "message"),
+    MISTAKES,
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_a_mistake_in_the_folder_is_one_line(
+    spoil: Any, options: dict[str, Any], message: str, tmp_path: Path
+) -> None:
     write_folder(tmp_path)
     if spoil:
         spoil(tmp_path)
@@ -168,7 +210,9 @@ def test_the_mask_of_a_digit_is_where_the_clean_image_is_bright_and_no_threshold
 
 
 @pytest.mark.parametrize(("kind", "shape"), [(DigitMasks, (12, 12)), (DigitStrings, (24, 96))])
-def test_mnist_is_another_source_in_any_number_of_channels(kind: Any, shape: tuple[int, int], tmp_path: Path) -> None:
+def test_mnist_is_another_source_in_any_number_of_channels(
+    kind: Any, shape: tuple[int, int], tmp_path: Path
+) -> None:
     write_idx(tmp_path / "MNIST/raw")
     options = {"strings": 20, "evaluated": 10} if kind is DigitStrings else {}
     data = kind(source="MNIST", root=str(tmp_path), size=12, channels=3, **options)
@@ -204,10 +248,16 @@ def test_a_string_shows_its_digits_from_left_to_right() -> None:
     assert lengths.min() >= 3 and lengths.max() <= 6
     known = Digits().part("train")
     assert isinstance(known, Arrays) and isinstance(known.targets, torch.Tensor)
-    by_pixels = {known.inputs(row[None]).numpy().tobytes(): int(known.targets[row]) for row in known.rows}
+    by_pixels = {
+        known.inputs(row[None]).numpy().tobytes(): int(known.targets[row]) for row in known.rows
+    }
     for image, string in zip(images, strings.tolist(), strict=True):
         windows = image[0].unfold(0, 8, 1).unfold(1, 8, 1).permute(1, 0, 2, 3).reshape(-1, 8, 8)
-        found = [by_pixels[key] for window in windows if (key := window.contiguous().numpy().tobytes()) in by_pixels]
+        found = [
+            by_pixels[key]
+            for window in windows
+            if (key := window.contiguous().numpy().tobytes()) in by_pixels
+        ]
         assert found == [digit for digit in string if digit != NOTHING]
 
 
@@ -219,13 +269,18 @@ def test_of_strings_can_be_asked_which_digits_occur_or_how_many(target: Any) -> 
     same_images, asked = arrays(data, "train")
     assert torch.equal(images, same_images)
     written = [[digit for digit in string if digit != NOTHING] for string in strings.tolist()]
-    by_hand = [[len(string)] if target == "count" else [float(digit in string) for digit in range(10)] for string in written]
+    by_hand = [
+        [len(string)] if target == "count" else [float(digit in string) for digit in range(10)]
+        for string in written
+    ]
     assert asked.tolist() == by_hand
     assert (data.spec.target, data.spec.outputs) == (target, len(by_hand[0]))
     if target == "count":
         assert data.spec.scale[0][0] == pytest.approx(sum(map(len, written)) / 30)
     else:
-        assert data.spec.counts == tuple(sum(map(int, column)) for column in zip(*by_hand, strict=True))
+        assert data.spec.counts == tuple(
+            sum(map(int, column)) for column in zip(*by_hand, strict=True)
+        )
 
 
 def test_strings_to_test_on_are_made_of_other_images() -> None:
@@ -236,7 +291,10 @@ def test_strings_to_test_on_are_made_of_other_images() -> None:
 
 @pytest.mark.parametrize(
     ("options", "message"),
-    [({"shortest": 7}, "--data.shortest 7 is more than"), ({"augment": [Mixup()]}, "--data.augment: Mixup and CutMix")],
+    [
+        ({"shortest": 7}, "--data.shortest 7 is more than"),
+        ({"augment": [Mixup()]}, "--data.augment: Mixup and CutMix"),
+    ],
 )
 def test_what_strings_cannot_be_is_one_line(options: dict[str, Any], message: str) -> None:
     with pytest.raises(UserError, match=message):

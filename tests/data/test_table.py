@@ -1,4 +1,6 @@
-"""Tables: what is fitted comes from the training rows alone, is plain values, and is all that another file needs."""
+"""Tables: what is fitted comes from the training rows alone, is plain values, and is all that
+another file needs.
+"""
 
 from __future__ import annotations
 
@@ -26,8 +28,14 @@ def rows(count: int = 60, seed: int = 0) -> list[list[str]]:
     draw = random.Random(seed)
     table = []
     for i in range(count):
-        size, rooms, colour = draw.gauss(50, 10), draw.randint(1, 5), ["red", "green", "blue"][i % 3]
-        table.append([f"{size:.2f}", str(rooms), colour, f"{size * rooms + 20 * (colour == 'red'):.2f}"])
+        size, rooms, colour = (
+            draw.gauss(50, 10),
+            draw.randint(1, 5),
+            ["red", "green", "blue"][i % 3],
+        )
+        table.append(
+            [f"{size:.2f}", str(rooms), colour, f"{size * rooms + 20 * (colour == 'red'):.2f}"]
+        )
     return table
 
 
@@ -55,7 +63,11 @@ def test_numbers_are_standardised_by_the_training_rows_and_texts_become_codes() 
     data = make()
     inputs, targets, ids = split(data, "train")
     assert data.spec.columns == ("size", "rooms", "colour") and data.spec.cardinalities == (4,)
-    assert data.spec.inputs == ((3,),) and data.spec.names == ("price",) and data.spec.target == "number"
+    assert (
+        data.spec.inputs == ((3,),)
+        and data.spec.names == ("price",)
+        and data.spec.target == "number"
+    )
     assert inputs.dtype == torch.float32 and targets.shape == (len(ids), 1)
     torch.testing.assert_close(inputs[:, :2].mean(0), torch.zeros(2), atol=1e-5, rtol=0)
     torch.testing.assert_close(inputs[:, :2].std(0, correction=0), torch.ones(2))
@@ -63,8 +75,12 @@ def test_numbers_are_standardised_by_the_training_rows_and_texts_become_codes() 
         inputs, targets, ids = split(data, split_name)
         written = [table[i] for i in ids.tolist()]
         mean, std = (data.fitted["numbers"]["size"][key] for key in ("mean", "std"))
-        torch.testing.assert_close(inputs[:, 0] * std + mean, torch.tensor([float(row[0]) for row in written]))
-        assert inputs[:, 2].tolist() == [1 + sorted(["red", "green", "blue"]).index(row[2]) for row in written]
+        torch.testing.assert_close(
+            inputs[:, 0] * std + mean, torch.tensor([float(row[0]) for row in written])
+        )
+        assert inputs[:, 2].tolist() == [
+            1 + sorted(["red", "green", "blue"]).index(row[2]) for row in written
+        ]
         torch.testing.assert_close(targets[:, 0], torch.tensor([float(row[3]) for row in written]))
     mean, std = data.spec.scale[0]
     prices = np.array([float(table[i][3]) for i in split(data, "train")[2].tolist()])
@@ -76,7 +92,9 @@ def test_counts_stay_whole() -> None:
     write(table)
     data = make(target="rooms", target_type="count")
     _, targets, ids = split(data, "test")
-    assert targets.dtype == torch.int64 and targets.tolist() == [[int(table[i][1])] for i in ids.tolist()]
+    assert targets.dtype == torch.int64 and targets.tolist() == [
+        [int(table[i][1])] for i in ids.tolist()
+    ]
     _, targets, _ = split(data, "train")
     assert (data.spec.target, data.spec.names) == ("count", ("rooms",))
     assert data.spec.scale[0][0] == pytest.approx(float(targets.double().mean()))
@@ -119,7 +137,9 @@ def test_rare_texts_share_the_code_of_unseen_ones(min_count: int, cardinality: i
     write(table)
     data = make(min_count=min_count, validation=0.0, test=0.0)
     if not cardinality:
-        with pytest.raises(UserError, match=r"no value of colour occurs 21 times .* --data.drop '\[colour\]'"):
+        with pytest.raises(
+            UserError, match=r"no value of colour occurs 21 times .* --data.drop '\[colour\]'"
+        ):
             split(data, "train")
         return
     inputs, _, _ = split(data, "train")
@@ -165,7 +185,9 @@ def test_columns_are_dropped_by_name_and_number() -> None:
         (1, "class", "class", ("1", "2", "3", "4", "5")),
     ],
 )
-def test_the_kind_of_the_target(target: int | str, target_type: str, kind: str, names: tuple[str, ...]) -> None:
+def test_the_kind_of_the_target(
+    target: int | str, target_type: str, kind: str, names: tuple[str, ...]
+) -> None:
     table = rows()
     write(table)
     data = make(target=target, target_type=target_type)
@@ -187,7 +209,9 @@ def test_classes_that_are_numbers_are_in_the_order_of_numbers() -> None:
 def test_held_out_shares_have_the_same_share_of_every_class() -> None:
     write([[*row[:3], "rare" if i % 10 == 0 else "common"] for i, row in enumerate(rows(200))])
     data = make()
-    counts = {name: torch.bincount(split(data, name)[1]).tolist() for name in ("train", "val", "test")}
+    counts = {
+        name: torch.bincount(split(data, name)[1]).tolist() for name in ("train", "val", "test")
+    }
     assert counts == {"train": [126, 14], "val": [18, 2], "test": [36, 4]}
 
 
@@ -205,16 +229,29 @@ def test_the_files_of_uci_adult_are_read_as_they_are() -> None:
     test = [["40.5", "2", "green", ">50K"], ["?", "2", "?", "<=50K"]]
     uci(train, "adult.data")
     uci(test, "adult.test", first="|1x3 Cross validator\n", suffix=".")
-    data = make(file="adult.data", test_file="adult.test", header=False, target=3, comment="|", label_suffix=".")
+    data = make(
+        file="adult.data",
+        test_file="adult.test",
+        header=False,
+        target=3,
+        comment="|",
+        label_suffix=".",
+    )
     split(data, "train")
     assert data.spec.names == ("<=50K", ">50K")
     inputs, targets, _ = split(data, "test")
-    assert targets.tolist() == [1, 0] and inputs[0, 2] == 2 and inputs[1, 2] == 0 and inputs[1, 0] == 0
+    assert (
+        targets.tolist() == [1, 0] and inputs[0, 2] == 2 and inputs[1, 2] == 0 and inputs[1, 0] == 0
+    )
 
 
 def test_another_file_needs_nothing_but_what_was_fitted() -> None:
     write(rows())
-    write([["x", "red", "55.5", "3", "9.5"], ["y", "mauve", "45.5", "1", "8.5"]], "new.csv", "extra,colour,size,rooms,price")
+    write(
+        [["x", "red", "55.5", "3", "9.5"], ["y", "mauve", "45.5", "1", "8.5"]],
+        "new.csv",
+        "extra,colour,size,rooms,price",
+    )
     data = make(test_file="new.csv")
     expected = split(data, "test")
     Path("t.csv").unlink()
@@ -225,8 +262,15 @@ def test_another_file_needs_nothing_but_what_was_fitted() -> None:
     assert again.spec == data.spec
 
 
-def test_categories_and_classes_that_look_like_numbers_in_another_file_stay_what_they_were() -> None:
-    write([["01" if i % 2 else "A", *row[1:3], "no" if i % 3 else "1"] for i, row in enumerate(rows())])
+def test_categories_and_classes_that_look_like_numbers_in_another_file_stay_what_they_were() -> (
+    None
+):
+    write(
+        [
+            ["01" if i % 2 else "A", *row[1:3], "no" if i % 3 else "1"]
+            for i, row in enumerate(rows())
+        ]
+    )
     write([["01", "2", "red", "1"], ["1", "3", "red", "1"]], "new.csv")
     data = make(test_file="new.csv")
     inputs, targets, _ = split(data, "test")
@@ -237,8 +281,16 @@ def test_categories_and_classes_that_look_like_numbers_in_another_file_stay_what
 @pytest.mark.parametrize(
     ("new", "head", "message"),
     [
-        ([["many", "2", "red", "1.0"]], HEADER, "new.csv:2: 'many' in column 'size' is not a number; --data.missing names"),
-        ([["1", "inf", "red", "1.0"]], HEADER, "new.csv:2: 'inf' in column 'rooms' is infinite; --data.missing names"),
+        (
+            [["many", "2", "red", "1.0"]],
+            HEADER,
+            "new.csv:2: 'many' in column 'size' is not a number; --data.missing names",
+        ),
+        (
+            [["1", "inf", "red", "1.0"]],
+            HEADER,
+            "new.csv:2: 'inf' in column 'rooms' is infinite; --data.missing names",
+        ),
         (
             [["1", "2", "red", "1.0"], ["1", "2", "red", ""]],
             HEADER,
@@ -246,13 +298,27 @@ def test_categories_and_classes_that_look_like_numbers_in_another_file_stay_what
         ),
         ([["1", "2", "red", "nan"]], HEADER, "new.csv:2: the target 'price' is missing"),
         ([["1", "2", "red", "-inf"]], HEADER, "new.csv:2: '-inf' in column 'price' is infinite"),
-        ([["1", "2", "red", "dear"]], HEADER, "new.csv:2: 'dear' in column 'price' is not a number"),
-        ([["1", "2", "red"]], "size,rooms,colour", "new.csv: no column 'price', which the training had; it has: "),
-        ([["1", "2", "red", "1.0"]], "size,room,colour,price", "no column 'rooms', which the training had; did you mean room?"),
+        (
+            [["1", "2", "red", "dear"]],
+            HEADER,
+            "new.csv:2: 'dear' in column 'price' is not a number",
+        ),
+        (
+            [["1", "2", "red"]],
+            "size,rooms,colour",
+            "new.csv: no column 'price', which the training had; it has: ",
+        ),
+        (
+            [["1", "2", "red", "1.0"]],
+            "size,room,colour,price",
+            "no column 'rooms', which the training had; did you mean room?",
+        ),
         ([], HEADER, "new.csv: no rows, only a header"),
     ],
 )
-def test_another_file_that_does_not_fit_is_told_with_its_line(new: list[list[str]], head: str, message: str) -> None:
+def test_another_file_that_does_not_fit_is_told_with_its_line(
+    new: list[list[str]], head: str, message: str
+) -> None:
     write(rows())
     write(new, "new.csv", head)
     data = make(test_file="new.csv")
@@ -265,7 +331,11 @@ def test_another_file_that_does_not_fit_is_told_with_its_line(new: list[list[str
 @pytest.mark.parametrize(
     ("label", "message"),
     [
-        ("violet", "the label 'violet' is not among those of the training split; there are: blue, green, red"),
+        (
+            "violet",
+            "the label 'violet' is not among those of the training split; there are: blue, "
+            "green, red",
+        ),
         ("gren", "did you mean green?"),
         ("red.", "--data.label_suffix '.' cuts the end off"),
         ("", "the target 'colour' is missing"),
@@ -295,28 +365,62 @@ def spoilt(row: int, column: int, value: str) -> list[list[str]]:
         (
             rows(),
             {"target": "rooms"},
-            "--data.target_type: the target 'rooms' holds whole numbers (1, 2, 3, 4, 5): say class, number or count",
+            "--data.target_type: the target 'rooms' holds whole numbers (1, 2, 3, 4, 5): say "
+            "class, number or count",
         ),
-        (rows(), {"target": "prize"}, "--data.target prize: t.csv has no such column; did you mean price or size?"),
-        (rows(), {"drop": ["colr"]}, "--data.drop colr: t.csv has no such column; did you mean colour?"),
+        (
+            rows(),
+            {"target": "prize"},
+            "--data.target prize: t.csv has no such column; did you mean price or size?",
+        ),
+        (
+            rows(),
+            {"drop": ["colr"]},
+            "--data.drop colr: t.csv has no such column; did you mean colour?",
+        ),
         (rows(), {"drop": ["price"]}, "--data.drop price: that is the target"),
-        (rows(), {"drop": ["size", "rooms", "colour"]}, "t.csv: no column is left beside the target 'price'"),
+        (
+            rows(),
+            {"drop": ["size", "rooms", "colour"]},
+            "t.csv: no column is left beside the target 'price'",
+        ),
         (rows(), {"categorical": [7]}, "--data.categorical 7: t.csv has no such column"),
-        (rows(), {"file": "s.csv"}, "--data.file s.csv: there is no file s.csv; did you mean t.csv?"),
-        (rows(), {"root": "nowhere"}, "--data.root nowhere: there is no folder nowhere, where --data.file t.csv should be"),
-        (rows(), {"target_type": "class"}, "the target 'price' has 60 classes in 60 training rows; --data.target names another"),
+        (
+            rows(),
+            {"file": "s.csv"},
+            "--data.file s.csv: there is no file s.csv; did you mean t.csv?",
+        ),
+        (
+            rows(),
+            {"root": "nowhere"},
+            "--data.root nowhere: there is no folder nowhere, where --data.file t.csv should be",
+        ),
+        (
+            rows(),
+            {"target_type": "class"},
+            "the target 'price' has 60 classes in 60 training rows; --data.target names another",
+        ),
         (
             [[*row[:2], "red", row[3]] for row in rows()],
             {"target": "colour"},
             "the target 'colour' has 1 class in 42 training rows",
         ),
-        ([["", *row[1:]] for row in rows()], {}, "t.csv: no value of size occurs 2 times in the training split"),
-        ([[*row[:2], f"no{i}", row[3]] for i, row in enumerate(rows())], {}, "t.csv: no value of colour occurs 2 times"),
+        (
+            [["", *row[1:]] for row in rows()],
+            {},
+            "t.csv: no value of size occurs 2 times in the training split",
+        ),
+        (
+            [[*row[:2], f"no{i}", row[3]] for i, row in enumerate(rows())],
+            {},
+            "t.csv: no value of colour occurs 2 times",
+        ),
         (spoilt(20, 3, ""), {}, "t.csv:22: the target 'price' is missing"),
         (
             spoilt(20, 3, "n/a"),
             {},
-            "t.csv:22: 'n/a' in column 'price' is not a number, but most of the column is; if they are cl",
+            "t.csv:22: 'n/a' in column 'price' is not a number, but most of the column is; if "
+            "they are cl",
         ),
         (spoilt(20, 0, "-"), {}, "t.csv:22: '-' in column 'size' is not a number"),
         (spoilt(20, 0, "1e999"), {}, "t.csv:22: 'inf' in column 'size' is infinite"),
@@ -327,17 +431,25 @@ def spoilt(row: int, column: int, value: str) -> list[list[str]]:
         ),
     ],
 )
-def test_a_mistake_is_one_line_with_the_way_out(table: list[list[str]], options: dict[str, Any], message: str) -> None:
+def test_a_mistake_is_one_line_with_the_way_out(
+    table: list[list[str]], options: dict[str, Any], message: str
+) -> None:
     write(table)
     with pytest.raises(UserError) as caught:
         split(make(**options), "train")
     assert message in str(caught.value) and "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize(("row", "way_out"), [(r, "--data.missing names the texts that mean a missing value") for r in range(6)])
+@pytest.mark.parametrize(
+    ("row", "way_out"),
+    [(r, "--data.missing names the texts that mean a missing value") for r in range(6)],
+)
 def test_a_text_among_numbers_is_told_in_whatever_split_it_lies(row: int, way_out: str) -> None:
     write(spoilt(row, 0, "unknown"))
-    with pytest.raises(UserError, match=rf"^t.csv:{row + 2}: 'unknown' in column 'size' is not a number.*; {way_out}"):
+    with pytest.raises(
+        UserError,
+        match=rf"^t.csv:{row + 2}: 'unknown' in column 'size' is not a number.*; {way_out}",
+    ):
         make().setup("fit")
     data = make(missing=["unknown"])
     data.setup("fit")
@@ -349,8 +461,13 @@ def test_a_text_among_numbers_is_told_in_whatever_split_it_lies(row: int, way_ou
 
 def test_fit_test_and_predict_from_the_command_line(project: Project) -> None:
     write(rows(200))
-    options = "--data CSVTable --data.root . --data.file t.csv --data.target price --model Regression --model.optimizer.lr 0.02"
-    code, _, err = project("fit", options, "--trainer.max_epochs 20 --run r --run.tensorboard false")
+    options = (
+        "--data CSVTable --data.root . --data.file t.csv --data.target price --model Regression "
+        "--model.optimizer.lr 0.02"
+    )
+    code, _, err = project(
+        "fit", options, "--trainer.max_epochs 20 --run r --run.tensorboard false"
+    )
     assert code == 0, err
     results = json.loads(Path("r/results.json").read_text())
     assert results["last"]["val/r2"] > 0.9
@@ -366,26 +483,46 @@ def test_fit_test_and_predict_from_the_command_line(project: Project) -> None:
 
 @pytest.mark.parametrize(
     ("target", "task", "columns"),
-    [("price", "Regression", ["id", "price"]), ("colour", "Classification --model.net MLP", ["id", "prediction", "probability"])],
+    [
+        ("price", "Regression", ["id", "price"]),
+        ("colour", "Classification --model.net MLP", ["id", "prediction", "probability"]),
+    ],
 )
-def test_a_table_without_its_target_is_predicted_alike(target: str, task: str, columns: list[str], project: Project) -> None:
+def test_a_table_without_its_target_is_predicted_alike(
+    target: str, task: str, columns: list[str], project: Project
+) -> None:
     write(rows(200))
-    options = f"--data CSVTable --data.root . --data.file t.csv --data.target {target} --model {task}"
+    options = (
+        f"--data CSVTable --data.root . --data.file t.csv --data.target {target} --model {task}"
+    )
     code, _, err = project("fit", options, "--trainer.max_epochs 1 --run r --run.tensorboard false")
     assert code == 0, err
     whole, names = rows(20, seed=1), HEADER.split(",")
     place = names.index(target)
     write(whole, "whole.csv")
-    write([row[:place] + row[place + 1 :] for row in whole], "bare.csv", ",".join(name for name in names if name != target))
+    write(
+        [row[:place] + row[place + 1 :] for row in whole],
+        "bare.csv",
+        ",".join(name for name in names if name != target),
+    )
     for name in ("whole", "bare"):
-        code, _, err = project(f"predict --ckpt_path r --data.test_file {name}.csv --output {name}-out.csv")
+        code, _, err = project(
+            f"predict --ckpt_path r --data.test_file {name}.csv --output {name}-out.csv"
+        )
         assert code == 0, err
     with open("whole-out.csv", newline="") as known, open("bare-out.csv", newline="") as unknown:
         first, second = list(csv.reader(known)), list(csv.reader(unknown))
-    assert second[0] == columns and [row[: len(columns)] for row in first] == second and len(second) == 21
+    assert (
+        second[0] == columns
+        and [row[: len(columns)] for row in first] == second
+        and len(second) == 21
+    )
     code, _, err = project("test --ckpt_path r --data.test_file bare.csv")
     assert code == 2
-    assert f"bare.csv: no column {target!r}, which the training had" in err and "predict does without the target" in err
+    assert (
+        f"bare.csv: no column {target!r}, which the training had" in err
+        and "predict does without the target" in err
+    )
     write([row[1:] for row in whole], "less.csv", HEADER.partition(",")[2])
     code, _, err = project("predict --ckpt_path r --data.test_file less.csv")
     assert code == 2 and "no column 'size', which the training had" in err
@@ -393,5 +530,11 @@ def test_a_table_without_its_target_is_predicted_alike(target: str, task: str, c
 
 def test_a_mistake_on_the_command_line_ends_with_code_2(project: Project) -> None:
     write(spoilt(20, 3, ""))
-    code, _, err = project("fit --data CSVTable --data.root . --data.file t.csv --data.target price --model Regression")
-    assert code == 2 and err == "error: t.csv:22: the target 'price' is missing; complete the line or delete it\n"
+    code, _, err = project(
+        "fit --data CSVTable --data.root . --data.file t.csv --data.target price --model Regression"
+    )
+    assert (
+        code == 2
+        and err
+        == "error: t.csv:22: the target 'price' is missing; complete the line or delete it\n"
+    )

@@ -1,4 +1,6 @@
-"""Published datasets are read as they lie on disk, and files that are missing or damaged are one line."""
+"""Published datasets are read as they lie on disk, and files that are missing or damaged are one
+line.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,9 @@ SIZES = {"train": 100, "test": 30}
 
 
 def pixels(split: str, *shape: int) -> np.ndarray:
-    return torch.randint(256, (SIZES[split], *shape), generator=generator(split), dtype=torch.uint8).numpy()
+    return torch.randint(
+        256, (SIZES[split], *shape), generator=generator(split), dtype=torch.uint8
+    ).numpy()
 
 
 def classes(split: str) -> np.ndarray:
@@ -29,7 +33,11 @@ def classes(split: str) -> np.ndarray:
 
 def idx(array: np.ndarray) -> bytes:
     """The array as an IDX file: a magic number, the sizes, the values."""
-    return bytes([0, 0, 8, array.ndim]) + b"".join(size.to_bytes(4, "big") for size in array.shape) + array.tobytes()
+    return (
+        bytes([0, 0, 8, array.ndim])
+        + b"".join(size.to_bytes(4, "big") for size in array.shape)
+        + array.tobytes()
+    )
 
 
 def write_idx(folder: Path) -> None:
@@ -43,16 +51,24 @@ def write_cifar(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Files like the published ones, and the checksums torchvision holds them to."""
     folder.mkdir(parents=True)
     images, labels = pixels("train", 3072), classes("train").tolist()
-    content = {f"data_batch_{i + 1}": {"data": images[i::5], "labels": labels[i::5]} for i in range(5)}
+    content = {
+        f"data_batch_{i + 1}": {"data": images[i::5], "labels": labels[i::5]} for i in range(5)
+    }
     content["test_batch"] = {"data": pixels("test", 3072), "labels": classes("test").tolist()}
     content["batches.meta"] = {"label_names": list(CIFAR10.names)}
     sums = {}
     for name, value in content.items():
         (folder / name).write_bytes(pickle.dumps(value))
         sums[name] = hashlib.md5((folder / name).read_bytes()).hexdigest()
-    monkeypatch.setattr(datasets.CIFAR10, "train_list", [[f"data_batch_{i}", sums[f"data_batch_{i}"]] for i in range(1, 6)])
+    monkeypatch.setattr(
+        datasets.CIFAR10,
+        "train_list",
+        [[f"data_batch_{i}", sums[f"data_batch_{i}"]] for i in range(1, 6)],
+    )
     monkeypatch.setattr(datasets.CIFAR10, "test_list", [["test_batch", sums["test_batch"]]])
-    monkeypatch.setattr(datasets.CIFAR10, "meta", datasets.CIFAR10.meta | {"md5": sums["batches.meta"]})
+    monkeypatch.setattr(
+        datasets.CIFAR10, "meta", datasets.CIFAR10.meta | {"md5": sums["batches.meta"]}
+    )
 
 
 def write(kind: type[Published], root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -73,7 +89,11 @@ def write(kind: type[Published], root: Path, monkeypatch: pytest.MonkeyPatch) ->
     ],
 )
 def test_the_files_become_splits_of_the_asked_shape(
-    kind: type[Published], options: dict[str, int], shape: tuple[int, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    kind: type[Published],
+    options: dict[str, int],
+    shape: tuple[int, ...],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     write(kind, tmp_path, monkeypatch)
     data = kind(root=str(tmp_path), download=False, **options)
@@ -84,16 +104,24 @@ def test_the_files_become_splits_of_the_asked_shape(
     assert [len(data.part(split)) for split in ("train", "val", "test")] == [90, 10, 30]
 
 
-def test_images_and_classes_stay_together_and_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_images_and_classes_stay_together_and_in_order(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     write_idx(tmp_path / "MNIST/raw")
     mnist = MNIST(root=str(tmp_path)).load("test")
-    assert torch.equal(mnist.inputs(mnist.rows).squeeze(1), torch.from_numpy(pixels("test", 28, 28)))
-    assert isinstance(mnist.targets, torch.Tensor) and torch.equal(mnist.targets, torch.from_numpy(classes("test")).long())
+    assert torch.equal(
+        mnist.inputs(mnist.rows).squeeze(1), torch.from_numpy(pixels("test", 28, 28))
+    )
+    assert isinstance(mnist.targets, torch.Tensor) and torch.equal(
+        mnist.targets, torch.from_numpy(classes("test")).long()
+    )
     write_cifar(tmp_path / "cifar-10-batches-py", monkeypatch)
     cifar = CIFAR10(root=str(tmp_path)).load("train")
     rows = np.concatenate([np.arange(100)[i::5] for i in range(5)])
     assert torch.equal(cifar.inputs(cifar.rows), torch.from_numpy(pixels("train", 3, 32, 32)[rows]))
-    assert isinstance(cifar.targets, torch.Tensor) and torch.equal(cifar.targets, torch.from_numpy(classes("train")[rows]).long())
+    assert isinstance(cifar.targets, torch.Tensor) and torch.equal(
+        cifar.targets, torch.from_numpy(classes("train")[rows]).long()
+    )
 
 
 @pytest.mark.parametrize("kind", [MNIST, FashionMNIST, CIFAR10])
@@ -139,13 +167,27 @@ LABELS, IMAGES = "MNIST/raw/train-labels-idx1-ubyte", "MNIST/raw/train-images-id
         (CIFAR10, "cifar-10-batches-py/data_batch_3", b"junk"),
         (CIFAR10, "cifar-10-batches-py/batches.meta", b"junk"),
     ],
-    ids=["empty", "cut short", "a web page", "too few classes", "a class too many", "changed", "meta changed"],
+    ids=[
+        "empty",
+        "cut short",
+        "a web page",
+        "too few classes",
+        "a class too many",
+        "changed",
+        "meta changed",
+    ],
 )
 def test_damaged_files_are_one_line(
-    kind: type[Published], file: str, content: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    kind: type[Published],
+    file: str,
+    content: bytes,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     write(kind, tmp_path, monkeypatch)
     (tmp_path / file).write_bytes(content)
-    with pytest.raises(UserError, match=f"{kind.__name__}: the files in .*{kind.folder} are damaged") as error:
+    with pytest.raises(
+        UserError, match=f"{kind.__name__}: the files in .*{kind.folder} are damaged"
+    ) as error:
         kind(root=str(tmp_path)).load("train")
     assert "\n" not in str(error.value)

@@ -43,7 +43,10 @@ def test_a_task_trains_on_data_with_a_plain_trainer() -> None:
 
 
 def test_a_trained_task_is_loaded_in_one_line(project: Project) -> None:
-    project("fit --data.size 12 --trainer.max_epochs 8 --run.threads 1 --run.tensorboard false --run run")
+    project(
+        "fit --data.size 12 --trainer.max_epochs 8 --run.threads 1 --run.tensorboard false --run "
+        "run"
+    )
     torch.manual_seed(7)
     expected = torch.rand(1)
     torch.manual_seed(7)
@@ -76,7 +79,9 @@ class Wide(Network):
 
     def __init__(self, spec: DataSpec, width: int = 64) -> None:
         super().__init__(spec)
-        self.layers = nn.Sequential(nn.Linear(spec.inputs[0][0], width), nn.Tanh(), nn.Linear(width, spec.outputs))
+        self.layers = nn.Sequential(
+            nn.Linear(spec.inputs[0][0], width), nn.Tanh(), nn.Linear(width, spec.outputs)
+        )
 
     def forward(self, inputs: Tensor) -> Tensor:
         return self.layers(inputs)
@@ -87,7 +92,9 @@ class Squares(Regression):
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         loss = super().training_step(batch, batch_idx)
-        self.log("train/root", loss.sqrt(), on_epoch=True, on_step=False, batch_size=len(batch.targets))
+        self.log(
+            "train/root", loss.sqrt(), on_epoch=True, on_step=False, batch_size=len(batch.targets)
+        )
         return loss
 
 
@@ -123,16 +130,22 @@ class Yes(Waves):
 
 def test_labels_are_learnt_together() -> None:
     fit = trainer(15)
-    task = Classification(MLP, nn.BCEWithLogitsLoss(), optimizer=functools.partial(torch.optim.Adam, lr=0.01))
+    task = Classification(
+        MLP, nn.BCEWithLogitsLoss(), optimizer=functools.partial(torch.optim.Adam, lr=0.01)
+    )
     fit.fit(task, datamodule=Pairs())
     assert task.spec is not None and (task.spec.target, task.spec.outputs) == ("labels", 2)
     assert fit.callback_metrics["val/accuracy"] > 0.95
-    assert task.readable(torch.tensor([[3.0, -3.0], [2.0, 2.0], [-1.0, -1.0]])) == {"prediction": ["left", "left right", ""]}
+    assert task.readable(torch.tensor([[3.0, -3.0], [2.0, 2.0], [-1.0, -1.0]])) == {
+        "prediction": ["left", "left right", ""]
+    }
 
 
 def test_two_classes_are_one_logit_with_binary_cross_entropy() -> None:
     fit = trainer(10)
-    task = Classification(MLP, nn.BCEWithLogitsLoss(), optimizer=functools.partial(torch.optim.Adam, lr=0.01))
+    task = Classification(
+        MLP, nn.BCEWithLogitsLoss(), optimizer=functools.partial(torch.optim.Adam, lr=0.01)
+    )
     fit.fit(task, datamodule=Yes())
     assert task.spec is not None and task.spec.outputs == 1
     assert fit.callback_metrics["val/accuracy"] > 0.95
@@ -151,7 +164,9 @@ def recall(task: Classification, data: DataModule) -> float:
 
 def test_balancing_the_loss_or_the_samples_finds_the_rare_class() -> None:
     task = functools.partial(
-        Classification, functools.partial(MLP, hidden=()), optimizer=functools.partial(torch.optim.Adam, lr=0.02)
+        Classification,
+        functools.partial(MLP, hidden=()),
+        optimizer=functools.partial(torch.optim.Adam, lr=0.02),
     )
     plain = recall(task(), Yes())
     assert plain < 0.6

@@ -1,4 +1,6 @@
-"""Hand-written layers equal torch's, forward and backward; the networks made of them have the parameters one counts by hand."""
+"""Hand-written layers equal torch's, forward and backward; the networks made of them have the
+parameters one counts by hand.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,14 @@ from project.engine.bases.network import Network
 from project.engine.errors import UserError
 from project.engine.randomness import generator
 from project.engine.spec import DataSpec
-from project.lessons.layers import CrossCorrelation2d, MatrixDict, MatrixList, MeanSubtract, Pool2d, windows
+from project.lessons.layers import (
+    CrossCorrelation2d,
+    MatrixDict,
+    MatrixList,
+    MeanSubtract,
+    Pool2d,
+    windows,
+)
 from project.lessons.tutorial import HandMade, Matrices, SmallCNN
 from project.networks.alexnet import AlexNet
 from project.networks.cnn import CNN
@@ -30,13 +39,20 @@ def spec_of(*shape: int) -> DataSpec:
 
 
 def assert_same(ours: nn.Module, theirs: nn.Module, inputs: Tensor) -> None:
-    """Equal answers, and equal gradients of inputs and parameters, for a loss that weighs every answer differently."""
+    """Equal answers, and equal gradients of inputs and parameters, for a loss that weighs every
+    answer differently.
+    """
     results = []
     for layer in (ours, theirs):
         seen = inputs.clone().requires_grad_()
         answers = layer(seen)
-        (answers * torch.randn(answers.shape, generator=generator("weights"), dtype=answers.dtype)).sum().backward()
-        results.append([answers.detach(), seen.grad, *(parameter.grad for parameter in layer.parameters())])
+        (
+            answers
+            * torch.randn(answers.shape, generator=generator("weights"), dtype=answers.dtype)
+        ).sum().backward()
+        results.append(
+            [answers.detach(), seen.grad, *(parameter.grad for parameter in layer.parameters())]
+        )
     assert len(results[0]) == len(results[1])
     for mine, torchs in zip(*results, strict=True):
         torch.testing.assert_close(mine, torchs)
@@ -103,15 +119,23 @@ def test_pooling_equals_torchs(mode: Any, options: dict[str, Any]) -> None:
     theirs = (nn.MaxPool2d if mode == "max" else nn.AvgPool2d)(
         options["kernel"], options.get("stride"), options.get("padding", 0)
     )
-    assert_same(Pool2d(**options, mode=mode), theirs, images(2, 3, 8, 9) - 2)  # mostly below the zero of a frame
+    assert_same(
+        Pool2d(**options, mode=mode), theirs, images(2, 3, 8, 9) - 2
+    )  # mostly below the zero of a frame
 
 
 def test_max_pooling_gives_the_gradient_of_a_tie_to_the_first_as_torch_does() -> None:
-    assert_same(Pool2d(3, stride=2, padding=1), nn.MaxPool2d(3, stride=2, padding=1), images(2, 3, 8, 9).relu())
+    assert_same(
+        Pool2d(3, stride=2, padding=1),
+        nn.MaxPool2d(3, stride=2, padding=1),
+        images(2, 3, 8, 9).relu(),
+    )
 
 
 def test_padding_wider_than_half_a_window_is_one_line() -> None:
-    with pytest.raises(UserError, match=r"padding \(0, 2\) is larger than half the window \(3, 3\)"):
+    with pytest.raises(
+        UserError, match=r"padding \(0, 2\) is larger than half the window \(3, 3\)"
+    ):
         Pool2d(3, padding=(0, 2))
 
 
@@ -149,22 +173,32 @@ def test_a_dictionary_of_matrices_uses_the_chosen_one_alone() -> None:
     values = images(2, 4, dtype=torch.float32)
     for name, width in {"linear1": 4, "linear2": 1, "linear3": 2}.items():
         assert layer(values, choice=name).shape == (2, width)
-        torch.testing.assert_close(layer(values, name), values @ layer.state_dict()[f"matrices.{name}"])
+        torch.testing.assert_close(
+            layer(values, name), values @ layer.state_dict()[f"matrices.{name}"]
+        )
     assert torch.equal(layer(values), layer(values, "linear1"))
     layer(values, "linear3").sum().backward()
-    assert [name for name, matrix in layer.named_parameters() if matrix.grad is not None] == ["matrices.linear3"]
+    assert [name for name, matrix in layer.named_parameters() if matrix.grad is not None] == [
+        "matrices.linear3"
+    ]
 
 
 @pytest.mark.parametrize(
     ("build", "message"),
     [
-        (lambda: MatrixDict(4, {"linear1": 4})(torch.zeros(1, 4), "liner1"), "no matrix 'liner1'; did you mean linear1?"),
+        (lambda: MatrixDict(4, {"linear1": 4})(torch.zeros(1, 4), "liner1"), "no matrix "
+                                                                             "'liner1'; did you "
+                                                                             "mean linear1?"),
         (lambda: MatrixDict(4, {"a.b": 4}), "a matrix cannot be called 'a.b'"),
         (lambda: MatrixDict(4, {"keys": 4}), "a matrix cannot be called 'keys'"),
-        (lambda: Matrices(spec_of(1, 8, 8), choice="third"), "--model.net.choice: unknown matrix 'third'; choices: linear1"),
-        (lambda: Matrices(spec_of(1, 8, 8), hidden=()), "--model.net.hidden: expected at least one width"),
-        (lambda: SmallCNN(spec_of(1, 15, 28)), "2 convolutions needs images of at least 16x16, the data gives 1x15x28"),
-        (lambda: HandMade(spec_of(7)), "HandMade of 2 convolutions needs images of channels x height x width, the data gives 7"),
+        (lambda: Matrices(spec_of(1, 8, 8), choice="third"), "--model.net.choice: unknown matrix "
+                                                             "'third'; choices: linear1"),
+        (lambda: Matrices(spec_of(1, 8, 8), hidden=()), "--model.net.hidden: expected at least "
+                                                        "one width"),
+        (lambda: SmallCNN(spec_of(1, 15, 28)), "2 convolutions needs images of at least 16x16, "
+                                               "the data gives 1x15x28"),
+        (lambda: HandMade(spec_of(7)), "HandMade of 2 convolutions needs images of channels x "
+                                       "height x width, the data gives 7"),
     ],
     ids=["choice", "dot", "method", "network's choice", "no width", "small images", "table"],
 )  # fmt: skip
@@ -179,8 +213,13 @@ def test_a_layer_that_cannot_be_is_one_line(build: Callable[[], object], message
 
 @pytest.mark.parametrize("pooling", ["max", "average"])
 @pytest.mark.parametrize("batch_norm", [False, True])
-def test_the_hand_made_network_equals_the_one_of_torchs_layers(pooling: Any, batch_norm: bool) -> None:
-    spec, options = spec_of(3, 16, 21), {"pooling": pooling, "batch_norm": batch_norm, "hidden": (20,)}
+def test_the_hand_made_network_equals_the_one_of_torchs_layers(
+    pooling: Any, batch_norm: bool
+) -> None:
+    spec, options = (
+        spec_of(3, 16, 21),
+        {"pooling": pooling, "batch_norm": batch_norm, "hidden": (20,)},
+    )
     torch.manual_seed(0)
     ours = HandMade(spec, **options).double()
     torch.manual_seed(0)
@@ -233,16 +272,27 @@ def test_a_network_has_the_parameters_counted_by_hand(
 
 def test_bare_matrices_have_no_biases() -> None:
     """Two of 64x64, of which one is used, one of 64x32, one of 32x10."""
-    assert sum(parameter.numel() for parameter in Matrices(spec_of(1, 8, 8)).parameters()) == 2 * 4_096 + 2_048 + 320
+    assert (
+        sum(parameter.numel() for parameter in Matrices(spec_of(1, 8, 8)).parameters())
+        == 2 * 4_096 + 2_048 + 320
+    )
 
 
 def test_the_small_cnn_reaches_its_linear_layers_as_192_values() -> None:
     assert SmallCNN(spec_of(1, 28, 28)).features(torch.zeros(1, 1, 28, 28)).shape == (1, 192)
 
 
-@pytest.mark.parametrize("words", ["HandMade --data.size 16 --model.net.pooling average", "Matrices --model.net.choice linear2"])
+@pytest.mark.parametrize(
+    "words",
+    ["HandMade --data.size 16 --model.net.pooling average", "Matrices --model.net.choice linear2"],
+)
 def test_hand_made_networks_learn_from_the_command_line(words: str, project: Project) -> None:
-    fast = "--run.threads 1 --run.tensorboard false --trainer.max_epochs 3 --model.optimizer Adam --model.optimizer.lr 0.01"
-    code, _, err = project(f"fit --data Digits --model Classification --model.net {words} --run run", fast)
+    fast = (
+        "--run.threads 1 --run.tensorboard false --trainer.max_epochs 3 --model.optimizer Adam "
+        "--model.optimizer.lr 0.01"
+    )
+    code, _, err = project(
+        f"fit --data Digits --model Classification --model.net {words} --run run", fast
+    )
     assert code == 0, err
     assert json.loads(Path("run/results.json").read_text())["last"]["val/accuracy"] > 0.6

@@ -14,7 +14,9 @@ LESSONS = REPOSITORY / "configs" / "lessons"
 
 
 def train(name: str, project: Project) -> torch.nn.Module:
-    code, _, err = project(["fit", "--config", str(LESSONS / f"{name}.yaml"), "--run", "run"], "--run.threads 1")
+    code, _, err = project(
+        ["fit", "--config", str(LESSONS / f"{name}.yaml"), "--run", "run"], "--run.threads 1"
+    )
     assert code == 0, err
     return package.load("run")
 

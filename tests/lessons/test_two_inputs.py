@@ -1,4 +1,6 @@
-"""Images with numbers beside them: two inputs in one batch, from memory, from files, prepared, resumed and predicted."""
+"""Images with numbers beside them: two inputs in one batch, from memory, from files, prepared,
+resumed and predicted.
+"""
 
 from __future__ import annotations
 
@@ -22,8 +24,12 @@ from project.networks.fused import ImageAndNumbers
 from project.networks.mlp import MLP
 from tests.conftest import Project
 
-IMAGES = torch.randint(256, (40, 1, 8, 8), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
-NUMBERS = torch.stack([torch.arange(40.0), torch.full((40,), 7.0), torch.arange(40.0) * 1000], dim=1)
+IMAGES = torch.randint(
+    256, (40, 1, 8, 8), dtype=torch.uint8, generator=torch.Generator().manual_seed(0)
+)
+NUMBERS = torch.stack(
+    [torch.arange(40.0), torch.full((40,), 7.0), torch.arange(40.0) * 1000], dim=1
+)
 
 
 class Pairs(ImageData):
@@ -40,7 +46,10 @@ class Pairs(ImageData):
         targets = torch.arange(40) % 2
         if not self.by_item:
             return Arrays((IMAGES, NUMBERS), targets)
-        items = [((image, row), target) for image, row, target in zip(IMAGES, NUMBERS, targets, strict=True)]
+        items = [
+            ((image, row), target)
+            for image, row, target in zip(IMAGES, NUMBERS, targets, strict=True)
+        ]
         return Listed(items, targets)
 
 
@@ -62,7 +71,9 @@ def test_both_inputs_reach_the_network_normalised_by_the_training_split(by_item:
     images, numbers = data.on_after_batch_transfer(batch, 0).inputs
     assert abs(float(images.mean())) < 1e-5 and abs(float(images.std()) - 1) < 1e-3
     assert numbers.mean(0).abs().max() < 1e-5
-    assert torch.allclose(numbers.std(0, correction=0), torch.tensor([1.0, 0.0, 1.0]), atol=1e-5), "a constant column stays 0"
+    assert torch.allclose(numbers.std(0, correction=0), torch.tensor([1.0, 0.0, 1.0]), atol=1e-5), (
+        "a constant column stays 0"
+    )
     moved = data.transfer_batch_to_device(batch, torch.device("meta"), 0)
     assert [part.device.type for part in moved.inputs] == ["meta", "meta"]
 
@@ -75,11 +86,15 @@ def test_images_and_numbers_that_are_mixed_up_are_refused() -> None:
 def test_a_split_with_other_numbers_is_refused_with_both_shapes() -> None:
     class Fewer(Pairs):
         def load(self, split: str) -> Arrays:
-            return Arrays((IMAGES, NUMBERS[:, :2] if split == "test" else NUMBERS), torch.arange(40) % 2)
+            return Arrays(
+                (IMAGES, NUMBERS[:, :2] if split == "test" else NUMBERS), torch.arange(40) % 2
+            )
 
     data = Fewer()
     data.setup("fit")
-    with pytest.raises(UserError, match=r"made for inputs of 1x8x8 \+ 3, the test split has 1x8x8 \+ 2"):
+    with pytest.raises(
+        UserError, match=r"made for inputs of 1x8x8 \+ 3, the test split has 1x8x8 \+ 2"
+    ):
         data.setup("test")
 
 
@@ -94,7 +109,9 @@ def test_the_answer_of_the_network_depends_on_both_inputs() -> None:
         images, numbers = torch.randn(3, 1, 16, 16), torch.randn(3, 1)
         answer = net(images, numbers)
         assert answer.shape == (3, 10)
-        assert not torch.allclose(answer, net(images, numbers + 1)) and not torch.allclose(answer, net(images + 1, numbers))
+        assert not torch.allclose(answer, net(images, numbers + 1)) and not torch.allclose(
+            answer, net(images + 1, numbers)
+        )
 
 
 def test_neither_input_alone_tells_the_class() -> None:
@@ -121,7 +138,10 @@ def test_a_hidden_input_is_all_zeros(hidden: str) -> None:
 
 
 def test_a_run_with_two_inputs_predicts(project: Project, tmp_path: Path) -> None:
-    tiny = "--data DigitSums --data.copies 1 --model.net ImageAndNumbers --model.net.channels [4] --trainer.max_epochs 1"
+    tiny = (
+        "--data DigitSums --data.copies 1 --model.net ImageAndNumbers --model.net.channels [4] "
+        "--trainer.max_epochs 1"
+    )
     code, _, err = project("fit", tiny, "--run.tensorboard false --run.threads 1 --run run")
     assert code == 0, err
     code, _, err = project("predict --ckpt_path run")
@@ -150,16 +170,28 @@ def write_images(folder: Path, rows: list[list[object]]) -> None:
 
 
 @pytest.mark.parametrize("cache", [True, False])
-def test_columns_of_numbers_stand_beside_the_images_of_a_folder(cache: bool, tmp_path: Path) -> None:
+def test_columns_of_numbers_stand_beside_the_images_of_a_folder(
+    cache: bool, tmp_path: Path
+) -> None:
     names = [f"{i}.png" for i in range(20)]
-    write_images(tmp_path, [["file", "label", "age", "height"], *([n, "ab"[i % 2], i, i / 2] for i, n in enumerate(names))])
-    data = CSVImages(root=str(tmp_path), number_columns=["height", "age"], cache=cache, validation=0.2, test=0.2)
+    write_images(
+        tmp_path,
+        [
+            ["file", "label", "age", "height"],
+            *([n, "ab"[i % 2], i, i / 2] for i, n in enumerate(names)),
+        ],
+    )
+    data = CSVImages(
+        root=str(tmp_path), number_columns=["height", "age"], cache=cache, validation=0.2, test=0.2
+    )
     data.setup("fit")
     assert (data.spec.inputs, data.spec.columns) == (((1, 8, 8), (2,)), ("height", "age"))
     part = data._parts["train"]
     assert isinstance(part, Arrays if cache else Items)
     batch = next(iter(data.train_dataloader()))
-    assert torch.equal(batch.inputs[1][:, 1], batch.ids.float()) and torch.equal(batch.inputs[1][:, 0], batch.ids / 2)
+    assert torch.equal(batch.inputs[1][:, 1], batch.ids.float()) and torch.equal(
+        batch.inputs[1][:, 0], batch.ids / 2
+    )
     assert batch.inputs[0].shape[1:] == (1, 8, 8)
 
 
@@ -179,5 +211,7 @@ def test_a_number_that_is_none_is_told_with_its_line(age: str, line: str, tmp_pa
 
 def test_a_file_listed_twice_with_other_numbers_is_told(tmp_path: Path) -> None:
     write_images(tmp_path, [["file", "label", "age"], ["a.png", "a", 1], ["a.png", "a", 2]])
-    with pytest.raises(UserError, match=r"labels.csv:3: a.png is listed before .* numbers \(1.0,\)"):
+    with pytest.raises(
+        UserError, match=r"labels.csv:3: a.png is listed before .* numbers \(1.0,\)"
+    ):
         CSVImages(root=str(tmp_path), number_columns=["age"]).setup("fit")

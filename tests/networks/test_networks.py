@@ -29,14 +29,20 @@ NETWORKS: dict[str, tuple[Callable[[DataSpec], Network], int]] = {
     "LeNet": (LeNet, 8),
     "LeNet with dropout": (partial(LeNet, dropout=0.3), 8),
     "MLP": (MLP, 1),
-    "MLP with everything": (partial(MLP, hidden=(8, 6), activation="gelu", dropout=0.1, batch_norm=True), 1),
+    "MLP with everything": (
+        partial(MLP, hidden=(8, 6), activation="gelu", dropout=0.1, batch_norm=True),
+        1,
+    ),
     "linear": (partial(MLP, hidden=()), 1),
     "CNN": (partial(CNN, channels=(4, 6)), 4),
     "CNN with batch norm": (partial(CNN, channels=(4, 6), batch_norm=True, dropout=0.2), 4),
     "CNN of four": (partial(CNN, channels=(4, 6, 6, 8), kernel=5, hidden=(8, 8)), 16),
     "CNN averaged": (partial(CNN, channels=(4, 6, 8), global_pool=True, hidden=()), 8),
     "AlexNet": (partial(AlexNet, channels=(4, 6, 8, 8, 6), hidden=(16, 16)), 8),
-    "AlexNet large": (partial(AlexNet, form="large", channels=(4, 6, 8, 8, 6), hidden=(16, 16)), 67),
+    "AlexNet large": (
+        partial(AlexNet, form="large", channels=(4, 6, 8, 8, 6), hidden=(16, 16)),
+        67,
+    ),
     "ResNet": (partial(ResNet, widths=(4, 6, 8), blocks=1), 4),
     "ResNet wide": (partial(ResNet, widths=(4, 8), blocks=2, dropout=0.2), 2),
     "shufflenet": (partial(TorchVision, name="shufflenet_v2_x0_5"), 1),
@@ -50,23 +56,34 @@ def spec_of(*shape: int, outputs: int = 10) -> DataSpec:
 
 @pytest.mark.parametrize("shape", SHAPES, ids=lambda shape: "x".join(map(str, shape)))
 @pytest.mark.parametrize("name", NETWORKS)
-def test_a_network_trains_on_a_batch_or_names_both_shapes(name: str, shape: tuple[int, int, int]) -> None:
+def test_a_network_trains_on_a_batch_or_names_both_shapes(
+    name: str, shape: tuple[int, int, int]
+) -> None:
     build, smallest = NETWORKS[name]
     spec = spec_of(*shape)
     torch.manual_seed(0)
     if min(shape[1:]) < smallest:
-        with pytest.raises(UserError, match=rf"at least {smallest}x{smallest}, the data gives {spec.shape()}.*--data.size"):
+        with pytest.raises(
+            UserError,
+            match=rf"at least {smallest}x{smallest}, the data gives {spec.shape()}.*--data.size",
+        ):
             build(spec)
         return
     network = build(spec)
-    inputs = torch.randn(4, *shape, generator=generator("inputs")).to(memory_format=torch.channels_last)
+    inputs = torch.randn(4, *shape, generator=generator("inputs")).to(
+        memory_format=torch.channels_last
+    )
     answers = network(inputs)
     assert answers.shape == (4, 10)
     loss = F.cross_entropy(answers, torch.arange(4))
     loss.backward()
     assert bool(torch.isfinite(loss))
     gradients = {name: parameter.grad for name, parameter in network.named_parameters()}
-    without = [name for name, gradient in gradients.items() if gradient is None or not bool(torch.isfinite(gradient).all())]
+    without = [
+        name
+        for name, gradient in gradients.items()
+        if gradient is None or not bool(torch.isfinite(gradient).all())
+    ]
     assert gradients and not without
 
 
@@ -76,7 +93,8 @@ def test_a_network_trains_on_a_batch_or_names_both_shapes(name: str, shape: tupl
         (LeNet, (1, 28, 28), 61_706),
         (LeNet, (1, 32, 32), 61_706),
         (LeNet, (3, 32, 32), 61_706 + 2 * 6 * 25),
-        (MLP, (1, 28, 28), (784 + 1) * 256 + (256 + 1) * 10),  # 203,530: configs/lessons/mlp_784_256_10.yaml
+        # 203,530: configs/lessons/mlp_784_256_10.yaml
+        (MLP, (1, 28, 28), (784 + 1) * 256 + (256 + 1) * 10),
         (CNN, (1, 28, 28), (9 + 1) * 32 + (9 * 32 + 1) * 64 + (7 * 7 * 64 + 1) * 128 + (128 + 1) * 10),
         (
             partial(CNN, batch_norm=True),
@@ -101,7 +119,9 @@ def test_a_network_trains_on_a_batch_or_names_both_shapes(name: str, shape: tupl
         (TorchVision, (1, 64, 64), 11_689_512 - 990 * (512 + 1) - 2 * 64 * 49),
     ],
 )  # fmt: skip
-def test_parameter_counts(build: Callable[[DataSpec], Network], shape: tuple[int, ...], parameters: int) -> None:
+def test_parameter_counts(
+    build: Callable[[DataSpec], Network], shape: tuple[int, ...], parameters: int
+) -> None:
     with torch.device("meta"):
         network = build(spec_of(*shape))
     assert sum(parameter.numel() for parameter in network.parameters()) == parameters
@@ -116,12 +136,20 @@ def test_alexnet_of_224_reaches_the_linear_layers_as_6400_values() -> None:
     ("build", "message"),
     [
         (partial(CNN, kernel=4), "--model.net.kernel 4: expected an odd number"),
-        (partial(TorchVision, name="resnet19"), "torchvision has no such model; did you mean .*resnet18"),
+        (
+            partial(TorchVision, name="resnet19"),
+            "torchvision has no such model; did you mean .*resnet18",
+        ),
         (partial(TorchVision, name="fcn_resnet50"), "torchvision has no such model"),
-        (partial(TorchVision, name="inception_v3"), "inception_v3 needs images of at least 75x75, the data gives 1x28x28"),
+        (
+            partial(TorchVision, name="inception_v3"),
+            "inception_v3 needs images of at least 75x75, the data gives 1x28x28",
+        ),
     ],
 )
-def test_a_network_that_cannot_be_is_one_line(build: Callable[[DataSpec], Network], message: str) -> None:
+def test_a_network_that_cannot_be_is_one_line(
+    build: Callable[[DataSpec], Network], message: str
+) -> None:
     with pytest.raises(UserError, match=message) as error:
         build(spec_of(1, 28, 28))
     assert "\n" not in str(error.value)
@@ -145,7 +173,9 @@ NAME = "shufflenet_v2_x0_5"
 
 @pytest.fixture
 def published(tmp_path: Path) -> dict[str, torch.Tensor]:
-    """Weights for three channels and a thousand classes, in the file weights.pt of the empty folder."""
+    """Weights for three channels and a thousand classes, in the file weights.pt of the empty
+    folder.
+    """
     torch.manual_seed(1)
     state = models.get_model(NAME, weights=None).state_dict()
     torch.save(state, tmp_path / "weights.pt")
@@ -157,16 +187,23 @@ def test_weights_begin_everything_but_the_last_layer(published: dict[str, torch.
     before = network.model.fc.weight.clone()
     network.begin()
     for key, value in network.model.state_dict().items():
-        assert torch.equal(value, before if key == "fc.weight" else published[key]) or key == "fc.bias"
+        assert (
+            torch.equal(value, before if key == "fc.weight" else published[key]) or key == "fc.bias"
+        )
 
 
 def test_grey_images_are_seen_as_their_copies_in_colour(published: dict[str, torch.Tensor]) -> None:
-    networks = [TorchVision(spec_of(channels, 32, 32, outputs=1000), NAME, "weights.pt") for channels in (1, 3)]
+    networks = [
+        TorchVision(spec_of(channels, 32, 32, outputs=1000), NAME, "weights.pt")
+        for channels in (1, 3)
+    ]
     grey = torch.randn(2, 1, 32, 32, generator=generator("grey"))
     for network in networks:
         network.begin()
         network.eval()
-    torch.testing.assert_close(networks[0](grey), networks[1](grey.expand(-1, 3, -1, -1)), rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(
+        networks[0](grey), networks[1](grey.expand(-1, 3, -1, -1)), rtol=1e-4, atol=1e-4
+    )
 
 
 class Harmful:
@@ -183,12 +220,17 @@ class Harmful:
         (b"junk", "--model.net.weights weights.pt: "),
         (Harmful(), "--model.net.weights weights.pt: "),
         ([1, 2], "not a state dict; --weights takes the weights of a run"),
-        (models.get_model("squeezenet1_1", weights=None).state_dict(), f"not weights of {NAME}, conv1.0.weight is missing"),
+        (
+            models.get_model("squeezenet1_1", weights=None).state_dict(),
+            f"not weights of {NAME}, conv1.0.weight is missing",
+        ),
         ("wider", r"stage2.0.branch1.2.weight is \(58, 24, 1, 1\), here it is \(24, 24, 1, 1\)"),
     ],
     ids=["missing", "junk", "harmful", "no state", "other model", "other width"],
 )
-def test_weights_that_do_not_fit_are_one_line(content: object, message: str, tmp_path: Path) -> None:
+def test_weights_that_do_not_fit_are_one_line(
+    content: object, message: str, tmp_path: Path
+) -> None:
     if isinstance(content, bytes):
         (tmp_path / "weights.pt").write_bytes(content)
     elif content is not None:
@@ -200,7 +242,9 @@ def test_weights_that_do_not_fit_are_one_line(content: object, message: str, tmp
     assert not (tmp_path / "harm").exists()
 
 
-def test_published_weights_without_a_network_say_which_file_goes_where(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_published_weights_without_a_network_say_which_file_goes_where(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def unreachable(*arguments: object, **options: object) -> None:
         raise OSError("no route to host")
 
@@ -208,25 +252,34 @@ def test_published_weights_without_a_network_say_which_file_goes_where(tmp_path:
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     network = TorchVision(spec_of(1, 32, 32), NAME, "DEFAULT")
     with pytest.raises(
-        UserError, match=rf"no route to host; put https://\S+\.pth at {tmp_path}/hub/checkpoints/\S+\.pth"
+        UserError,
+        match=rf"no route to host; put https://\S+\.pth at {tmp_path}/hub/checkpoints/\S+\.pth",
     ) as error:
         network.begin()
     assert "\n" not in str(error.value)
 
 
-def test_published_weights_are_taken_from_torchs_own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_published_weights_are_taken_from_torchs_own_cache(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     write_published(f"name: {NAME}, weights: DEFAULT", tmp_path, monkeypatch)
     kept = torch.load(next(tmp_path.glob("hub/checkpoints/*.pth")), weights_only=True)
     network = TorchVision(spec_of(3, 32, 32, outputs=7), NAME, "DEFAULT")
     taken = network.begin()["--model.net.weights DEFAULT"]
-    assert torch.equal(network.model.conv1[0].weight, kept["conv1.0.weight"]) and "model.conv1.0.weight" in taken
+    assert (
+        torch.equal(network.model.conv1[0].weight, kept["conv1.0.weight"])
+        and "model.conv1.0.weight" in taken
+    )
     assert network.model.fc.weight.shape == (7, 1024) and "model.fc.weight" not in taken
 
 
 def test_a_run_needs_its_starting_weights_only_at_its_start(
     published: dict[str, torch.Tensor], tmp_path: Path, project: Callable[..., tuple[int, str, str]]
 ) -> None:
-    short = "--run.threads 1 --run.tensorboard false --trainer.limit_train_batches 1 --trainer.limit_val_batches 1"
+    short = (
+        "--run.threads 1 --run.tensorboard false --trainer.limit_train_batches 1 "
+        "--trainer.limit_val_batches 1"
+    )
     network = f"--model.net TorchVision --model.net.name {NAME} --model.net.weights weights.pt"
     assert project(f"fit --trainer.max_epochs 1 --data.size 16 {network} {short}")[0] == 0
     (tmp_path / "weights.pt").unlink()

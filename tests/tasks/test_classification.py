@@ -15,19 +15,27 @@ from project.tasks.classification import Classification
 
 FRUIT = DataSpec(((4,),), 3, "class", ("apple", "pear", "plum"), counts=(10, 20, 30))
 LABELS = dataclasses.replace(FRUIT, target="labels")
-COUNTS = dataclasses.replace(FRUIT, target="count", outputs=1, names=("apples",), scale=((2.0, 1.0),))
+COUNTS = dataclasses.replace(
+    FRUIT, target="count", outputs=1, names=("apples",), scale=((2.0, 1.0),)
+)
 
 
 def batch(targets: torch.Tensor) -> Batch:
     return Batch(torch.ones(len(targets), 4), targets, torch.arange(len(targets)), (0, 0))
 
 
-@pytest.mark.parametrize(("loss", "outputs"), [(nn.BCEWithLogitsLoss(), 1), (nn.CrossEntropyLoss(), 2)])
+@pytest.mark.parametrize(
+    ("loss", "outputs"), [(nn.BCEWithLogitsLoss(), 1), (nn.CrossEntropyLoss(), 2)]
+)
 def test_some_classes_mean_yes_and_all_others_no(loss: nn.Module, outputs: int) -> None:
     task = Classification(MLP, loss, positive=["pear", "plum"], class_weights="balanced")
     task.build(FRUIT)
     assert task.spec is not None
-    assert (task.spec.names, task.spec.outputs, task.spec.counts) == (("other", "pear+plum"), outputs, (10, 50))
+    assert (task.spec.names, task.spec.outputs, task.spec.counts) == (
+        ("other", "pear+plum"),
+        outputs,
+        (10, 50),
+    )
     _, _, truth = task.step(batch(torch.tensor([0, 1, 2])))
     assert truth.tolist() == [0, 1, 1]
     blended = torch.tensor([[0.7, 0.2, 0.1], [0.1, 0.2, 0.7]])
@@ -58,17 +66,37 @@ def test_a_margin_between_labels_has_its_boundary_at_zero() -> None:
 @pytest.mark.parametrize(
     ("task", "data", "message"),
     [
-        (Classification(positive=["pera"]), FRUIT, "--model.positive: unknown class 'pera'; did you mean pear"),
+        (
+            Classification(positive=["pera"]),
+            FRUIT,
+            "--model.positive: unknown class 'pera'; did you mean pear",
+        ),
         (Classification(positive=["apple", "pear", "plum"]), FRUIT, "no class is left to mean no"),
-        (Classification(positive=["pear"]), LABELS, "--model.positive needs classes, the target is of kind 'labels'"),
-        (Classification(), COUNTS, "Classification needs classes, the target is a count: --model Regression"),
+        (
+            Classification(positive=["pear"]),
+            LABELS,
+            "--model.positive needs classes, the target is of kind 'labels'",
+        ),
+        (
+            Classification(),
+            COUNTS,
+            "Classification needs classes, the target is a count: --model Regression",
+        ),
         (
             Classification(loss=nn.CrossEntropyLoss(torch.ones(2))),
             FRUIT,
             "--model.loss.weight: 2 numbers, expected 3, for apple, pear, plum",
         ),
-        (Classification(loss=nn.BCEWithLogitsLoss(pos_weight=torch.ones(2))), LABELS, "--model.loss.pos_weight: 2 numbers"),
-        (Classification(loss=nn.BCEWithLogitsLoss()), FRUIT, "is for two classes or labels, the data has 3 classes"),
+        (
+            Classification(loss=nn.BCEWithLogitsLoss(pos_weight=torch.ones(2))),
+            LABELS,
+            "--model.loss.pos_weight: 2 numbers",
+        ),
+        (
+            Classification(loss=nn.BCEWithLogitsLoss()),
+            FRUIT,
+            "is for two classes or labels, the data has 3 classes",
+        ),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )

@@ -1,4 +1,6 @@
-"""A student learns from the teacher's answers, resumes exactly, and needs no teacher once it is trained."""
+"""A student learns from the teacher's answers, resumes exactly, and needs no teacher once it is
+trained.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,10 @@ from project.tasks.distillation import Distillation
 from tests.conftest import Project
 from tests.engine.runs.equal import differing
 
-QUIET = "--run.threads 1 --run.tensorboard false --data.batch_size 512 --model.net MLP --model.net.hidden [8]"
+QUIET = (
+    "--run.threads 1 --run.tensorboard false --data.batch_size 512 --model.net MLP "
+    "--model.net.hidden [8]"
+)
 STUDENT = "--model Distillation --model.teacher teacher --trainer.max_epochs 2 --run.save_every 2"
 SPEC = DataSpec(((4,),), 3, "class", ("a", "b", "c"), counts=(1, 1, 1))
 BATCH = Batch(torch.ones(2, 4), torch.tensor([0, 2]), torch.arange(2), (0, 0))
@@ -46,10 +51,16 @@ def test_the_loss_is_the_one_of_the_paper(loss: nn.Module) -> None:
     soft = (teacher(BATCH.inputs) / 2).softmax(1)
     from_teacher = F.cross_entropy(answer / 2, soft)
     if isinstance(loss, nn.KLDivLoss):
-        from_teacher = from_teacher + (soft * soft.log()).sum(1).mean()  # KL is the cross-entropy less the entropy
+        from_teacher = (
+            from_teacher + (soft * soft.log()).sum(1).mean()
+        )  # KL is the cross-entropy less the entropy
     truth = F.cross_entropy(answer, BATCH.targets)
-    assert task.train().step(BATCH)[0].item() == pytest.approx(float(0.3 * truth + 0.7 * 4 * from_teacher), rel=1e-5)
-    assert task.eval().step(BATCH)[0].item() == pytest.approx(float(truth), rel=1e-5), "evaluation looks at the truth"
+    assert task.train().step(BATCH)[0].item() == pytest.approx(
+        float(0.3 * truth + 0.7 * 4 * from_teacher), rel=1e-5
+    )
+    assert task.eval().step(BATCH)[0].item() == pytest.approx(float(truth), rel=1e-5), (
+        "evaluation looks at the truth"
+    )
     assert not any("guide" in name or "teacher" in name for name in task.state_dict())
 
 
@@ -58,13 +69,17 @@ def test_a_teacher_of_other_data_is_refused() -> None:
     teacher.build(SPEC, {"mean": [0.5]})
     task = Distillation("runs/lenet/000")
     task.build(SPEC, {"mean": [0.4]})
-    with pytest.raises(UserError, match=r"--model.teacher runs/lenet/000: it was trained on other data"):
+    with pytest.raises(
+        UserError, match=r"--model.teacher runs/lenet/000: it was trained on other data"
+    ):
         task.take_runs(lambda path: teacher)
 
 
 def test_only_classes_can_be_distilled() -> None:
     with pytest.raises(UserError, match=r"not BCEWithLogits .*: use CrossEntropy, KLDiv"):
-        Distillation("x", MLP, nn.BCEWithLogitsLoss()).build(DataSpec(((4,),), 2, "class", ("a", "b"), counts=(1, 1)))
+        Distillation("x", MLP, nn.BCEWithLogitsLoss()).build(
+            DataSpec(((4,),), 2, "class", ("a", "b"), counts=(1, 1))
+        )
 
 
 def test_a_student_resumes_exactly_and_is_tested_without_its_teacher(

@@ -1,4 +1,6 @@
-"""Embeddings and rankings: pairs are formed as they should be, and counted right; training is in test_every_loss_learns.py."""
+"""Embeddings and rankings: pairs are formed as they should be, and counted right; training is in
+test_every_loss_learns.py.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,9 @@ def test_partners_are_of_the_same_and_of_another_class_and_never_oneself() -> No
     for place in range(20):
         same, other = partners(classes, generator(place))
         assert (classes[same] == classes).all() and (classes[other] != classes).all()
-        assert (same[:5] != torch.arange(5)).all() and same[5] == 5, "the only one of its class is its own partner"
+        assert (same[:5] != torch.arange(5)).all() and same[5] == 5, (
+            "the only one of its class is its own partner"
+        )
 
 
 def test_the_nearest_other_sample_counts() -> None:
@@ -45,7 +49,11 @@ def test_pairs_in_their_order_count_and_ties_do_not() -> None:
 @pytest.mark.parametrize("size", [1, 2, 3, 8, 65, 100])
 def test_all_pairs_of_a_batch_are_compared_and_of_a_large_one_a_bounded_number(size: int) -> None:
     first, second = pairs(size, torch.device("cpu"))
-    found = {frozenset(pair) for pair in zip(first.tolist(), second.tolist(), strict=True) if pair[0] != pair[1]}
+    found = {
+        frozenset(pair)
+        for pair in zip(first.tolist(), second.tolist(), strict=True)
+        if pair[0] != pair[1]
+    }
     assert len(found) == size * min((size - 1) / 2, FOLLOWING)
     assert len(first) <= size * FOLLOWING
 
@@ -53,10 +61,18 @@ def test_all_pairs_of_a_batch_are_compared_and_of_a_large_one_a_bounded_number(s
 @pytest.mark.parametrize(
     ("task", "data", "message"),
     [
-        (Embedding(loss=nn.CrossEntropyLoss()), CLASSES, "CrossEntropy does not compare points in space: use TripletMargin"),
+        (
+            Embedding(loss=nn.CrossEntropyLoss()),
+            CLASSES,
+            "CrossEntropy does not compare points in space: use TripletMargin",
+        ),
         (Embedding(), NUMBERS, "Embedding needs classes, the target is of kind 'number'"),
         (Ranking(), CLASSES, "Ranking needs one number"),
-        (Ranking(loss=nn.MSELoss()), NUMBERS, "MSE does not compare the order of two: use MarginRanking"),
+        (
+            Ranking(loss=nn.MSELoss()),
+            NUMBERS,
+            "MSE does not compare the order of two: use MarginRanking",
+        ),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )

@@ -1,4 +1,6 @@
-"""Segmentation counts overlap as by hand, leaves ignored pixels out, takes the losses it names, and learns."""
+"""Segmentation counts overlap as by hand, leaves ignored pixels out, takes the losses it names, and
+learns.
+"""
 
 from __future__ import annotations
 
@@ -49,7 +51,9 @@ def batch(classes: int = 2, ignored: bool = False) -> Batch:
     ],
     ids=lambda value: "",
 )
-def test_overlap_is_as_by_hand(metric: Metric, answer: torch.Tensor, truth: torch.Tensor, value: float) -> None:
+def test_overlap_is_as_by_hand(
+    metric: Metric, answer: torch.Tensor, truth: torch.Tensor, value: float
+) -> None:
     assert float(metric(answer, truth)) == pytest.approx(value)
 
 
@@ -87,7 +91,11 @@ def test_each_loss_learns_masks(loss: nn.Module, classes: int, outputs: int) -> 
     assert (predictions == targets).float().mean() > 0.95
 
 
-@pytest.mark.parametrize("loss", [Dice(), nn.CrossEntropyLoss(), nn.BCEWithLogitsLoss()], ids=lambda loss: type(loss).__name__)
+@pytest.mark.parametrize(
+    "loss",
+    [Dice(), nn.CrossEntropyLoss(), nn.BCEWithLogitsLoss()],
+    ids=lambda loss: type(loss).__name__,
+)
 def test_an_ignored_pixel_changes_nothing(loss: nn.Module) -> None:
     task = Segmentation(lambda made: UNet(made, [4, 8]), loss)
     task.build(spec())
@@ -112,7 +120,12 @@ class Rest(nn.Module):
 
 @pytest.mark.parametrize(("height", "width"), [(4, 4), (7, 9), (33, 16)])
 def test_the_unet_answers_for_each_pixel_of_any_size(height: int, width: int) -> None:
-    assert UNet(spec(3, height, width))(torch.zeros(2, 1, height, width)).shape == (2, 3, height, width)
+    assert UNet(spec(3, height, width))(torch.zeros(2, 1, height, width)).shape == (
+        2,
+        3,
+        height,
+        width,
+    )
 
 
 NUMBER = DataSpec(((1, 28, 28),), 1, "number", ("price",), scale=((0.0, 1.0),))
@@ -123,11 +136,23 @@ NUMBER = DataSpec(((1, 28, 28),), 1, "number", ("price",), scale=((0.0, 1.0),))
     [
         (Segmentation(), NUMBER, "Segmentation needs masks, .* 'number': --model Regression"),
         (Segmentation(loss=nn.MSELoss()), spec(), "--model.loss MSE is not for masks: use Dice"),
-        (Segmentation(loss=nn.BCEWithLogitsLoss()), spec(3), "--model.loss BCEWithLogits is for two classes, the data has 3"),
-        (Segmentation(LeNet), spec(2, 28, 28), r"LeNet answers with \(1,\), the data asks for 1 x 28 x 28 outputs"),
+        (
+            Segmentation(loss=nn.BCEWithLogitsLoss()),
+            spec(3),
+            "--model.loss BCEWithLogits is for two classes, the data has 3",
+        ),
+        (
+            Segmentation(LeNet),
+            spec(2, 28, 28),
+            r"LeNet answers with \(1,\), the data asks for 1 x 28 x 28 outputs",
+        ),
         (Segmentation(), spec(2, 2, 2), "UNet of 3 levels needs images of at least 4x4"),
         (Segmentation(lambda made: UNet(made, [])), spec(), r"--model.net.channels \[\]"),
-        (Classification(), spec(), "Classification needs classes, the target is a mask: --model Segmentation"),
+        (
+            Classification(),
+            spec(),
+            "Classification needs classes, the target is a mask: --model Segmentation",
+        ),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
@@ -143,14 +168,22 @@ def test_a_mask_reads_as_its_classes_and_their_shares() -> None:
     assert task.readable_targets(TRUTH) == ["background 0.38, digit 0.50"]
 
 
-def test_it_trains_tests_and_predicts_from_the_command_line(project: Project, tmp_path: Path) -> None:
+def test_it_trains_tests_and_predicts_from_the_command_line(
+    project: Project, tmp_path: Path
+) -> None:
     code, out, err = project(
-        "fit --data DigitMasks --data.size 16 --data.augment Crop --model Segmentation --model.net.channels [4,8] "
-        "--trainer.max_epochs 1 --trainer.limit_train_batches 4 --run.threads 1 --run.tensorboard false --name masks"
+        "fit --data DigitMasks --data.size 16 --data.augment Crop --model Segmentation "
+        "--model.net.channels [4,8] "
+        "--trainer.max_epochs 1 --trainer.limit_train_batches 4 --run.threads 1 "
+        "--run.tensorboard false --name masks"
     )
     assert code == 0, err
     assert "val/dice" in out
     assert project("test --ckpt_path runs/masks/000")[0] == 0
     assert project("predict --ckpt_path runs/masks/000")[0] == 0
     rows = list(csv.DictReader((tmp_path / "predictions.csv").read_text().splitlines()))
-    assert rows and set(rows[0]) == {"id", "prediction", "target"} and "background" in rows[0]["target"]
+    assert (
+        rows
+        and set(rows[0]) == {"id", "prediction", "target"}
+        and "background" in rows[0]["target"]
+    )

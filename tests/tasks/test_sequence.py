@@ -25,7 +25,9 @@ def spec(height: int = 8, width: int = 40, names: tuple[str, ...] = ("a", "b", "
 def rows(*texts: str, width: int = 0) -> Tensor:
     """Strings of a, b, c as numbers, filled with -1."""
     width = width or max(map(len, texts))
-    return torch.tensor([["abc".index(letter) for letter in text] + [-1] * (width - len(text)) for text in texts])
+    return torch.tensor(
+        [["abc".index(letter) for letter in text] + [-1] * (width - len(text)) for text in texts]
+    )
 
 
 @pytest.mark.parametrize(
@@ -39,17 +41,30 @@ def rows(*texts: str, width: int = 0) -> Tensor:
         ([1, 1, 1, 1, 1, 1], 0, "a"),
     ],
 )
-def test_repetitions_and_then_blanks_are_left_out(columns: list[int], blank: int, text: str) -> None:
+def test_repetitions_and_then_blanks_are_left_out(
+    columns: list[int], blank: int, text: str
+) -> None:
     answers = nn.functional.one_hot(torch.tensor([columns]), 4).float()
     assert decode(answers, blank).tolist() == rows(text, width=6).tolist()
 
 
 @pytest.mark.parametrize(
     ("first", "second", "edits"),
-    [("abc", "abc", 0), ("abc", "", 3), ("", "ab", 2), ("abc", "acb", 2), ("abca", "bca", 1), ("aab", "cccab", 3), ("", "", 0)],
+    [
+        ("abc", "abc", 0),
+        ("abc", "", 3),
+        ("", "ab", 2),
+        ("abc", "acb", 2),
+        ("abca", "bca", 1),
+        ("aab", "cccab", 3),
+        ("", "", 0),
+    ],
 )
 def test_the_edit_distance_is_as_by_hand(first: str, second: str, edits: int) -> None:
-    pairs = rows(first, "abcab"), rows(second, "abcabc")  # a second pair that is longer must not change the first
+    pairs = (
+        rows(first, "abcab"),
+        rows(second, "abcabc"),
+    )  # a second pair that is longer must not change the first
     assert edit_distances(*pairs).tolist() == [edits, 1]
     assert edit_distances(*reversed(pairs)).tolist() == [edits, 1]
 
@@ -105,12 +120,24 @@ CLASSES = DataSpec(((1, 8, 40),), 3, "class", ("a", "b", "c"))
 @pytest.mark.parametrize(
     ("task", "data", "message"),
     [
-        (Sequence(), CLASSES, "Sequence needs sequences, the target is of kind 'class': --model Classification"),
+        (
+            Sequence(),
+            CLASSES,
+            "Sequence needs sequences, the target is of kind 'class': --model Classification",
+        ),
         (Sequence(loss=nn.MSELoss()), spec(), "--model.loss MSE is not for sequences: use CTC"),
         (Sequence(loss=nn.CTCLoss(blank=4)), spec(), "--model.loss.blank 4: expected 0 to 3"),
         (Sequence(MLP), spec(), r"MLP answers with \(4,\), the data asks for any x 4 outputs"),
-        (Sequence(lambda made: ColumnReader(made, [8])), spec(), r"--model.net.channels \[8\]: expected 2 widths or more"),
-        (Sequence(lambda made: ColumnReader(made, columns=4)), spec(), "--model.net.columns 4: expected an odd number"),
+        (
+            Sequence(lambda made: ColumnReader(made, [8])),
+            spec(),
+            r"--model.net.channels \[8\]: expected 2 widths or more",
+        ),
+        (
+            Sequence(lambda made: ColumnReader(made, columns=4)),
+            spec(),
+            "--model.net.columns 4: expected an odd number",
+        ),
         (Sequence(), spec(height=4), "ColumnReader of 3 blocks needs images of at least 8x8"),
         (Regression(), spec(), "Regression needs numbers, .* --model Sequence"),
     ],
@@ -125,18 +152,27 @@ def test_images_too_narrow_for_their_strings_are_one_line() -> None:
     task = Sequence()
     task.build(spec(width=24))
     batch = Batch(torch.zeros(1, 1, 8, 24), rows("abca"), torch.arange(1), (0, 0))
-    with pytest.raises(UserError, match="answers for 6 columns, 4 characters need 7: make the images wider"):
+    with pytest.raises(
+        UserError, match="answers for 6 columns, 4 characters need 7: make the images wider"
+    ):
         task.step(batch)
 
 
-def test_it_trains_tests_and_predicts_from_the_command_line(project: Project, tmp_path: Path) -> None:
+def test_it_trains_tests_and_predicts_from_the_command_line(
+    project: Project, tmp_path: Path
+) -> None:
     code, out, err = project(
-        "fit --data DigitStrings --data.strings 64 --data.evaluated 8 --data.size 8 --model Sequence "
-        "--model.net.channels [4,8] --trainer.max_epochs 1 --run.threads 1 --run.tensorboard false --name strings"
+        "fit --data DigitStrings --data.strings 64 --data.evaluated 8 --data.size 8 --model "
+        "Sequence "
+        "--model.net.channels [4,8] --trainer.max_epochs 1 --run.threads 1 --run.tensorboard "
+        "false --name strings"
     )
     assert code == 0, err
     assert "val/characters" in out
     assert project("test --ckpt_path runs/strings/000")[0] == 0
     assert project("predict --ckpt_path runs/strings/000")[0] == 0
-    targets = [row["target"] for row in csv.DictReader((tmp_path / "predictions.csv").read_text().splitlines())]
+    targets = [
+        row["target"]
+        for row in csv.DictReader((tmp_path / "predictions.csv").read_text().splitlines())
+    ]
     assert len(targets) == 8 and all(3 <= len(text) <= 6 and text.isdecimal() for text in targets)

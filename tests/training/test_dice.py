@@ -24,14 +24,23 @@ CASES = [
     ([FAR, FAR, -FAR], [1, 1, 0], 0.0, 0.0),
     ([FAR, -FAR, -FAR], [0, 1, 1], 0.0, 1.0),
     ([-FAR, -FAR], [0, 0], 1.0, 0.0),
-    ([[FAR, 0.0], [FAR, 0.0], [0.0, FAR]], [0, 1, 1], 0.0, 1 - (2 * 1 / (2 + 1) + 2 * 1 / (1 + 2)) / 2),
+    (
+        [[FAR, 0.0], [FAR, 0.0], [0.0, FAR]],
+        [0, 1, 1],
+        0.0,
+        1 - (2 * 1 / (2 + 1) + 2 * 1 / (1 + 2)) / 2,
+    ),
     ([[0.0, 0.0], [0.0, 0.0]], [0, 1], 0.0, 1 - 2 * 0.5 / (0.5 + 1)),
 ]
 
 
 @pytest.mark.parametrize(("logits", "targets", "smooth", "value"), CASES)
-def test_it_has_the_value_computed_by_hand(logits: list[float], targets: list[int], smooth: float, value: float) -> None:
-    assert float(Dice(smooth)(torch.tensor(logits), torch.tensor(targets))) == pytest.approx(value, abs=1e-6)
+def test_it_has_the_value_computed_by_hand(
+    logits: list[float], targets: list[int], smooth: float, value: float
+) -> None:
+    assert float(Dice(smooth)(torch.tensor(logits), torch.tensor(targets))) == pytest.approx(
+        value, abs=1e-6
+    )
 
 
 @pytest.mark.parametrize("classes", [1, 4])
@@ -41,7 +50,9 @@ def test_images_and_their_pixels_in_rows_are_the_same(classes: int) -> None:
     logits = torch.randn(2, classes, 5, 6, generator=draw)
     rows: Tensor = logits.movedim(1, -1).reshape(-1, classes)
     images = logits if classes > 1 else logits.squeeze(1)
-    assert torch.allclose(Dice()(images, masks), Dice()(rows if classes > 1 else rows.squeeze(1), masks.flatten()))
+    assert torch.allclose(
+        Dice()(images, masks), Dice()(rows if classes > 1 else rows.squeeze(1), masks.flatten())
+    )
 
 
 def test_its_gradient_leads_to_the_mask() -> None:

@@ -1,4 +1,6 @@
-"""Every loss, trained from the command line on what it is for, halves the error of a named baseline on held-out data."""
+"""Every loss, trained from the command line on what it is for, halves the error of a named baseline
+on held-out data.
+"""
 
 from __future__ import annotations
 
@@ -20,13 +22,18 @@ MLP = "--model.net MLP --model.net.hidden [32] --model.optimizer.lr 0.01"
 DIGITS = f"--data Digits {MLP} --trainer.max_epochs 6"
 ODD = f"{DIGITS} --model.positive [1,3,5,7,9]"
 STRIPS = (
-    "--data DigitStrings --data.size 8 --data.shortest 1 --data.longest 2 --data.gap 0 --data.strings 1500 --data.evaluated 200 "
-    "--model.net CNN --model.net.channels [16,32,64] --model.net.batch_norm true --model.net.global_pool true "
+    "--data DigitStrings --data.size 8 --data.shortest 1 --data.longest 2 --data.gap 0 "
+    "--data.strings 1500 --data.evaluated 200 "
+    "--model.net CNN --model.net.channels [16,32,64] --model.net.batch_norm true "
+    "--model.net.global_pool true "
     "--model.net.hidden [64] --model.optimizer.lr 0.01"
 )
 WHICH = f"{STRIPS} --data.target labels --trainer.max_epochs 4"
 MANY = f"{STRIPS} --data.target count --model Regression --trainer.max_epochs 3"
-PLANE = f"--data Plane --data.noise 0.5 --data.outliers 0.1 --model Regression {MLP} --trainer.max_epochs 6"
+PLANE = (
+    f"--data Plane --data.noise 0.5 --data.outliers 0.1 --model Regression {MLP} "
+    "--trainer.max_epochs 6"
+)
 POINTS = f"--data Digits --model Embedding {MLP} --trainer.max_epochs 6"
 
 
@@ -49,10 +56,14 @@ class Row:
 # (loss, what it compares) -> how it is trained
 ROWS = {
     ("CrossEntropy", "class"): Row(DIGITS, "accuracy", "majority class"),
-    ("CrossEntropy", "shares"): Row(f"{DIGITS} --model Distillation --model.teacher teacher", "accuracy", "majority class"),
+    ("CrossEntropy", "shares"): Row(
+        f"{DIGITS} --model Distillation --model.teacher teacher", "accuracy", "majority class"
+    ),
     ("NLL", "class"): Row(DIGITS, "accuracy", "majority class"),
     ("MultiMargin", "class"): Row(DIGITS, "accuracy", "majority class"),
-    ("KLDiv", "class"): Row(DIGITS, "accuracy", "majority class", "--model.loss.reduction batchmean"),
+    ("KLDiv", "class"): Row(
+        DIGITS, "accuracy", "majority class", "--model.loss.reduction batchmean"
+    ),
     ("KLDiv", "shares"): Row(
         f"{DIGITS} --model Distillation --model.teacher teacher",
         "accuracy",
@@ -74,8 +85,12 @@ ROWS = {
     ("GaussianNLL", "spread"): Row(PLANE.replace("--data.outliers 0.1", ""), "mae", "mean"),
     ("PoissonNLL", "count"): Row(MANY, "mae", "mean"),
     ("TripletMargin", "triplets"): Row(POINTS, "neighbour", "untrained network"),
-    ("CosineEmbedding", "pairs"): Row(POINTS, "neighbour", "untrained network", "--model.loss.margin 0.3"),
-    ("HingeEmbedding", "pairs"): Row(POINTS, "neighbour", "untrained network", "--model.loss.margin 2"),
+    ("CosineEmbedding", "pairs"): Row(
+        POINTS, "neighbour", "untrained network", "--model.loss.margin 0.3"
+    ),
+    ("HingeEmbedding", "pairs"): Row(
+        POINTS, "neighbour", "untrained network", "--model.loss.margin 2"
+    ),
     ("MarginRanking", "ranks"): Row(
         f"--data Plane --data.noise 0.5 --model Ranking {MLP} --trainer.max_epochs 5",
         "pairs",
@@ -83,23 +98,29 @@ ROWS = {
         "--model.loss.margin 0.1",
     ),
     ("Dice", "mask"): Row(
-        "--data DigitMasks --data.size 16 --model Segmentation --model.net.channels [8,16] --model.optimizer.lr 0.01 "
+        "--data DigitMasks --data.size 16 --model Segmentation --model.net.channels [8,16] "
+        "--model.optimizer.lr 0.01 "
         "--trainer.max_epochs 2",
         "dice",
         "untrained network",
     ),
     ("CTC", "sequence"): Row(
-        "--data DigitStrings --data.size 8 --data.shortest 1 --data.longest 2 --data.strings 2000 --data.evaluated 100 "
-        "--data.batch_size 16 --model Sequence --model.net.channels [16,32] --model.optimizer.lr 0.01 --trainer.max_epochs 3",
+        "--data DigitStrings --data.size 8 --data.shortest 1 --data.longest 2 --data.strings "
+        "2000 --data.evaluated 100 "
+        "--data.batch_size 16 --model Sequence --model.net.channels [16,32] --model.optimizer.lr "
+        "0.01 --trainer.max_epochs 3",
         "characters",
         "untrained network",
     ),
 }
 
-# baseline -> its error, from the targets of the test split; the best constant for that split, so a hard one
+# baseline -> its error, from the targets of the test split; the best constant for that split, so a
+# hard one
 CONSTANTS: dict[str, Callable[[np.ndarray], float]] = {
     "majority class": lambda truth: 1 - np.bincount(truth).max() / len(truth),
-    "majority of each label": lambda truth: float(np.minimum(truth.mean(0), 1 - truth.mean(0)).mean()),
+    "majority of each label": lambda truth: float(
+        np.minimum(truth.mean(0), 1 - truth.mean(0)).mean()
+    ),
     "mean": lambda truth: float(np.abs(truth - truth.mean(0)).mean()),
     "a coin": lambda truth: 0.5,
 }
@@ -123,13 +144,20 @@ def baseline(project: Project, row: Row, run: Path) -> float:
     if row.words not in UNTRAINED:
         untrained = run.with_name("untrained")
         words = re.sub(r"--(model.optimizer.lr|trainer.max_epochs) \S+", "", row.words)
-        train(project, untrained, words, "--model.optimizer.lr 0 --trainer.max_epochs 1 --trainer.limit_train_batches 1")
+        train(
+            project,
+            untrained,
+            words,
+            "--model.optimizer.lr 0 --trainer.max_epochs 1 --trainer.limit_train_batches 1",
+        )
         UNTRAINED[row.words] = error(untrained, row)
     return UNTRAINED[row.words]
 
 
 @pytest.mark.parametrize(("loss", "kind"), ROWS, ids=lambda word: word)
-def test_a_loss_halves_the_error_of_its_baseline(loss: str, kind: str, project: Project, tmp_path: Path) -> None:
+def test_a_loss_halves_the_error_of_its_baseline(
+    loss: str, kind: str, project: Project, tmp_path: Path
+) -> None:
     row, run = ROWS[loss, kind], tmp_path / "run"
     if "--model.teacher" in row.words:
         train(project, tmp_path / "teacher", DIGITS)
@@ -138,5 +166,7 @@ def test_a_loss_halves_the_error_of_its_baseline(loss: str, kind: str, project: 
 
 
 def test_every_loss_is_shown_on_everything_it_is_for() -> None:
-    kinds = {loss.__name__.removesuffix("Loss"): reading.kinds for loss, reading in READINGS.items()}
+    kinds = {
+        loss.__name__.removesuffix("Loss"): reading.kinds for loss, reading in READINGS.items()
+    }
     assert {*ROWS} == {(name, kind) for name in TABLES["losses"] for kind in kinds[name]}

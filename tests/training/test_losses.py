@@ -1,4 +1,6 @@
-"""Losses have the values computed by hand, and each is shown answers and targets as it wants them."""
+"""Losses have the values computed by hand, and each is shown answers and targets as it wants
+them.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,9 @@ from project.training.losses import READINGS, label_lists, reading, with_opposit
 TABLE, SIGNS = [[0.3, 0.7], [0.5, 0.5]], [[-1.0, 1.0], [1.0, -1.0]]
 P, Q = [[0.9, 0.05, 0.05], [0.1, 0.7, 0.2]], [[0.5, 0.3, 0.2], [0.2, 0.3, 0.5]]
 
-HALF = [[[math.log(0.5)] * 2]] * 2  # two columns, in each of them a blank and a character as likely as each other
+HALF = [
+    [[math.log(0.5)] * 2]
+] * 2  # two columns, in each of them a blank and a character as likely as each other
 
 # loss, what it compares, value by hand
 VALUES: list[tuple[nn.Module, list[Any], float]] = [
@@ -37,13 +41,21 @@ VALUES: list[tuple[nn.Module, list[Any], float]] = [
     (nn.MultiMarginLoss(), [TABLE, [0, 1]], 0.6000),
     (nn.KLDivLoss(reduction="mean"), [Q, P], -0.3335),
     (nn.BCELoss(), [[0.8, 0.4], [1.0, 0.0]], -(math.log(0.8) + math.log(0.6)) / 2),
-    (nn.BCEWithLogitsLoss(), [[0.0, 2.0], [1.0, 1.0]], (math.log(2) + math.log(1 + math.exp(-2))) / 2),
+    (
+        nn.BCEWithLogitsLoss(),
+        [[0.0, 2.0], [1.0, 1.0]],
+        (math.log(2) + math.log(1 + math.exp(-2))) / 2,
+    ),
     (nn.PoissonNLLLoss(), [[0.0, 1.0], [2.0, 3.0]], (1 + math.e - 3) / 2),
     (nn.GaussianNLLLoss(), [[1.0], [3.0], [4.0]], (math.log(4) + 4 / 4) / 2),
     (nn.MultiLabelMarginLoss(), [[[0.9, 0.2, 0.4, 0.8]], [[3, 0, -1, 1]]], 0.4500),
     (nn.MultiLabelSoftMarginLoss(), [[[0.0, 0.0]], [[1.0, 0.0]]], math.log(2)),
     (nn.HingeEmbeddingLoss(), [[1.0, 0.8, 0.5], [1.0, 1.0, -1.0]], 0.7667),
-    (nn.CosineEmbeddingLoss(margin=0.1), [[[1.0, 0], [1, 0]], [[1.0, 0], [0.6, 0.8]], [1, -1]], (0 + 0.5) / 2),
+    (
+        nn.CosineEmbeddingLoss(margin=0.1),
+        [[[1.0, 0], [1, 0]], [[1.0, 0], [0.6, 0.8]], [1, -1]],
+        (0 + 0.5) / 2,
+    ),
     (nn.TripletMarginLoss(), [[[0.0, 0]], [[3.0, 4]], [[0.0, 2]]], 5 - 2 + 1),
     (nn.MarginRankingLoss(margin=0.5), [[1.0, 2, 3], [2.0, 1, 3], [1, 1, -1]], (1.5 + 0 + 0.5) / 3),
     (nn.CTCLoss(), [HALF, [[1]], [2], [1]], -math.log(3 / 4)),  # three of four paths: 11, _1, 1_
@@ -53,7 +65,9 @@ VALUES: list[tuple[nn.Module, list[Any], float]] = [
 
 @pytest.mark.filterwarnings("ignore:reduction. 'mean' divides")
 @pytest.mark.parametrize(("loss", "compared", "value"), VALUES, ids=lambda v: type(v).__name__)
-def test_a_loss_has_the_value_computed_by_hand(loss: nn.Module, compared: list[Any], value: float) -> None:
+def test_a_loss_has_the_value_computed_by_hand(
+    loss: nn.Module, compared: list[Any], value: float
+) -> None:
     assert float(loss(*map(torch.tensor, compared))) == pytest.approx(value, abs=5e-5)
 
 
@@ -63,7 +77,12 @@ def test_each_loss_has_a_value_by_hand() -> None:
 
 # loss -> every option it has, as the command line writes it
 OPTIONS: dict[str, dict[str, str]] = {
-    "CrossEntropy": {"weight": "[1,2,3]", "ignore_index": "0", "reduction": "sum", "label_smoothing": "0.1"},
+    "CrossEntropy": {
+        "weight": "[1,2,3]",
+        "ignore_index": "0",
+        "reduction": "sum",
+        "label_smoothing": "0.1",
+    },
     "NLL": {"weight": "[1,2,3]", "ignore_index": "0", "reduction": "sum"},
     "MultiMargin": {"p": "2", "margin": "0.5", "weight": "[1,2,3]", "reduction": "sum"},
     "KLDiv": {"reduction": "batchmean", "log_target": "false"},
@@ -91,9 +110,18 @@ DEPRECATED = {"size_average", "reduce"}
 @pytest.mark.parametrize("name", TABLES["losses"])
 def test_every_option_of_a_loss_is_one_of_the_command_line(name: str) -> None:
     options = OPTIONS[name]
-    assert {*options} == {*inspect.signature(load_class(TABLES["losses"][name][0], name)).parameters} - DEPRECATED
+    assert {*options} == {
+        *inspect.signature(load_class(TABLES["losses"][name][0], name)).parameters
+    } - DEPRECATED
     settings = Settings()
-    settings.add(from_assignments([("model.loss", name), *((f"model.loss.{key}", value) for key, value in options.items())]))
+    settings.add(
+        from_assignments(
+            [
+                ("model.loss", name),
+                *((f"model.loss.{key}", value) for key, value in options.items()),
+            ]
+        )
+    )
     cli = ProjectCLI(settings, seeds=False)
     cli.build()
     for key, value in options.items():
@@ -105,10 +133,19 @@ def test_every_option_of_a_loss_is_one_of_the_command_line(name: str) -> None:
 @pytest.mark.parametrize(
     ("loss", "message"),
     [
-        (nn.MSELoss(reduction="none"), "--model.loss.reduction none: a batch has one loss, so it is one of mean, sum"),
+        (
+            nn.MSELoss(reduction="none"),
+            "--model.loss.reduction none: a batch has one loss, so it is one of mean, sum",
+        ),
         (nn.L1Loss(reduction="batchmean"), "--model.loss.reduction batchmean"),
-        (nn.KLDivLoss(reduction="median"), "median: a batch has one loss, so it is one of mean, sum, batchmean"),
-        (nn.KLDivLoss(log_target=True), "--model.loss.log_target: targets are shares of classes, not their logarithms"),
+        (
+            nn.KLDivLoss(reduction="median"),
+            "median: a batch has one loss, so it is one of mean, sum, batchmean",
+        ),
+        (
+            nn.KLDivLoss(log_target=True),
+            "--model.loss.log_target: targets are shares of classes, not their logarithms",
+        ),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
@@ -120,7 +157,11 @@ def test_an_option_that_no_task_can_use_is_one_line(loss: nn.Module, message: st
 def test_labels_become_lists_of_what_occurs_and_what_does_not() -> None:
     table = torch.tensor([[1.0, 1, 0, 1], [0, 0, 0, 0], [0, 0, 1, 0]])
     rest = [-1] * 4
-    assert label_lists(table).tolist() == [[0, 1, 3, 6, *rest], [4, 5, 6, 7, *rest], [2, 4, 5, 7, *rest]]
+    assert label_lists(table).tolist() == [
+        [0, 1, 3, 6, *rest],
+        [4, 5, 6, 7, *rest],
+        [2, 4, 5, 7, *rest],
+    ]
     assert with_opposites(table[:1]).tolist() == [[1, 1, 0, 1, -1, -1, 0, -1]]
 
 

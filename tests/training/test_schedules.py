@@ -50,25 +50,36 @@ def test_cosine_warms_up_and_comes_down_to_its_last_rate() -> None:
         (lr_scheduler.ReduceLROnPlateau, "epoch"),
     ],
 )
-def test_a_schedule_gets_its_length_from_the_run_and_the_interval_that_suits_it(factory: object, interval: str) -> None:
+def test_a_schedule_gets_its_length_from_the_run_and_the_interval_that_suits_it(
+    factory: object, interval: str
+) -> None:
     schedule = build_schedule(factory, sgd(), lambda: 7)  # type: ignore[arg-type]
     assert steps_every(schedule) == interval
     assert getattr(schedule, "total_steps", 7) == 7
 
 
-@pytest.mark.parametrize("factory", [Cosine, functools.partial(lr_scheduler.OneCycleLR, max_lr=1.0)])
+@pytest.mark.parametrize(
+    "factory", [Cosine, functools.partial(lr_scheduler.OneCycleLR, max_lr=1.0)]
+)
 def test_a_rebuilt_schedule_stands_where_one_of_the_new_length_would(factory: object) -> None:
-    short, long = build_schedule(factory, sgd(), lambda: 6), build_schedule(factory, sgd(), lambda: 12)  # type: ignore[arg-type]
+    short, long = (
+        build_schedule(factory, sgd(), lambda: 6),
+        build_schedule(factory, sgd(), lambda: 12),
+    )  # type: ignore[arg-type]
     curve(short, 4)
     curve(long, 4)
     assert curve(rebuild(short, factory, lambda: 12), 8) == pytest.approx(curve(long, 8))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("accumulate", [1, 2])
-def test_the_logged_rates_follow_the_optimizer_steps(accumulate: int, project: Project, tmp_path: Path) -> None:
+def test_the_logged_rates_follow_the_optimizer_steps(
+    accumulate: int, project: Project, tmp_path: Path
+) -> None:
     code, _, err = project(
-        "fit --data.size 12 --data.batch_size 128 --run.threads 1 --run run --run.tensorboard false --trainer.max_epochs 2 "
-        f"--model.schedule Cosine --trainer.log_every_n_steps 1 --trainer.accumulate_grad_batches {accumulate}"
+        "fit --data.size 12 --data.batch_size 128 --run.threads 1 --run run --run.tensorboard "
+        "false --trainer.max_epochs 2 "
+        "--model.schedule Cosine --trainer.log_every_n_steps 1 "
+        f"--trainer.accumulate_grad_batches {accumulate}"
     )
     assert code == 0, err
     with open(tmp_path / "run/metrics.csv", newline="") as file:
@@ -81,32 +92,47 @@ def test_the_logged_rates_follow_the_optimizer_steps(accumulate: int, project: P
 @pytest.mark.parametrize(
     ("words", "wanted"),
     [
-        ("--model.schedule Cosine", [0.5 * (1 + math.cos(math.pi * epoch / 4)) for epoch in range(4)]),
+        (
+            "--model.schedule Cosine",
+            [0.5 * (1 + math.cos(math.pi * epoch / 4)) for epoch in range(4)],
+        ),
         ("--model.schedule ExponentialLR --model.schedule.gamma 0.5", [1, 0.5, 0.25, 0.125]),
         ("--model.schedule StepLR --model.schedule.step_size 2", [1, 1, 0.1, 0.1]),
         ("--model.schedule MultiStepLR --model.schedule.milestones [1,3]", [1, 0.1, 0.1, 0.01]),
         ("--model.schedule WarmRestarts --model.schedule.T_0 2", [1, 0.5, 1, 0.5]),
     ],
 )
-def test_a_schedule_by_epochs_ends_with_them(words: str, wanted: list[float], project: Project, tmp_path: Path) -> None:
-    short = "--data.size 12 --trainer.limit_train_batches 2 --trainer.limit_val_batches 1 --run.threads 1 --run.tensorboard false"
+def test_a_schedule_by_epochs_ends_with_them(
+    words: str, wanted: list[float], project: Project, tmp_path: Path
+) -> None:
+    short = (
+        "--data.size 12 --trainer.limit_train_batches 2 --trainer.limit_val_batches 1 "
+        "--run.threads 1 --run.tensorboard false"
+    )
     code, _, err = project(
-        f"fit {short} --trainer.max_epochs 4 --model.optimizer.lr 1.0 --model.interval epoch {words} --run run"
+        f"fit {short} --trainer.max_epochs 4 --model.optimizer.lr 1.0 --model.interval epoch "
+        f"{words} --run run"
     )
     assert code == 0, err
     with open(tmp_path / "run/epochs.csv", newline="") as file:
         assert [float(row["lr"]) for row in csv.DictReader(file)] == pytest.approx(wanted)
 
 
-def test_a_factor_of_zero_holds_the_network_still_for_two_epochs(project: Project, tmp_path: Path) -> None:
+def test_a_factor_of_zero_holds_the_network_still_for_two_epochs(
+    project: Project, tmp_path: Path
+) -> None:
     code, _, err = project(
-        "fit --data.size 12 --run.threads 1 --run run --run.tensorboard false --trainer.max_epochs 4 --model.net MLP "
-        "--model.optimizer SGD --model.optimizer.lr 0.1 --model.schedule Lambda --model.schedule.factor epoch//2"
+        "fit --data.size 12 --run.threads 1 --run run --run.tensorboard false "
+        "--trainer.max_epochs 4 --model.net MLP "
+        "--model.optimizer SGD --model.optimizer.lr 0.1 --model.schedule Lambda "
+        "--model.schedule.factor epoch//2"
     )
     assert code == 0, err
     with open(tmp_path / "run/epochs.csv", newline="") as file:
         rows = list(csv.DictReader(file))
-    assert [float(row["lr"]) for row in rows] == pytest.approx([0, 0, 0.1, 0.1]), "the rate that an epoch was trained with"
+    assert [float(row["lr"]) for row in rows] == pytest.approx([0, 0, 0.1, 0.1]), (
+        "the rate that an epoch was trained with"
+    )
     losses = [float(row["val/loss"]) for row in rows]
     assert losses[0] == losses[1] and losses[2] < 0.9 * losses[1]
 
@@ -170,11 +196,18 @@ def test_a_chain_with_wrong_milestones_is_one_line(milestones: list[int]) -> Non
         "--model.schedule WarmRestarts --model.schedule.T_0 2",
     ],
 )
-def test_every_schedule_trains_from_the_command_line(words: str, project: Project, tmp_path: Path) -> None:
+def test_every_schedule_trains_from_the_command_line(
+    words: str, project: Project, tmp_path: Path
+) -> None:
     (tmp_path / "chain.yaml").write_text(
         "model: {init_args: {schedule: {class_path: Chain, init_args: {milestones: [1], schedules: "
-        "[{class_path: Linear, init_args: {total_iters: 1}}, {class_path: ExponentialLR, init_args: {gamma: 0.5}}]}}}}\n"
+        "[{class_path: Linear, init_args: {total_iters: 1}}, {class_path: ExponentialLR, "
+        "init_args: {gamma: 0.5}}]}}}}\n"
     )
     words = "--config chain.yaml" if "Chain" in words else words
-    code, _, err = project("fit --data.size 12 --run.threads 1 --run run --run.tensorboard false --trainer.max_epochs 2", words)
+    code, _, err = project(
+        "fit --data.size 12 --run.threads 1 --run run --run.tensorboard false "
+        "--trainer.max_epochs 2",
+        words,
+    )
     assert code == 0, err

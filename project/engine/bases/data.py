@@ -24,9 +24,11 @@ NEEDS = {"fit": ("train", "val"), "validate": ("val",), "test": ("test",), "pred
 
 
 class BatchLoader(DataLoader[Batch]):
-    """A DataLoader that reads in this process, where nothing else is asked of it, without DataLoader's own machinery.
+    """A DataLoader that reads in this process, where nothing else is asked of it, without
+    DataLoader's own machinery.
 
-    The two state methods tell Lightning that the loader can resume; the position travels with the DataModule.
+    The two state methods tell Lightning that the loader can resume; the position travels with the
+    DataModule.
     """
 
     def __iter__(self) -> Any:
@@ -44,8 +46,8 @@ class BatchLoader(DataLoader[Batch]):
 class DataModule(L.LightningDataModule, ABC):
     """Data in splits, loaded in batches, described by a DataSpec.
 
-    A dataset of your own writes `load(split)` and names its `splits`; where there is no "val" or "test" split, a
-    fixed share of "train" is held out (stratified for classes).
+    A dataset of your own writes `load(split)` and names its `splits`; where there is no "val" or
+    "test" split, a fixed share of "train" is held out (stratified for classes).
 
     Args:
         root: The folder of the files.
@@ -56,16 +58,20 @@ class DataModule(L.LightningDataModule, ABC):
         pin_memory: Page-locked batches for faster copies to a GPU; null means when there is a GPU.
         validation: Share of the training split held out, where the data has no validation split.
         test: Share of the training split held out, where the data has no test split.
-        split_seed: Which samples are held out; apart from the run's seed, so that runs are comparable.
+        split_seed: Which samples are held out; apart from the run's seed, so that runs are
+            comparable.
         balance: Draw training samples so that every class is seen equally often.
-        folds: Test on one of so many equal parts of the training split instead of the test split, and train on the others.
+        folds: Test on one of so many equal parts of the training split instead of the test split,
+            and train on the others.
         fold: Which of them, from 0.
     """
 
     splits: Sequence[str] = ("train", "test")
     names: Sequence[str] | None = None
     predicting = False  # no targets are needed
-    targets_known = True  # those of samples to predict may be missing; then something stands in for them
+    targets_known = (
+        True  # those of samples to predict may be missing; then something stands in for them
+    )
 
     def __init__(
         self,
@@ -88,7 +94,11 @@ class DataModule(L.LightningDataModule, ABC):
         self.shares = {"val": validation, "test": test}
         self.split_seed, self.balance = split_seed, balance
         if fold >= (folds or 1) or folds == 1:
-            there = f"of {folds} folds the last is {folds - 1}" if folds and folds > 1 else "there are no folds, --data.folds 5"
+            there = (
+                f"of {folds} folds the last is {folds - 1}"
+                if folds and folds > 1
+                else "there are no folds, --data.folds 5"
+            )
             raise UserError(f"--data.fold {fold}: {there}")
         self.folds, self.fold = folds, fold
         self.fitted: dict[str, Any] = {}
@@ -100,20 +110,28 @@ class DataModule(L.LightningDataModule, ABC):
 
     @abstractmethod
     def load(self, split: str) -> Arrays | Dataset[Any]:
-        """One split: `Arrays` in memory, or any map-style torch Dataset of (input, target) pairs."""
+        """One split: `Arrays` in memory, or any map-style torch Dataset of (input, target)
+        pairs.
+        """
 
     def fit(self, train: Arrays | Items) -> dict[str, Any]:
-        """What is learnt from the training split alone: plain values, `spec` among them; kept in every checkpoint."""
+        """What is learnt from the training split alone: plain values, `spec` among them; kept in
+        every checkpoint.
+        """
         return {"spec": self.describe(train).to_dict()}
 
     def encode(self, part: Arrays | Items) -> Arrays | Items:
-        """A raw part turned into tensors by what was fitted; by default class names become numbers."""
+        """A raw part turned into tensors by what was fitted; by default class names become
+        numbers.
+        """
         if isinstance(part, Arrays) and not isinstance(part.targets, Tensor):
             part.targets = self.class_numbers(part.targets)
         return part
 
     def statistics(self, fitted: dict[str, Any]) -> dict[str, tuple[float, float]]:
-        """Mean and deviation by channel or column, as the inputs are normalised by them; nothing where they are not."""
+        """Mean and deviation by channel or column, as the inputs are normalised by them; nothing
+        where they are not.
+        """
         return {}
 
     # ------------------------------------------------------------------ description
@@ -140,9 +158,17 @@ class DataModule(L.LightningDataModule, ABC):
             columns = targets.reshape(len(targets), -1)[train.rows].to(torch.float32)
             names = tuple(self.names or (f"target{i}" for i in range(columns.shape[1])))
             kind: Target = "number" if targets.is_floating_point() else "count"
-            if kind == "number" and bool(((columns == 0) | (columns == 1)).all()) and columns.shape[1] > 1:
-                return DataSpec(shapes, len(names), "labels", names, counts=tuple(columns.sum(0).int().tolist()))
-            scale = zip(columns.mean(0).tolist(), columns.std(0).clamp_min(1e-8).tolist(), strict=True)
+            if (
+                kind == "number"
+                and bool(((columns == 0) | (columns == 1)).all())
+                and columns.shape[1] > 1
+            ):
+                return DataSpec(
+                    shapes, len(names), "labels", names, counts=tuple(columns.sum(0).int().tolist())
+                )
+            scale = zip(
+                columns.mean(0).tolist(), columns.std(0).clamp_min(1e-8).tolist(), strict=True
+            )
             return DataSpec(shapes, len(names), kind, names, scale=tuple(scale))
         names = tuple(self.names or map(str, range(int(targets.max()) + 1)))
         counts = torch.bincount(targets[train.rows], minlength=len(names))
@@ -156,7 +182,10 @@ class DataModule(L.LightningDataModule, ABC):
         """
         known = self.spec.names
         if unseen := sorted(set(names) - set(known)):
-            raise UserError(f"class {clip(unseen[0])!r} is not among the {len(known)} classes of the training split")
+            raise UserError(
+                f"class {clip(unseen[0])!r} is not among the {len(known)} classes of the "
+                "training split"
+            )
         return numbered(names, known)
 
     # ------------------------------------------------------------------ splits
@@ -170,16 +199,23 @@ class DataModule(L.LightningDataModule, ABC):
         self._whole.clear()
 
     def part(self, split: str) -> Arrays | Items:
-        """One split, encoded; the training split is read as well when nothing has been fitted yet."""
+        """One split, encoded; the training split is read as well when nothing has been fitted
+        yet.
+        """
         if not self.fitted:
             self.fitted = self.fit(self._raw("train"))
         raw = self._raw(split)
         if not len(raw):
-            raise UserError(f"the {split} split of {type(self).__name__} is empty; --data.root is {self.root}")
+            raise UserError(
+                f"the {split} split of {type(self).__name__} is empty; --data.root is {self.root}"
+            )
         part = self.encode(raw)
         if isinstance(part, Arrays) and part.shapes != self.spec.inputs:
             have = dataclasses.replace(self.spec, inputs=part.shapes).shape()
-            raise UserError(f"the model was made for inputs of {self.spec.shape()}, the {split} split has {have}")
+            raise UserError(
+                f"the model was made for inputs of {self.spec.shape()}, the {split} split has "
+                f"{have}"
+            )
         return part
 
     def _raw(self, split: str) -> Arrays | Items:
@@ -196,7 +232,9 @@ class DataModule(L.LightningDataModule, ABC):
             missing.remove("test")
         if source != "train" or not missing:
             return whole
-        return whole.take(held_out(whole, {name: self.shares[name] for name in missing}, self.split_seed)[split])
+        return whole.take(
+            held_out(whole, {name: self.shares[name] for name in missing}, self.split_seed)[split]
+        )
 
     def published(self, source: str) -> Arrays | Items:
         """A split as `load` gives it, whole, before any share of it is held out."""
@@ -204,27 +242,39 @@ class DataModule(L.LightningDataModule, ABC):
             loaded = self.load(source)
             if isinstance(loaded, IterableDataset):
                 raise UserError(
-                    f"{type(self).__name__} is iterable data, which has no order to resume; give it __getitem__ and __len__"
+                    f"{type(self).__name__} is iterable data, which has no order to resume; give "
+                    "it __getitem__ and __len__"
                 )
-            self._whole[source] = loaded if isinstance(loaded, Arrays) else Items(loaded, run_seed())
+            self._whole[source] = (
+                loaded if isinstance(loaded, Arrays) else Items(loaded, run_seed())
+            )
         return self._whole[source]
 
     # ------------------------------------------------------------------ looking at it
 
     def summary(self) -> dict[str, Any]:
-        """Of each split that is loaded, how many samples it has and a digest of them (None where they are not in memory)."""
-        return {split: {"samples": len(part), "digest": part.digest()} for split, part in self._parts.items()}
+        """Of each split that is loaded, how many samples it has and a digest of them (None where
+        they are not in memory).
+        """
+        return {
+            split: {"samples": len(part), "digest": part.digest()}
+            for split, part in self._parts.items()
+        }
 
     def loaded(self, split: str) -> Arrays | Items:
         """The samples of a split; there after `setup`."""
         return self._parts[split]
 
     def fetch(self, split: str, ids: Tensor) -> tuple[Inputs, Tensor]:
-        """Inputs and targets of a loaded split by their ids (N,), before preparation: (N, ...), images uint8."""
+        """Inputs and targets of a loaded split by their ids (N,), before preparation: (N, ...),
+        images uint8.
+        """
         return self._parts[split].fetch(ids)
 
     def pictures(self, inputs: Tensor) -> Tensor | None:
-        """Prepared inputs (B, ...) as a person can look at them, (B, 1 or 3, H, W) uint8; None where they are no images."""
+        """Prepared inputs (B, ...) as a person can look at them, (B, 1 or 3, H, W) uint8; None
+        where they are no images.
+        """
         return None
 
     # ------------------------------------------------------------------ loaders
@@ -246,7 +296,10 @@ class DataModule(L.LightningDataModule, ABC):
             start=self.start,
         )
         if not len(self.order):
-            raise UserError(f"no training batch: {len(part)} samples, --data.batch_size {self.batch_size}, drop_last")
+            raise UserError(
+                f"no training batch: {len(part)} samples, --data.batch_size {self.batch_size}, "
+                "drop_last"
+            )
         return self._loader(part, self.order)
 
     def val_dataloader(self) -> BatchLoader:
@@ -284,16 +337,22 @@ class DataModule(L.LightningDataModule, ABC):
         """The chance of each sample, such that every class is drawn equally often."""
         targets = targets_of(part)
         if self.spec.target != "class" or not isinstance(targets, Tensor):
-            raise UserError(f"--data.balance needs classes, the target is of kind {self.spec.target!r}")
+            raise UserError(
+                f"--data.balance needs classes, the target is of kind {self.spec.target!r}"
+            )
         counts = torch.tensor(self.spec.counts, dtype=torch.float64)
         return counts.clamp_min(1).reciprocal()[targets[part.rows]]
 
     # ------------------------------------------------------------------ device and position
 
-    def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
+    def transfer_batch_to_device(
+        self, batch: Batch, device: torch.device, dataloader_idx: int
+    ) -> Batch:
         if device.type == "cpu":
             return batch
-        *inputs, targets, ids = (part.to(device, non_blocking=True) for part in (*several(batch.inputs), *batch[1:3]))
+        *inputs, targets, ids = (
+            part.to(device, non_blocking=True) for part in (*several(batch.inputs), *batch[1:3])
+        )
         return Batch(inputs[0] if len(inputs) == 1 else tuple(inputs), targets, ids, batch.place)
 
     def state_dict(self) -> dict[str, Any]:
@@ -301,7 +360,10 @@ class DataModule(L.LightningDataModule, ABC):
         if self.trainer is None:
             return {}
         loop: Any = self.trainer.fit_loop
-        return {"epoch": loop.epoch_progress.current.processed, "batch": loop.epoch_loop.batch_progress.current.completed}
+        return {
+            "epoch": loop.epoch_progress.current.processed,
+            "batch": loop.epoch_loop.batch_progress.current.completed,
+        }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.start = (state["epoch"], state["batch"])

@@ -21,11 +21,13 @@ from .data import DataModule
 CHUNK = 4096  # images converted at a time, which bounds the memory
 COLOURS = {1: ["grey"], 3: ["red", "green", "blue"]}
 AS_IT_COMES = [0.0], [1 / 255]  # mean and deviation that leave what a dataset gives as it is
-SAMPLED = 512  # images from which a dataset's mean and deviation are estimated, where each has to be decoded
+# images from which a dataset's mean and deviation are estimated, where each has to be decoded
+SAMPLED = 512
 
 
 class Normalise(nn.Module):
-    """Values as floats with mean 0 and deviation 1 per channel: (B, C, ...) uint8 or floats to float32.
+    """Values as floats with mean 0 and deviation 1 per channel: (B, C, ...) uint8 or floats to
+    float32.
 
     Args:
         mean: Of each channel, in units of `unit`.
@@ -37,11 +39,15 @@ class Normalise(nn.Module):
     shift: Tensor
     factor: Tensor
 
-    def __init__(self, mean: Sequence[float], std: Sequence[float], unit: float = 255.0, dimensions: int = 4) -> None:
+    def __init__(
+        self, mean: Sequence[float], std: Sequence[float], unit: float = 255.0, dimensions: int = 4
+    ) -> None:
         super().__init__()
         shape = (1, -1, *[1] * (dimensions - 2))
         self.register_buffer("shift", torch.tensor(mean).mul(unit).reshape(shape), persistent=False)
-        self.register_buffer("factor", torch.tensor(std).mul(unit).reciprocal().reshape(shape), persistent=False)
+        self.register_buffer(
+            "factor", torch.tensor(std).mul(unit).reciprocal().reshape(shape), persistent=False
+        )
 
     def forward(self, values: Tensor) -> Tensor:
         floats = values.to(torch.float32) if values.dtype != torch.float32 else values.clone()
@@ -53,16 +59,18 @@ class Normalise(nn.Module):
 
 
 class ImageData(DataModule):
-    """Images as data; a dataset of your own writes `load(split)`, which returns uint8 images as (N, C, H, W).
+    """Images as data; a dataset of your own writes `load(split)`, which returns uint8 images as (N,
+    C, H, W).
 
-    Where there are numbers beside each image, it returns both: `Arrays((images, numbers), targets)` with numbers
-    (N, K) float32, which are standardised column by column as the images are channel by channel.
+    Where there are numbers beside each image, it returns both: `Arrays((images, numbers), targets)`
+    with numbers (N, K) float32, which are standardised column by column as the images are channel
+    by channel.
 
     Args:
         size: Height and width the images are resized to; null keeps them as they are.
         channels: 1 for grey, 3 for colour; null keeps them as they are.
-        augment: What is done to the training images, in order: Crop, Flip, Affine, Cutout, Mixup, CutMix (batched), or
-            any transform of torchvision.transforms.v2 (image by image).
+        augment: What is done to the training images, in order: Crop, Flip, Affine, Cutout, Mixup,
+            CutMix (batched), or any transform of torchvision.transforms.v2 (image by image).
     """
 
     def __init__(
@@ -84,7 +92,9 @@ class ImageData(DataModule):
 
     def statistics(self, fitted: dict[str, Any]) -> dict[str, tuple[float, float]]:
         spec = DataSpec.from_dict(fitted["spec"])
-        colours = COLOURS.get(len(fitted["mean"]), [f"channel {i}" for i in range(len(fitted["mean"]))])
+        colours = COLOURS.get(
+            len(fitted["mean"]), [f"channel {i}" for i in range(len(fitted["mean"]))]
+        )
         found = dict(zip(colours, zip(fitted["mean"], fitted["std"], strict=True), strict=True))
         for how in fitted["beside"]:
             names = spec.columns or [f"number {i}" for i in range(len(how["mean"]))]
@@ -94,23 +104,33 @@ class ImageData(DataModule):
     def setup(self, stage: str) -> None:
         super().setup(stage)
         if len(self.spec.inputs) > 1 and any(isinstance(step, Mixing) for step in self.augment):
-            raise UserError("--data.augment: Mixup and CutMix blend images, the numbers beside them cannot be blended")
+            raise UserError(
+                "--data.augment: Mixup and CutMix blend images, the numbers beside them cannot "
+                "be blended"
+            )
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
         images, *beside = several(batch.inputs)
         targets, trainer = batch.targets, self.trainer
         if not self.normalise:
             parts = [Normalise(self.fitted["mean"], self.fitted["std"])]
-            parts += [Normalise(how["mean"], how["std"], unit=1.0, dimensions=2) for how in self.fitted.get("beside", ())]
+            parts += [
+                Normalise(how["mean"], how["std"], unit=1.0, dimensions=2)
+                for how in self.fitted.get("beside", ())
+            ]
             self.normalise = [part.to(images.device) for part in parts]
         if self.augment and trainer is not None and trainer.training:
             draw = generator(run_seed(), "augment", *batch.place, trainer.global_rank)
             images, targets = self.changed(images, targets, draw)
-        prepared = tuple(part(values) for part, values in zip(self.normalise, (images, *beside), strict=True))
+        prepared = tuple(
+            part(values) for part, values in zip(self.normalise, (images, *beside), strict=True)
+        )
         return batch._replace(inputs=prepared if beside else prepared[0], targets=targets)
 
     def pictures(self, inputs: Tensor) -> Tensor | None:
-        """Normalised images (B, C, H, W) as they were; those of a dataset with transforms of its own from black to white."""
+        """Normalised images (B, C, H, W) as they were; those of a dataset with transforms of its
+        own from black to white.
+        """
         if inputs.shape[1] not in (1, 3):
             return None
         images = self.normalise[0].back(inputs)
@@ -131,7 +151,9 @@ class ImageData(DataModule):
 
 
 def resize(images: Tensor, size: int) -> Tensor:
-    """Square uint8 images by bilinear interpolation with antialiasing, as torchvision's Resize does it."""
+    """Square uint8 images by bilinear interpolation with antialiasing, as torchvision's Resize does
+    it.
+    """
     if images.shape[-2:] == (size, size):
         return images
     options: dict[str, Any] = {"mode": "bilinear", "antialias": True, "align_corners": False}
@@ -140,13 +162,22 @@ def resize(images: Tensor, size: int) -> Tensor:
 
 
 def grey(images: Tensor) -> Tensor:
-    """Colour images as grey ones by the luma weights of ITU-R BT.601: (N, 3, H, W) to (N, 1, H, W)."""
+    """Colour images as grey ones by the luma weights of ITU-R BT.601: (N, 3, H, W) to (N, 1, H,
+    W).
+    """
     weights = torch.tensor([0.299, 0.587, 0.114]).reshape(1, 3, 1, 1)
-    return torch.cat([(part * weights).sum(1, keepdim=True).round_().to(torch.uint8) for part in images.split(CHUNK)])
+    return torch.cat(
+        [
+            (part * weights).sum(1, keepdim=True).round_().to(torch.uint8)
+            for part in images.split(CHUNK)
+        ]
+    )
 
 
 def statistics(part: Arrays | Items) -> tuple[list[float], list[float]]:
-    """Mean and standard deviation of each channel, of pixels scaled to 0..1, over a split; of Items, over a sample of it."""
+    """Mean and standard deviation of each channel, of pixels scaled to 0..1, over a split; of
+    Items, over a sample of it.
+    """
     if isinstance(part, Items):
         samples = drawn(part, 0)
         if samples.dtype != torch.uint8:
@@ -165,13 +196,17 @@ def statistics(part: Arrays | Items) -> tuple[list[float], list[float]]:
 
 
 def column_statistics(part: Arrays | Items, number: int) -> dict[str, list[float]]:
-    """Mean and deviation of each column of the numbers beside images; a column that is always the same has deviation 1."""
+    """Mean and deviation of each column of the numbers beside images; a column that is always the
+    same has deviation 1.
+    """
     values = part.input(number, part.rows) if isinstance(part, Arrays) else drawn(part, number)
     std, mean = torch.std_mean(values.double(), 0, correction=0)
     return {"mean": mean.tolist(), "std": torch.where(std > 0, std, 1.0).tolist()}
 
 
 def drawn(part: Items, number: int) -> Tensor:
-    """One input of a sample of the split, from which statistics are estimated where each image has to be decoded."""
+    """One input of a sample of the split, from which statistics are estimated where each image has
+    to be decoded.
+    """
     rows = part.rows[torch.linspace(0, len(part) - 1, min(len(part), SAMPLED)).long()]
     return torch.stack([several(part.dataset[row][0])[number] for row in rows.tolist()])

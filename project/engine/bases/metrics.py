@@ -1,4 +1,6 @@
-"""Losses and metrics of a stage, kept as tensors and reduced every n steps instead of every step."""
+"""Losses and metrics of a stage, kept as tensors and reduced every n steps instead of every
+step.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,8 @@ PENDING_BYTES = 64 * 2**20  # predictions wait for a reduction only up to this m
 
 
 class MeanLoss(Metric):
-    """The mean over samples of losses that are means over batches, over all processes; a NaN stays one.
+    """The mean over samples of losses that are means over batches, over all processes; a NaN stays
+    one.
 
     torchmetrics' MeanMetric leaves NaNs out or, with nan_strategy="disable", the weights.
     """
@@ -39,8 +42,8 @@ class MeanLoss(Metric):
 class Tally(nn.Module):
     """The mean loss and the metrics of one stage.
 
-    A step only appends what it has; `flush` hands everything that waits to torchmetrics at once, which costs the same
-    for fifty batches as for one.
+    A step only appends what it has; `flush` hands everything that waits to torchmetrics at once,
+    which costs the same for fifty batches as for one.
     """
 
     def __init__(self, metrics: Mapping[str, Metric]) -> None:

@@ -9,14 +9,17 @@ from ..spec import DataSpec
 
 
 class Network(nn.Module):
-    """A plain torch module built from a DataSpec; every other argument is configuration with a default."""
+    """A plain torch module built from a DataSpec; every other argument is configuration with a
+    default.
+    """
 
     def __init__(self, spec: DataSpec) -> None:
         super().__init__()
         self.spec = spec
 
     def begin(self) -> dict[str, list[str]]:
-        """Take weights made elsewhere, where a network offers that; called when a new run begins, not when one continues.
+        """Take weights made elsewhere, where a network offers that; called when a new run begins,
+        not when one continues.
 
         Returns where they came from -> the names of the parameters.
         """
@@ -30,12 +33,20 @@ def image_shape(spec: DataSpec, name: str, at_least: int = 1) -> tuple[int, int,
         UserError: the data are not images, or smaller than the network needs.
     """
     if len(spec.inputs) != 1 or len(spec.inputs[0]) != 3:
-        way_out = "ImageAndNumbers takes both" if [len(shape) for shape in spec.inputs] == [3, 1] else "MLP takes any shape"
-        raise UserError(f"{name} needs images of channels x height x width, the data gives {spec.shape()}; {way_out}")
+        way_out = (
+            "ImageAndNumbers takes both"
+            if [len(shape) for shape in spec.inputs] == [3, 1]
+            else "MLP takes any shape"
+        )
+        raise UserError(
+            f"{name} needs images of channels x height x width, the data gives {spec.shape()}; "
+            f"{way_out}"
+        )
     channels, height, width = spec.inputs[0]
     if min(height, width) < at_least:
         raise UserError(
-            f"{name} needs images of at least {at_least}x{at_least}, the data gives {spec.shape()}; "
+            f"{name} needs images of at least {at_least}x{at_least}, the data gives "
+            f"{spec.shape()}; "
             f"--data.size {at_least} makes them larger"
         )
     return channels, height, width

@@ -1,4 +1,6 @@
-"""The task every other derives from: it turns batches into losses and metrics, and knows nothing of where they come from."""
+"""The task every other derives from: it turns batches into losses and metrics, and knows nothing of
+where they come from.
+"""
 
 from __future__ import annotations
 
@@ -52,10 +54,14 @@ class Task(FastHooks, ABC):
         loss: Compares predictions with targets.
         optimizer: Changes the weights.
         schedule: Changes the learning rate; null keeps it constant.
-        init: Rules for the first weights; the first that matches a parameter sets it, the others keep their layer's.
-        groups: Rules for groups of parameters with rates, decay or optimizers of their own, or frozen.
-        interval: Step the schedule after every "step" or "epoch"; null means what suits the schedule.
-        monitor: The metric that the best checkpoint, Plateau and early stopping look at; null means the task's own.
+        init: Rules for the first weights; the first that matches a parameter sets it, the others
+            keep their layer's.
+        groups: Rules for groups of parameters with rates, decay or optimizers of their own, or
+            frozen.
+        interval: Step the schedule after every "step" or "epoch"; null means what suits the
+            schedule.
+        monitor: The metric that the best checkpoint, Plateau and early stopping look at; null means
+            the task's own.
         monitor_mode: Whether it should become as small ("min") or as large ("max") as possible.
     """
 
@@ -75,7 +81,9 @@ class Task(FastHooks, ABC):
     ) -> None:
         super().__init__()
         self.make_net, self.make_optimizer = net, optimizer
-        self.loss = copy.deepcopy(loss)  # a default is shared by all tasks, and class weights are written into it
+        self.loss = copy.deepcopy(
+            loss
+        )  # a default is shared by all tasks, and class weights are written into it
         self.make_schedule, self.interval = schedule, interval
         self.init_rules, self.group_rules = list(init or ()), list(groups or ())
         self.monitor = monitor or self.default_monitor[0]
@@ -92,26 +100,36 @@ class Task(FastHooks, ABC):
 
     @abstractmethod
     def step(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
-        """The mean loss of a batch, its predictions and its targets as the metrics want them: (), (B, ...), (B, ...)."""
+        """The mean loss of a batch, its predictions and its targets as the metrics want them: (),
+        (B, ...), (B, ...).
+        """
 
     @abstractmethod
     def metrics(self, spec: DataSpec) -> Mapping[str, Metric]:
         """A fresh metric of torchmetrics for each name."""
 
     def adapt(self, spec: DataSpec) -> DataSpec:
-        """The description the network is built from; the place to refuse data this task has no use for."""
+        """The description the network is built from; the place to refuse data this task has no use
+        for.
+        """
         return spec
 
     def expected_answer(self, spec: DataSpec) -> tuple[int | None, ...]:
-        """The shape of the network's answer to one sample, None for any length; further dimensions are not looked at."""
+        """The shape of the network's answer to one sample, None for any length; further dimensions
+        are not looked at.
+        """
         return (spec.outputs,)
 
     def chosen(self, predictions: Tensor) -> Tensor | None:
-        """Predictions (B, ...) as class numbers of the targets' shape; None where no class is chosen."""
+        """Predictions (B, ...) as class numbers of the targets' shape; None where no class is
+        chosen.
+        """
         return None
 
     def errors(self, predictions: Tensor, targets: Tensor) -> Tensor:
-        """How wrong each prediction is, the more the worse: (B, ...) both to (B,) float32; NaN where nothing tells."""
+        """How wrong each prediction is, the more the worse: (B, ...) both to (B,) float32; NaN
+        where nothing tells.
+        """
         return torch.full((len(predictions),), torch.nan)
 
     def readable(self, predictions: Tensor) -> dict[str, list[Any]]:
@@ -123,7 +141,9 @@ class Task(FastHooks, ABC):
         return targets.squeeze(-1).tolist() if targets.ndim > 1 else targets.tolist()
 
     def take_runs(self, load: Callable[[str], Task]) -> None:
-        """Take what training needs of other runs, whose trained tasks `load` gives; called before it begins or continues."""
+        """Take what training needs of other runs, whose trained tasks `load` gives; called before
+        it begins or continues.
+        """
 
     # ------------------------------------------------------------------ building
 
@@ -132,13 +152,18 @@ class Task(FastHooks, ABC):
         if self.spec is None:
             data = getattr(self.trainer, "datamodule", None)
             if data is None:
-                raise UserError("a task needs a datamodule to know what to build: trainer.fit(task, datamodule=...)")
+                raise UserError(
+                    "a task needs a datamodule to know what to build: trainer.fit(task, "
+                    "datamodule=...)"
+                )
             self.build(data.spec, data.fitted)
             self.begin()
         self._check_monitors()
 
     def build(self, spec: DataSpec, fitted: dict[str, Any] | None = None) -> None:
-        """Build the network and the metrics for data of this description; the weights depend on the seed alone."""
+        """Build the network and the metrics for data of this description; the weights depend on the
+        seed alone.
+        """
         check_options(self.loss)
         self.spec, self.fitted = self.adapt(spec), fitted or {}
         with seeded(run_seed(), "weights"):
@@ -149,36 +174,53 @@ class Task(FastHooks, ABC):
         if any(parameter.ndim == 4 for parameter in self.net.parameters()):
             self.net.to(memory_format=torch.channels_last)
         # A module may not be called "train": that is a method of Module.
-        self.tallies = nn.ModuleDict({f"{stage}_": Tally(self.metrics(self.spec)) for stage in STAGES})
+        self.tallies = nn.ModuleDict(
+            {f"{stage}_": Tally(self.metrics(self.spec)) for stage in STAGES}
+        )
 
     def figures(self) -> set[str]:
-        """The names of everything this task reports; a task that logs more of its own adds their names."""
-        return {f"{stage}/{name}" for stage in STAGES for name in ("loss", *self.tally(stage).metrics)}
+        """The names of everything this task reports; a task that logs more of its own adds their
+        names.
+        """
+        return {
+            f"{stage}/{name}" for stage in STAGES for name in ("loss", *self.tally(stage).metrics)
+        }
 
     def _check_monitors(self) -> None:
         """A misspelt metric is found before the first epoch and not after it."""
         asked = {"--model.monitor": self.monitor}
         for callback in getattr(self.trainer, "callbacks", []):
-            asked[f"{type(callback).__name__}.monitor"] = getattr(callback, "monitor", None) or self.monitor
+            asked[f"{type(callback).__name__}.monitor"] = (
+                getattr(callback, "monitor", None) or self.monitor
+            )
         for where, name in asked.items():
             if name not in self.figures():
-                raise UserError(f"{where}: nothing reports {name!r}; {suggest(name, self.figures(), 'there are')}")
+                raise UserError(
+                    f"{where}: nothing reports {name!r}; "
+                    f"{suggest(name, self.figures(), 'there are')}"
+                )
 
     def _check_shapes(self, spec: DataSpec) -> None:
-        """Send two samples of zeros through the network, so that a misfit is one line and not a traceback later."""
+        """Send two samples of zeros through the network, so that a misfit is one line and not a
+        traceback later.
+        """
         name = type(self.net).__name__
         training = self.net.training
         try:
             with torch.no_grad(), watched(self.net) as shapes:
                 answer = self.net.eval()(*(torch.zeros(2, *shape) for shape in spec.inputs))
         except (RuntimeError, AssertionError, TypeError) as error:
-            raise UserError(f"{name} does not fit inputs of {spec.shape()}: {clip(error, 160)}") from error
+            raise UserError(
+                f"{name} does not fit inputs of {spec.shape()}: {clip(error, 160)}"
+            ) from error
         finally:
             self.net.train(training)
         self.layers = layers(self.net, shapes)
         got, wanted = tuple(answer.shape[1:]), self.expected_answer(spec)
         fits = len(answer) == 2 and len(got) >= len(wanted)
-        if not fits or any(side not in (None, have) for side, have in zip(wanted, got, strict=False)):
+        if not fits or any(
+            side not in (None, have) for side, have in zip(wanted, got, strict=False)
+        ):
             asked = " x ".join("any" if side is None else str(side) for side in wanted)
             raise UserError(f"{name} answers with {got}, the data asks for {asked} outputs")
 
@@ -187,23 +229,35 @@ class Task(FastHooks, ABC):
         for how, names in self.net.begin().items():
             self._note(how, names)
 
-    def load_weights(self, state: Mapping[str, Tensor], fresh: str | None = None, source: str = "weights") -> None:
+    def load_weights(
+        self, state: Mapping[str, Tensor], fresh: str | None = None, source: str = "weights"
+    ) -> None:
         """Take the weights of another run, but for those that the pattern `fresh` matches.
 
         Raises:
             UserError: they do not fit this network.
         """
-        weights = {name.removeprefix("net."): value for name, value in state.items() if name.startswith("net.")}
+        weights = {
+            name.removeprefix("net."): value
+            for name, value in state.items()
+            if name.startswith("net.")
+        }
         self._note(source, take_weights(self.net, weights, fresh, source))
 
     def _note(self, how: str, names: list[str]) -> None:
         """Remember what set these parameters, and that it was nothing before."""
-        before = {rule: [name for name in taken if name not in names] for rule, taken in self.initialised.items()}
+        before = {
+            rule: [name for name in taken if name not in names]
+            for rule, taken in self.initialised.items()
+        }
         self.initialised = {rule: taken for rule, taken in before.items() if taken} | {how: names}
 
     def forward(self, inputs: Inputs) -> Tensor:
-        # Lightning converts a batch before it is prepared, and preparation makes float32 of any image.
-        return self.net(*(part.to(self.dtype) if part.is_floating_point() else part for part in several(inputs)))
+        # Lightning converts a batch before it is prepared, and preparation makes float32 of any
+        # image.
+        return self.net(
+            *(part.to(self.dtype) if part.is_floating_point() else part for part in several(inputs))
+        )
 
     def tally(self, stage: str) -> Tally:
         tally = self.tallies[f"{stage}_"]
@@ -219,25 +273,34 @@ class Task(FastHooks, ABC):
 
     def on_train_start(self) -> None:
         self._rows_at = self.trainer.global_step
-        self.on_train_epoch_start()  # an epoch that is resumed in its middle has no start of its own
+        # an epoch that is resumed in its middle has no start of its own
+        self.on_train_epoch_start()
 
     def on_train_epoch_start(self) -> None:
         freeze(self.net, self.group_rules, self.trainer.current_epoch)
 
     def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
-        """Every n optimizer steps, one row for the loggers: the only time that values leave the device."""
+        """Every n optimizer steps, one row for the loggers: the only time that values leave the
+        device.
+        """
         trainer: Any = self.trainer
         step, tally = trainer.global_step, self.tally("train")
         if step != self._rows_at and step % trainer.log_every_n_steps == 0:
             self._rows_at = step
-            self._write_row({f"train/{name}": value for name, value in tally.flush().items()} | self.rates())
+            self._write_row(
+                {f"train/{name}": value for name, value in tally.flush().items()} | self.rates()
+            )
         elif tally.is_full:
             tally.flush()
 
     def train_figures(self) -> dict[str, Tensor]:
-        """The figures of the epoch that has just ended, reduced over all processes when they are first asked for."""
+        """The figures of the epoch that has just ended, reduced over all processes when they are
+        first asked for.
+        """
         if not self._train_figures:
-            self._train_figures = {f"train/{name}": value for name, value in self.tally("train").compute().items()}
+            self._train_figures = {
+                f"train/{name}": value for name, value in self.tally("train").compute().items()
+            }
         return self._train_figures
 
     def on_train_epoch_end(self) -> None:
@@ -245,7 +308,9 @@ class Task(FastHooks, ABC):
         self._train_figures = {}
 
     def _write_row(self, values: Mapping[str, Any]) -> None:
-        """A row for every logger, past self.log: that would cost a quarter of a millisecond in every step."""
+        """A row for every logger, past self.log: that would cost a quarter of a millisecond in
+        every step.
+        """
         row = {name: float(value) for name, value in values.items()}
         self.latest.update(row)
         for logger in self.loggers:
@@ -255,12 +320,19 @@ class Task(FastHooks, ABC):
         self._rates = [group["lr"] for group in optimizer.param_groups]
 
     def rates(self) -> dict[str, float]:
-        """The learning rate that each parameter group last stepped with; its schedule may have moved on since then."""
-        groups = [group for optimizer in self.trainer.optimizers for group in optimizer.param_groups]
+        """The learning rate that each parameter group last stepped with; its schedule may have
+        moved on since then.
+        """
+        groups = [
+            group for optimizer in self.trainer.optimizers for group in optimizer.param_groups
+        ]
         rates = self._rates or [group["lr"] for group in groups]
         if len(groups) == 1:
             return {"lr": float(rates[0])}
-        return {f"lr/{group.get('name', i)}": float(rate) for i, (group, rate) in enumerate(zip(groups, rates, strict=True))}
+        return {
+            f"lr/{group.get('name', i)}": float(rate)
+            for i, (group, rate) in enumerate(zip(groups, rates, strict=True))
+        }
 
     # ------------------------------------------------------------------ evaluation
 
@@ -302,33 +374,60 @@ class Task(FastHooks, ABC):
     def configure_optimizers(self) -> dict[str, Any]:
         trainer: Any = self.trainer
         # Lightning refuses to clip gradients inside a fused optimizer under mixed precision.
-        optimizer = self.build_optimizer(not (trainer.gradient_clip_val and "mixed" in str(trainer.precision)))
+        optimizer = self.build_optimizer(
+            not (trainer.gradient_clip_val and "mixed" in str(trainer.precision))
+        )
         model = trainer.strategy.model
         later = any(rule.freeze_until for rule in self.group_rules)
-        if later and isinstance(model, DistributedDataParallel) and not model.find_unused_parameters:
-            raise UserError("--model.groups: freeze_until asks for --trainer.strategy ddp_find_unused_parameters_true")
+        if (
+            later
+            and isinstance(model, DistributedDataParallel)
+            and not model.find_unused_parameters
+        ):
+            raise UserError(
+                "--model.groups: freeze_until asks for --trainer.strategy "
+                "ddp_find_unused_parameters_true"
+            )
         if trainer.gradient_clip_algorithm == "value" and sparse_parameters(self.net):
-            raise UserError("--trainer.gradient_clip_algorithm value: torch cannot do that with sparse gradients; norm it can")
+            raise UserError(
+                "--trainer.gradient_clip_algorithm value: torch cannot do that with sparse "
+                "gradients; norm it can"
+            )
         if self.make_schedule is None:
             return {"optimizer": optimizer}
         schedule = build_schedule(self.make_schedule, optimizer, self.length)
-        settings: dict[str, Any] = {"scheduler": schedule, "interval": self.interval or steps_every(schedule), "name": "schedule"}
+        settings: dict[str, Any] = {
+            "scheduler": schedule,
+            "interval": self.interval or steps_every(schedule),
+            "name": "schedule",
+        }
         if isinstance(schedule, ReduceLROnPlateau):
-            every = trainer.check_val_every_n_epoch  # None: validations are counted in steps, not in epochs
-            settings |= {"monitor": self.monitor, "frequency": every or 1, "strict": every is not None}
+            every = (
+                trainer.check_val_every_n_epoch
+            )  # None: validations are counted in steps, not in epochs
+            settings |= {
+                "monitor": self.monitor,
+                "frequency": every or 1,
+                "strict": every is not None,
+            }
         return {"optimizer": optimizer, "lr_scheduler": settings}
 
     def length(self) -> int:
-        """How often a schedule moves in the whole run: the optimizer steps, or the epochs where `interval` says so.
+        """How often a schedule moves in the whole run: the optimizer steps, or the epochs where
+        `interval` says so.
 
         Raises:
             UserError: the run has no end.
         """
         by_epoch = self.interval == "epoch"
-        length = self.trainer.max_epochs or -1 if by_epoch else self.trainer.estimated_stepping_batches
+        length = (
+            self.trainer.max_epochs or -1 if by_epoch else self.trainer.estimated_stepping_batches
+        )
         if length in (-1, float("inf")):
             limit = "--trainer.max_epochs" if by_epoch else "--trainer.max_epochs or max_steps"
-            raise UserError(f"the schedule follows the length of the run, which has none: set {limit}")
+            raise UserError(
+                f"the schedule follows the length of the run, which has none: set {limit}"
+            )
         return int(length)
 
     # ------------------------------------------------------------------ checkpoints

@@ -1,4 +1,6 @@
-"""Arithmetic in a config, parsed and never evaluated as code: `0.95 ** epoch`, `min(1, step / 100)`."""
+"""Arithmetic in a config, parsed and never evaluated as code: `0.95 ** epoch`, `min(1, step /
+100)`.
+"""
 
 from __future__ import annotations
 
@@ -47,7 +49,9 @@ class Expression:
         try:
             self.tree = ast.parse(text, mode="eval").body
         except (SyntaxError, ValueError):
-            raise UserError(f"{where}: {clip(text)!r} is not arithmetic; write it like 0.95 ** {names[0]}") from None
+            raise UserError(
+                f"{where}: {clip(text)!r} is not arithmetic; write it like 0.95 ** {names[0]}"
+            ) from None
         self.names: set[str] = set()
         self._check(self.tree, set(names))
 
@@ -57,7 +61,10 @@ class Expression:
                 return
             case ast.Name(id=name):
                 if name not in known | set(CONSTANTS):
-                    raise UserError(f"{self.where}: unknown name {name!r}; {suggest(name, known | set(CONSTANTS), 'names')}")
+                    raise UserError(
+                        f"{self.where}: unknown name {name!r}; "
+                        f"{suggest(name, known | set(CONSTANTS), 'names')}"
+                    )
                 self.names |= {name} & known
                 return
             case ast.BinOp(op=op) | ast.UnaryOp(op=op) if type(op) in OPERATORS:
@@ -68,7 +75,10 @@ class Expression:
                 parts = [test, body, orelse]
             case ast.Call(func=ast.Name(id=name), args=[_, *_] as arguments, keywords=[]):
                 if name not in FUNCTIONS:
-                    raise UserError(f"{self.where}: unknown function {name!r}; {suggest(name, FUNCTIONS, 'functions')}")
+                    raise UserError(
+                        f"{self.where}: unknown function {name!r}; "
+                        f"{suggest(name, FUNCTIONS, 'functions')}"
+                    )
                 parts = list(arguments)
             case _:
                 raise UserError(f"{self.where}: {clip(ast.unparse(node))!r} is not arithmetic")
@@ -84,7 +94,9 @@ class Expression:
         try:
             return float(self._value(self.tree, values))
         except (ArithmeticError, ValueError, TypeError) as error:
-            raise UserError(f"{self.where}: {self.text!r} has no value at {dict(values)}: {error}") from None
+            raise UserError(
+                f"{self.where}: {self.text!r} has no value at {dict(values)}: {error}"
+            ) from None
 
     def _value(self, node: ast.AST, values: Mapping[str, float]) -> float:
         match node:
@@ -95,7 +107,12 @@ class Expression:
             case ast.BinOp(left=left, op=op, right=right):
                 a, b = self._value(left, values), self._value(right, values)
                 if isinstance(op, ast.Pow) and (abs(a) > LARGEST_POWER or abs(b) > LARGEST_POWER):
-                    a = float(a)  # an overflow of floats is an error at once, a power of whole numbers takes all memory
+                    a = float(
+                        a
+                        # an overflow of floats is an error at once, a power of whole numbers takes
+                        # all
+                        # memory
+                    )
                 return OPERATORS[type(op)](a, b)
             case ast.UnaryOp(op=op, operand=operand):
                 return OPERATORS[type(op)](self._value(operand, values))

@@ -1,4 +1,6 @@
-"""Groups of parameters chosen by pattern: what each trains with, and what is frozen, for ever or until an epoch."""
+"""Groups of parameters chosen by pattern: what each trains with, and what is frozen, for ever or
+until an epoch.
+"""
 
 from __future__ import annotations
 
@@ -21,11 +23,13 @@ class GroupRule:
     """A group of parameters with settings of its own.
 
     Args:
-        match: Regular expression for parameter names (classifier.*) or layer types (BatchNorm2d.*, .*bias).
+        match: Regular expression for parameter names (classifier.*) or layer types (BatchNorm2d.*,
+            .*bias).
         lr: Learning rate; null means the optimizer's.
         weight_decay: Weight decay; null means the optimizer's.
         optimizer: Another optimizer for this group.
-        freeze: Leave these parameters, and the running statistics of their batch norms, as they are.
+        freeze: Leave these parameters, and the running statistics of their batch norms, as they
+            are.
         freeze_until: The same before this epoch, counted from 0; then they are trained.
     """
 
@@ -45,22 +49,38 @@ def take(net: nn.Module, rules: Sequence[GroupRule]) -> list[list[str]]:
     """The names of the parameters of each group.
 
     Raises:
-        UserError: a rule takes nothing, contradicts itself, or together they leave nothing to train.
+        UserError: a rule takes nothing, contradicts itself, or together they leave nothing to
+            train.
     """
     for rule in rules:
         if rule.freeze_until is not None and (rule.freeze or rule.freeze_until < 1):
-            raise UserError(f"--model.groups {clip(rule.match)}: freeze_until is the epoch, 1 or later, at which freezing ends")
+            raise UserError(
+                f"--model.groups {clip(rule.match)}: freeze_until is the epoch, 1 or later, at "
+                "which freezing ends"
+            )
     taken = match([rule.match for rule in rules], net, "--model.groups")
-    frozen = {name for rule, names in zip(rules, taken, strict=True) if rule.is_frozen(0) for name in names}
-    if frozen and not any(parameter.requires_grad and name not in frozen for name, parameter in net.named_parameters()):
-        raise UserError("--model.groups: every parameter is frozen in the first epoch, there is nothing to train")
+    frozen = {
+        name
+        for rule, names in zip(rules, taken, strict=True)
+        if rule.is_frozen(0)
+        for name in names
+    }
+    if frozen and not any(
+        parameter.requires_grad and name not in frozen for name, parameter in net.named_parameters()
+    ):
+        raise UserError(
+            "--model.groups: every parameter is frozen in the first epoch, there is nothing to "
+            "train"
+        )
     return taken
 
 
 def freeze(net: nn.Module, rules: Sequence[GroupRule], epoch: int | None = None) -> None:
-    """Freeze and unfreeze parameters as the rules say for an epoch, or, without one, what is frozen for ever.
+    """Freeze and unfreeze parameters as the rules say for an epoch, or, without one, what is frozen
+    for ever.
 
-    A batch norm whose weights are frozen normalises by its running statistics and does not move them.
+    A batch norm whose weights are frozen normalises by its running statistics and does not move
+    them.
     """
     parameters = dict(net.named_parameters())
     for rule, names in zip(rules, take(net, rules), strict=True):

@@ -16,7 +16,18 @@ from .rules import match
 FUNCTIONS = {
     name: getattr(init, f"{name}_")
     for name in (
-        *("uniform", "normal", "trunc_normal", "constant", "ones", "zeros", "eye", "dirac", "orthogonal", "sparse"),
+        *(
+            "uniform",
+            "normal",
+            "trunc_normal",
+            "constant",
+            "ones",
+            "zeros",
+            "eye",
+            "dirac",
+            "orthogonal",
+            "sparse",
+        ),
         *("xavier_uniform", "xavier_normal", "kaiming_uniform", "kaiming_normal"),
     )
 }
@@ -27,7 +38,8 @@ class InitRule:
     """A rule of initialisation.
 
     Args:
-        match: Regular expression for parameter names (features.0.weight) or layer types (Conv2d.weight).
+        match: Regular expression for parameter names (features.0.weight) or layer types
+            (Conv2d.weight).
         init: A function of torch.nn.init without its underscore, e.g. kaiming_normal.
         options: Its arguments; `gain` may be the name of a nonlinearity.
     """
@@ -49,11 +61,17 @@ def initialise(net: nn.Module, rules: Sequence[InitRule]) -> dict[str, list[str]
     parameters = dict(net.named_parameters())
     for rule, names in zip(rules, taken, strict=True):
         if rule.init not in FUNCTIONS:
-            raise UserError(f"--model.init: unknown function {rule.init!r}; {suggest(rule.init, FUNCTIONS, 'functions')}")
+            raise UserError(
+                f"--model.init: unknown function {rule.init!r}; "
+                f"{suggest(rule.init, FUNCTIONS, 'functions')}"
+            )
         function, options = FUNCTIONS[rule.init], dict(rule.options or {})
         known = set(inspect.signature(function).parameters) - {"tensor", "generator"}
         for option in set(options) - known:
-            raise UserError(f"--model.init: {rule.init} has no option {option!r}; {suggest(option, known, 'it has')}")
+            raise UserError(
+                f"--model.init: {rule.init} has no option {option!r}; "
+                f"{suggest(option, known, 'it has')}"
+            )
         for name in names:
             try:
                 if isinstance(options.get("gain"), str):
@@ -61,5 +79,7 @@ def initialise(net: nn.Module, rules: Sequence[InitRule]) -> dict[str, list[str]
                 function(parameters[name], **options)
             except (ValueError, TypeError, RuntimeError) as error:
                 shape = "x".join(map(str, parameters[name].shape))
-                raise UserError(f"--model.init: {rule.init} does not suit {name} of {shape}: {error}") from None
+                raise UserError(
+                    f"--model.init: {rule.init} does not suit {name} of {shape}: {error}"
+                ) from None
     return {f"{rule.match}: {rule.init}": names for rule, names in zip(rules, taken, strict=True)}

@@ -16,7 +16,8 @@ class Layer:
 
     name: its path in the network.
     kind: its class.
-    output: the shape of its answer to one sample; None where it was not asked, or does not answer with a tensor.
+    output: the shape of its answer to one sample; None where it was not asked, or does not answer
+        with a tensor.
     parameters: how many numbers it learns, those of its parts among them.
     """
 
@@ -28,7 +29,9 @@ class Layer:
 
 @contextlib.contextmanager
 def watched(net: nn.Module) -> Iterator[dict[str, tuple[int, ...]]]:
-    """Notes the shape of what each part answers to one sample, while the network is called on a batch."""
+    """Notes the shape of what each part answers to one sample, while the network is called on a
+    batch.
+    """
     shapes: dict[str, tuple[int, ...]] = {}
 
     def note(name: str) -> Any:
@@ -49,21 +52,30 @@ def watched(net: nn.Module) -> Iterator[dict[str, tuple[int, ...]]]:
 def layers(net: nn.Module, shapes: dict[str, tuple[int, ...]], most: int = 16) -> list[Layer]:
     """The parts of a network in their order, at most `most` of them where that is possible.
 
-    As deep as there is room; before a level is left out, the parts are that neither learn nor change a shape.
+    As deep as there is room; before a level is left out, the parts are that neither learn nor
+    change a shape.
     """
     parts = dict(net.named_modules())
     deepest = max(name.count(".") for name in parts)
     for depth in range(deepest, -1, -1):
         every = _down_to(depth, parts, shapes)
-        telling = [layer for n, layer in enumerate(every) if layer.parameters or layer.output != every[n - 1].output or not n]
+        telling = [
+            layer
+            for n, layer in enumerate(every)
+            if layer.parameters or layer.output != every[n - 1].output or not n
+        ]
         for chosen in (every, telling):
             if len(chosen) <= most:
                 return chosen
     return telling
 
 
-def _down_to(depth: int, parts: dict[str, nn.Module], shapes: dict[str, tuple[int, ...]]) -> list[Layer]:
-    """The parts at a depth, those above it that have no parts, and those that have parameters beside their parts'."""
+def _down_to(
+    depth: int, parts: dict[str, nn.Module], shapes: dict[str, tuple[int, ...]]
+) -> list[Layer]:
+    """The parts at a depth, those above it that have no parts, and those that have parameters
+    beside their parts'.
+    """
     names = []
     for name, part in parts.items():
         inner, has_own = bool(list(part.children())), bool(list(part.parameters(recurse=False)))
@@ -73,8 +85,12 @@ def _down_to(depth: int, parts: dict[str, nn.Module], shapes: dict[str, tuple[in
     found = []
     for name in names:
         part = parts[name]
-        others = any(other != name and other.startswith(f"{name}." if name else "") for other in names)
+        others = any(
+            other != name and other.startswith(f"{name}." if name else "") for other in names
+        )
         parameters = sum(parameter.numel() for parameter in part.parameters(recurse=not others))
         if parameters or name in shapes:
-            found.append(Layer(name or "(itself)", type(part).__name__, shapes.get(name), parameters))
+            found.append(
+                Layer(name or "(itself)", type(part).__name__, shapes.get(name), parameters)
+            )
     return found

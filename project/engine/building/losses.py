@@ -16,6 +16,12 @@ def check_options(loss: nn.Module) -> None:
     known = ["mean", "sum", *(["batchmean"] if isinstance(loss, nn.KLDivLoss) else [])]
     given = getattr(loss, "reduction", "mean")
     if given not in known:
-        raise UserError(f"--model.loss.reduction {clip(given)}: a batch has one loss, so it is one of {', '.join(known)}")
+        raise UserError(
+            f"--model.loss.reduction {clip(given)}: a batch has one loss, so it is one of "
+            f"{', '.join(known)}"
+        )
     if getattr(loss, "log_target", False):
-        raise UserError("--model.loss.log_target: targets are shares of classes, not their logarithms; leave it false")
+        raise UserError(
+            "--model.loss.log_target: targets are shares of classes, not their logarithms; leave "
+            "it false"
+        )

@@ -1,8 +1,9 @@
 """Rules by pattern: one small engine for initialisation, parameter groups and freezing.
 
-A pattern is a regular expression that must match the whole of a parameter's name (`features.0.weight`), or of its layer's
-type and its name there (`Conv2d.weight`). The first rule that matches a parameter takes it; a rule that takes nothing is
-an error; what no rule takes keeps its default.
+A pattern is a regular expression that must match the whole of a parameter's name
+(`features.0.weight`), or of its layer's type and its name there (`Conv2d.weight`). The first rule
+that matches a parameter takes it; a rule that takes nothing is an error; what no rule takes keeps
+its default.
 """
 
 from __future__ import annotations
@@ -37,8 +38,10 @@ def match(patterns: Sequence[str], net: nn.Module, where: str) -> list[list[str]
     for pattern, own in zip(patterns, taken, strict=True):
         if not own:
             raise UserError(
-                f"{where}: {clip(pattern)!r} takes no parameter that an earlier rule has left; names: "
-                f"{', '.join(names[:4])}, ...; by type: {clip(', '.join(dict.fromkeys(by_type.values())), 120)}"
+                f"{where}: {clip(pattern)!r} takes no parameter that an earlier rule has left; "
+                "names: "
+                f"{', '.join(names[:4])}, ...; by type: "
+                f"{clip(', '.join(dict.fromkeys(by_type.values())), 120)}"
             )
     return taken
 
@@ -52,4 +55,6 @@ def _compile(pattern: str, where: str) -> re.Pattern[str]:
     try:
         return re.compile(pattern)
     except re.error as error:
-        raise UserError(f"{where}: {clip(pattern)!r} is not a regular expression: {error}") from None
+        raise UserError(
+            f"{where}: {clip(pattern)!r} is not a regular expression: {error}"
+        ) from None

@@ -1,4 +1,6 @@
-"""Schedules built for a run: with its length, stepped as suits them, and built anew when it is prolonged."""
+"""Schedules built for a run: with its length, stepped as suits them, and built anew when it is
+prolonged.
+"""
 
 from __future__ import annotations
 
@@ -14,13 +16,21 @@ from ..errors import UserError
 
 
 def steps_every(schedule: LRScheduler) -> Literal["step", "epoch"]:
-    """The interval that suits a schedule: those with a length, and cycles, move after every step."""
+    """The interval that suits a schedule: those with a length, and cycles, move after every
+    step.
+    """
     if (own := getattr(schedule, "interval", None)) is not None:
         return own
-    return "step" if hasattr(schedule, "total_steps") or isinstance(schedule, (CyclicLR, OneCycleLR)) else "epoch"
+    return (
+        "step"
+        if hasattr(schedule, "total_steps") or isinstance(schedule, (CyclicLR, OneCycleLR))
+        else "epoch"
+    )
 
 
-def build_schedule(factory: Callable[..., LRScheduler], optimizer: Optimizer, length: Callable[[], int]) -> LRScheduler:
+def build_schedule(
+    factory: Callable[..., LRScheduler], optimizer: Optimizer, length: Callable[[], int]
+) -> LRScheduler:
     """The schedule; an open `total_steps` becomes the length of the run.
 
     Raises:
@@ -42,14 +52,20 @@ def length_is_open(factory: Callable[..., LRScheduler]) -> bool:
     return "total_steps" in parameters and parameters["total_steps"].default is None
 
 
-def rebuild(schedule: LRScheduler, factory: Callable[..., LRScheduler], length: Callable[[], int]) -> LRScheduler:
-    """The schedule of a prolonged run at the position of the old one: built with the new length, then stepped there."""
+def rebuild(
+    schedule: LRScheduler, factory: Callable[..., LRScheduler], length: Callable[[], int]
+) -> LRScheduler:
+    """The schedule of a prolonged run at the position of the old one: built with the new length,
+    then stepped there.
+    """
     optimizer, position = schedule.optimizer, schedule.last_epoch
     for group in optimizer.param_groups:
         group["lr"] = group["initial_lr"]
     renewed = build_schedule(factory, optimizer, length)
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=".*before `optimizer.step()`.*".replace("()", r"\(\)"))
+        warnings.filterwarnings(
+            "ignore", message=".*before `optimizer.step()`.*".replace("()", r"\(\)")
+        )
         for _ in range(position):
             renewed.step()
     return renewed

@@ -1,4 +1,6 @@
-"""First weights that come from another network, and what the first weights of a network are like."""
+"""First weights that come from another network, and what the first weights of a network are
+like.
+"""
 
 from __future__ import annotations
 
@@ -12,11 +14,14 @@ from ..errors import UserError
 from .rules import layer_of, match
 
 
-def take_weights(net: nn.Module, weights: Mapping[str, Tensor], fresh: str | None, source: str) -> list[str]:
-    """Give a network the weights of another, but for what `fresh` matches: that starts as the network was built.
+def take_weights(
+    net: nn.Module, weights: Mapping[str, Tensor], fresh: str | None, source: str
+) -> list[str]:
+    """Give a network the weights of another, but for what `fresh` matches: that starts as the
+    network was built.
 
-    A pattern like those of all rules. Running statistics go with their layer; weights that only the other network has
-    must match as well. Returns the names of the parameters that were taken.
+    A pattern like those of all rules. Running statistics go with their layer; weights that only the
+    other network has must match as well. Returns the names of the parameters that were taken.
 
     Raises:
         UserError: the pattern takes nothing, or what it leaves does not fit.
@@ -44,26 +49,49 @@ def take_weights(net: nn.Module, weights: Mapping[str, Tensor], fresh: str | Non
 
 
 def misfit(weights: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> tuple[str, str] | None:
-    """The first of some weights that is not what a module has, and how they differ; None when they fit."""
+    """The first of some weights that is not what a module has, and how they differ; None when they
+    fit.
+    """
     for name, tensor in wanted.items():
         if name not in weights:
             return name, f"it has {name} {tuple(tensor.shape)}, they do not"
         if weights[name].shape != tensor.shape:
-            return name, f"{name} is {tuple(tensor.shape)} in it and {tuple(weights[name].shape)} in them"
+            return (
+                name,
+                f"{name} is {tuple(tensor.shape)} in it and {tuple(weights[name].shape)} in them",
+            )
     surplus = next((name for name in weights if name not in wanted), None)
-    return (surplus, f"they have {surplus} {tuple(weights[surplus].shape)}, it does not") if surplus else None
+    return (
+        (surplus, f"they have {surplus} {tuple(weights[surplus].shape)}, it does not")
+        if surplus
+        else None
+    )
 
 
 def statistics(net: nn.Module) -> dict[str, dict[str, Any]]:
-    """Shape, mean, standard deviation, least and greatest value of every parameter, to six digits."""
+    """Shape, mean, standard deviation, least and greatest value of every parameter, to six
+    digits.
+    """
     found = {}
     for name, parameter in net.named_parameters():
         values = parameter.detach().float()
-        figures = {"mean": values.mean(), "std": values.std(correction=0), "min": values.min(), "max": values.max()}
-        found[name] = {"shape": list(values.shape)} | {key: float(f"{float(value):.6g}") for key, value in figures.items()}
+        figures = {
+            "mean": values.mean(),
+            "std": values.std(correction=0),
+            "min": values.min(),
+            "max": values.max(),
+        }
+        found[name] = {"shape": list(values.shape)} | {
+            key: float(f"{float(value):.6g}") for key, value in figures.items()
+        }
     return found
 
 
 def describe(net: nn.Module, initialised: Mapping[str, list[str]]) -> dict[str, Any]:
-    """How the first weights were set and what they are like, in plain values; what nothing set has its layer's default."""
-    return {"rules": {how: list(names) for how, names in initialised.items()}, "layers": statistics(net)}
+    """How the first weights were set and what they are like, in plain values; what nothing set has
+    its layer's default.
+    """
+    return {
+        "rules": {how: list(names) for how, names in initialised.items()},
+        "layers": statistics(net),
+    }

@@ -1,4 +1,7 @@
-"""A command line, taken apart and merged with its files. Mistakes are answered here without importing torch."""
+"""A command line, taken apart and merged with its files.
+
+Mistakes are answered here without importing torch.
+"""
 
 from __future__ import annotations
 
@@ -15,10 +18,25 @@ from .classes import KeyPath, Tree, shorten
 from .settings import GROUPS, Layer, Settings, from_assignments, from_yaml
 
 OPTIONS = {"--config", "--run", "--ckpt_path", "--weights", "--fresh", "--output"}
-OPTIONS |= {"--min_lr", "--max_lr", "--steps", "--min_batch", "--max_batch", "--rounds", "--folds"}  # of short trainings
-SWITCHES = {"--print_config": "print_config", "--print_init": "print_init"}  # each a field of Request
-# What may differ from the checkpoint's config at a resume: where the data lies and how it is read, not what it is.
-MAY_CHANGE = {("data", key) for key in ("root", "num_workers", "pin_memory", "download", "cache", "cache_gigabytes")}
+OPTIONS |= {
+    "--min_lr",
+    "--max_lr",
+    "--steps",
+    "--min_batch",
+    "--max_batch",
+    "--rounds",
+    "--folds",
+}  # of short trainings
+SWITCHES = {
+    "--print_config": "print_config",
+    "--print_init": "print_init",
+}  # each a field of Request
+# What may differ from the checkpoint's config at a resume: where the data lies and how it is read,
+# not what it is.
+MAY_CHANGE = {
+    ("data", key)
+    for key in ("root", "num_workers", "pin_memory", "download", "cache", "cache_gigabytes")
+}
 MAY_CHANGE.add(("model", "teacher"))  # its folder; that it is the same one, the task checks
 DECIDES_THE_RESULT = ("data", "model", "seed_everything")
 
@@ -34,8 +52,12 @@ class Request:
     print_config: bool = False
     print_init: bool = False
     debug: bool = False
-    to_report: Path | None = None  # filled in at the end: the folder of a run that has figures a page should show
-    callbacks: list[Any] = field(default_factory=list)  # what a caller in Python adds to the run: callbacks,
+    to_report: Path | None = (
+        None  # filled in at the end: the folder of a run that has figures a page should show
+    )
+    callbacks: list[Any] = field(
+        default_factory=list
+    )  # what a caller in Python adds to the run: callbacks,
     description: Tree = field(default_factory=dict)  # and keys of its run.json
 
     def path(self, option: str) -> Path | None:
@@ -43,9 +65,14 @@ class Request:
 
 
 def read_arguments(
-    command: str, arguments: Sequence[str], options: Sequence[str], debug: bool = False, groups: Sequence[str] = GROUPS
+    command: str,
+    arguments: Sequence[str],
+    options: Sequence[str],
+    debug: bool = False,
+    groups: Sequence[str] = GROUPS,
 ) -> Request:
-    """Split `--key value`, `--key=value` and the command's own options; `groups` are the first words of its keys.
+    """Split `--key value`, `--key=value` and the command's own options; `groups` are the first
+    words of its keys.
 
     Raises:
         UserError: a word without a key, a key without a value, an option of another command.
@@ -56,10 +83,15 @@ def read_arguments(
         word = rest.pop(0)
         word = "--config" if word == "-c" else word
         if not word.startswith("--") or word == "--":
-            raise UserError(f"{word!r}: expected --KEY VALUE; a config file is given as --config FILE")
+            raise UserError(
+                f"{word!r}: expected --KEY VALUE; a config file is given as --config FILE"
+            )
         if word in SWITCHES:
             if word != "--print_config" and word not in options:
-                raise UserError(f"{word} does not belong to {command}; it takes {', '.join(options) or '--config'}")
+                raise UserError(
+                    f"{word} does not belong to {command}; it takes "
+                    f"{', '.join(options) or '--config'}"
+                )
             setattr(request, SWITCHES[word], True)
             continue
         key, equals, value = word.partition("=")
@@ -71,19 +103,32 @@ def read_arguments(
             request.configs.append(Path(value))
         elif key in OPTIONS:
             if key not in options:
-                raise UserError(f"{key} does not belong to {command}; it takes {', '.join(options) or '--config'}")
+                raise UserError(
+                    f"{key} does not belong to {command}; it takes "
+                    f"{', '.join(options) or '--config'}"
+                )
             if request.options.setdefault(key, value) != value:
                 raise UserError(f"{key} is given twice: {request.options[key]!r} and {value!r}")
         else:
             top = key[2:].partition(".")[0]
             if top not in groups:
-                known = {*options, "--config", "--print_config", *(f"--{group}" for group in groups)}
-                raise UserError(f"{key}: unknown option; {suggest(key, known, 'options')} (as in --trainer.max_epochs 3)")
+                known = {
+                    *options,
+                    "--config",
+                    "--print_config",
+                    *(f"--{group}" for group in groups),
+                }
+                raise UserError(
+                    f"{key}: unknown option; {suggest(key, known, 'options')} (as in "
+                    "--trainer.max_epochs 3)"
+                )
             request.assignments.append((key[2:], value))
     return request
 
 
-def read_words(command: str, arguments: Sequence[str], options: Sequence[str]) -> tuple[list[str], dict[str, str]]:
+def read_words(
+    command: str, arguments: Sequence[str], options: Sequence[str]
+) -> tuple[list[str], dict[str, str]]:
     """Split the words of a command from its `--option value` pairs.
 
     Raises:
@@ -110,7 +155,9 @@ def read_words(command: str, arguments: Sequence[str], options: Sequence[str]) -
 
 
 def merge(request: Request, base: Layer | None = None) -> Settings:
-    """The settings of a command line: the command line over the files, the later file over the earlier, all over `base`."""
+    """The settings of a command line: the command line over the files, the later file over the
+    earlier, all over `base`.
+    """
     settings = Settings()
     if base is not None:
         settings.add(base)
@@ -133,7 +180,9 @@ def read_config(path: Path) -> str:
     except (OSError, UnicodeDecodeError) as error:
         names = [entry.name for entry in path.parent.glob("*.yaml")] if path.parent.is_dir() else []
         reason = error.strerror if isinstance(error, OSError) else "not a text file"
-        raise UserError(f"--config {path}: {reason}; {suggest(path.name, names, 'there are') if names else ''}") from None
+        raise UserError(
+            f"--config {path}: {reason}; {suggest(path.name, names, 'there are') if names else ''}"
+        ) from None
 
 
 # ---------------------------------------------------------------------- comparing configs
@@ -148,7 +197,9 @@ def differences(new: Tree, old: Tree) -> dict[KeyPath, tuple[Any, Any]]:
     """The keys whose values differ between two configs, with both values."""
     after, before = dict(leaves_with_class(new)), dict(leaves_with_class(old))
     keys = [key for key in [*after, *(k for k in before if k not in after)] if key[0] != "name"]
-    return {key: (after.get(key), before.get(key)) for key in keys if after.get(key) != before.get(key)}
+    return {
+        key: (after.get(key), before.get(key)) for key in keys if after.get(key) != before.get(key)
+    }
 
 
 def leaves_with_class(tree: Tree, path: KeyPath = ()) -> Iterator[tuple[KeyPath, Any]]:
@@ -172,7 +223,8 @@ def refuse_changes(new: Tree, old: Tree, run: object) -> list[str]:
         key = ".".join(path)
         if path[0] in DECIDES_THE_RESULT and path not in MAY_CHANGE:
             raise UserError(
-                f"--{key}: the run {run} has {clip(before)!r}, now it is {clip(now)!r}; a run continues as it began: "
+                f"--{key}: the run {run} has {clip(before)!r}, now it is {clip(now)!r}; a run "
+                "continues as it began: "
                 f"leave it out, or start a new run from its weights with --weights {run}"
             )
         lines.append(f"--{key}: {clip(now)} (was {clip(before)})")

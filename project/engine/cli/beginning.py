@@ -17,7 +17,8 @@ from .arguments import Request
 from .parser import ProjectCLI
 from .settings import Settings, from_yaml
 
-CHILD = "ENGINE_RUN_FOLDER"  # tells the other processes of a run where it is; set only while a run goes on
+# tells the other processes of a run where it is; set only while a run goes on
+CHILD = "ENGINE_RUN_FOLDER"
 
 
 @dataclasses.dataclass
@@ -49,7 +50,9 @@ def find_start(request: Request, start: Start) -> None:
         run, given = given, None
     if run is not None:
         if ":" in request.options.get("--run", ""):
-            raise UserError(f"--run {request.options['--run']}: only local folders, without a colon")
+            raise UserError(
+                f"--run {request.options['--run']}: only local folders, without a colon"
+            )
         start.folder = RunFolder(run) if is_child() else RunFolder(run).open()
         for path, state in resumable(start.folder):
             start.checkpoint, start.state = path, state
@@ -62,7 +65,10 @@ def find_start(request: Request, start: Start) -> None:
         start.checkpoint = locate(given)
         start.state = read(start.checkpoint)
         if "optimizer_states" not in start.state:
-            raise UserError(f"--ckpt_path {given}: it holds weights only; --weights {given} starts a new run with them")
+            raise UserError(
+                f"--ckpt_path {given}: it holds weights only; --weights {given} starts a new run "
+                "with them"
+            )
 
 
 def is_reported(folder: RunFolder, step: int) -> bool:
@@ -71,9 +77,14 @@ def is_reported(folder: RunFolder, step: int) -> bool:
 
 
 def _asks_for_more_steps(request: Request, state: dict[str, Any]) -> bool:
-    """Whether max_steps is raised: where it has ended a run inside an epoch, that end is no place to go on from."""
+    """Whether max_steps is raised: where it has ended a run inside an epoch, that end is no place
+    to go on from.
+    """
     limits = [value for key, value in request.assignments if key == "trainer.max_steps"]
-    return any(value == "-1" or (value.isdecimal() and int(value) > state["global_step"]) for value in limits)
+    return any(
+        value == "-1" or (value.isdecimal() and int(value) > state["global_step"])
+        for value in limits
+    )
 
 
 def is_finished(start: Start, trainer: dict[str, Any]) -> bool:
@@ -101,10 +112,14 @@ def claim(tree: dict[str, Any]) -> RunFolder:
     if is_child():
         return RunFolder(os.environ[CHILD])
     if "TORCHELASTIC_RUN_ID" in os.environ or "SLURM_PROCID" in os.environ:
-        raise UserError("several processes start this run: give them all the same folder with --run FOLDER")
+        raise UserError(
+            "several processes start this run: give them all the same folder with --run FOLDER"
+        )
     name = str(tree["name"])
     if not name or name in (".", "..") or "/" in name or "\\" in name:
-        raise UserError(f"--name {clip(name)!r}: it names a folder under --run.root, so it has no slash")
+        raise UserError(
+            f"--name {clip(name)!r}: it names a folder under --run.root, so it has no slash"
+        )
     return RunFolder.claim(Path(tree["run"]["root"]), name)
 
 

@@ -1,4 +1,6 @@
-"""Classes by name: what a config may name, where the names stand, and which arguments a class has."""
+"""Classes by name: what a config may name, where the names stand, and which arguments a class
+has.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,9 @@ Tree = dict[str, Any]
 
 @dataclass(frozen=True)
 class Slot:
-    """A key whose value is a class: the table of its short names, and the modules where further ones are looked up."""
+    """A key whose value is a class: the table of its short names, and the modules where further
+    ones are looked up.
+    """
 
     kind: str
     table: Table
@@ -36,22 +40,65 @@ class Slot:
 
 SLOTS: tuple[tuple[str, Slot], ...] = (
     (r"data", Slot("dataset", TABLES["data"], base=f"{ENGINE}.bases.data.DataModule")),
-    (r"data\.augment(\.transforms)*", Slot("augmentation", TABLES["augmentations"], ("torchvision.transforms.v2",), many=True)),
+    (
+        r"data\.augment(\.transforms)*",
+        Slot("augmentation", TABLES["augmentations"], ("torchvision.transforms.v2",), many=True),
+    ),
     (r"model", Slot("task", TABLES["tasks"], base=f"{ENGINE}.bases.task.Task")),
-    (r"model\.net", Slot("network", TABLES["networks"], skip=1, base=f"{ENGINE}.bases.network.Network")),
+    (
+        r"model\.net",
+        Slot("network", TABLES["networks"], skip=1, base=f"{ENGINE}.bases.network.Network"),
+    ),
     (r"model\.loss", Slot("loss", TABLES["losses"], ("torch.nn",), base="torch.nn.Module")),
-    (r"model\.(groups\.)?optimizer", Slot("optimizer", TABLES["optimizers"], ("torch.optim",), 1, "torch.optim.Optimizer")),
-    (r"model\.schedule(\.schedules)*", Slot("schedule", TABLES["schedules"], ("torch.optim.lr_scheduler",), 1, SCHEDULER)),
-    (r"trainer\.callbacks", Slot("callback", {}, ("lightning.pytorch.callbacks",), base="lightning.pytorch.Callback", many=True)),
-    (r"trainer\.logger", Slot("logger", {}, ("lightning.pytorch.loggers",), base="lightning.pytorch.loggers.Logger", many=True)),
-    (r"trainer\.(strategy|plugins|profiler)", Slot("class", {}, ("lightning.pytorch.strategies", "lightning.pytorch.profilers"))),
+    (
+        r"model\.(groups\.)?optimizer",
+        Slot("optimizer", TABLES["optimizers"], ("torch.optim",), 1, "torch.optim.Optimizer"),
+    ),
+    (
+        r"model\.schedule(\.schedules)*",
+        Slot("schedule", TABLES["schedules"], ("torch.optim.lr_scheduler",), 1, SCHEDULER),
+    ),
+    (
+        r"trainer\.callbacks",
+        Slot(
+            "callback",
+            {},
+            ("lightning.pytorch.callbacks",),
+            base="lightning.pytorch.Callback",
+            many=True,
+        ),
+    ),
+    (
+        r"trainer\.logger",
+        Slot(
+            "logger",
+            {},
+            ("lightning.pytorch.loggers",),
+            base="lightning.pytorch.loggers.Logger",
+            many=True,
+        ),
+    ),
+    (
+        r"trainer\.(strategy|plugins|profiler)",
+        Slot("class", {}, ("lightning.pytorch.strategies", "lightning.pytorch.profilers")),
+    ),
 )
-RULES: dict[KeyPath, str] = {  # keys that hold a list of rules, each a few arguments without a class_path
+RULES: dict[
+    KeyPath, str
+] = {  # keys that hold a list of rules, each a few arguments without a class_path
     ("model", "init"): f"{ENGINE}.building.initialisation.InitRule",
     ("model", "groups"): f"{ENGINE}.building.groups.GroupRule",
 }
-NEEDED = (("data",), ("model",), ("model", "net"), ("model", "loss"), ("model", "optimizer"))  # slots that cannot be null
-CLASS_OR_WORD = re.compile(r"trainer\.(strategy|plugins|profiler|logger)")  # a bare word there may be Lightning's own
+NEEDED = (
+    ("data",),
+    ("model",),
+    ("model", "net"),
+    ("model", "loss"),
+    ("model", "optimizer"),
+)  # slots that cannot be null
+CLASS_OR_WORD = re.compile(
+    r"trainer\.(strategy|plugins|profiler|logger)"
+)  # a bare word there may be Lightning's own
 
 
 def slot_at(path: KeyPath) -> Slot | None:
@@ -75,18 +122,27 @@ def load_class(path: str, where: str) -> Any:
         UserError: it may not be named, or is not there.
     """
     if not any(path.startswith(f"{package}.") for package in IMPORTABLE):
-        raise UserError(f"{where}: {clip(path)!r} may not be imported; a config can name classes of {', '.join(IMPORTABLE)}")
+        raise UserError(
+            f"{where}: {clip(path)!r} may not be imported; a config can name classes of "
+            f"{', '.join(IMPORTABLE)}"
+        )
     module, found = path, None
     while found is None and "." in module:
         module = module.rpartition(".")[0]
         try:
             found = importlib.import_module(module)
         except ModuleNotFoundError as error:
-            if error.name is None or not (module == error.name or module.startswith(f"{error.name}.")):
+            if error.name is None or not (
+                module == error.name or module.startswith(f"{error.name}.")
+            ):
                 raise
     for name in path[len(module) + 1 :].split("."):
         if found is None or not hasattr(found, name):
-            names = [] if found is None else [n for n in dir(found) if isinstance(getattr(found, n, None), type)]
+            names = (
+                []
+                if found is None
+                else [n for n in dir(found) if isinstance(getattr(found, n, None), type)]
+            )
             raise UserError(f"{where}: there is no {name!r} in {module}; {suggest(name, names)}")
         found = getattr(found, name)
     if not isinstance(found, type) or found.__module__.split(".")[0] not in TRUSTED:
@@ -102,19 +158,32 @@ def resolve(name: str, slot: Slot | None, where: str) -> str:
     """
     if slot is not None and name in slot.table:
         if Path(name).is_file():
-            raise UserError(f"{where}: {name!r} is a class and also a file here; move the file, or write {slot.table[name][0]}")
+            raise UserError(
+                f"{where}: {name!r} is a class and also a file here; move the file, or write "
+                f"{slot.table[name][0]}"
+            )
         return slot.table[name][0]
     modules = [importlib.import_module(module) for module in slot.modules] if slot else []
     path = (
-        name if "." in name else next((f"{m.__name__}.{name}" for m in modules if isinstance(getattr(m, name, None), type)), "")
+        name
+        if "." in name
+        else next(
+            (f"{m.__name__}.{name}" for m in modules if isinstance(getattr(m, name, None), type)),
+            "",
+        )
     )
     if not path:
         kind, known = (slot.kind, set(slot.table)) if slot else ("class", set())
         near = known.union(*([n for n in vars(m) if n[0].isupper()] for m in modules))
-        raise UserError(f"{where}: unknown {kind} {clip(name)!r}; {suggest(name, near, f'{kind}s')}")
+        raise UserError(
+            f"{where}: unknown {kind} {clip(name)!r}; {suggest(name, near, f'{kind}s')}"
+        )
     found = load_class(path, where)
     if slot is not None and not issubclass(found, _load(slot.base)):
-        raise UserError(f"{where}: {clip(name)!r} is no {slot.kind}; {suggest(found.__name__, slot.table, f'{slot.kind}s')}")
+        raise UserError(
+            f"{where}: {clip(name)!r} is no {slot.kind}; "
+            f"{suggest(found.__name__, slot.table, f'{slot.kind}s')}"
+        )
     return path
 
 
@@ -124,7 +193,9 @@ def _load(path: str) -> Any:
 
 
 def shorten(tree: Any, path: KeyPath = ()) -> Any:
-    """A tree with import paths replaced by the short names they have: (for people, and for forks that are renamed)."""
+    """A tree with import paths replaced by the short names they have: (for people, and for forks
+    that are renamed).
+    """
     if isinstance(tree, list):
         return [shorten(item, path) for item in tree]
     if not isinstance(tree, dict):
@@ -135,7 +206,9 @@ def shorten(tree: Any, path: KeyPath = ()) -> Any:
     short = {full: name for name, (full, _) in slot.table.items()} if slot else {}
     result: Tree = {"class_path": short.get(tree["class_path"], tree["class_path"])}
     if tree.get("init_args"):
-        result["init_args"] = {key: shorten(value, (*path, key)) for key, value in tree["init_args"].items()}
+        result["init_args"] = {
+            key: shorten(value, (*path, key)) for key, value in tree["init_args"].items()
+        }
     return result
 
 
@@ -149,13 +222,24 @@ def accepted(class_path: str) -> set[str]:
 
 @functools.cache
 def arguments_of(class_path: str, skip: int) -> tuple[tuple[str, ...], Tree]:
-    """The names of a class's arguments after the first `skip`, and those with a default as a tree."""
+    """The names of a class's arguments after the first `skip`, and those with a default as a
+    tree.
+    """
     parser, names = class_parser(class_path, skip)
-    defaults = yaml.safe_load(parser.dump(parser.get_defaults(skip_validation=True), skip_unset=True, skip_validation=True)) or {}
+    defaults = (
+        yaml.safe_load(
+            parser.dump(
+                parser.get_defaults(skip_validation=True), skip_unset=True, skip_validation=True
+            )
+        )
+        or {}
+    )
     return names, defaults
 
 
-def class_parser(class_path: str, skip: int, without: Iterable[str] = ()) -> tuple[Any, tuple[str, ...]]:
+def class_parser(
+    class_path: str, skip: int, without: Iterable[str] = ()
+) -> tuple[Any, tuple[str, ...]]:
     """A parser of the arguments of one class after the first `skip`, and their names."""
     from jsonargparse import ArgumentParser
 

@@ -18,13 +18,20 @@ from .parser import ProjectCLI
 from .settings import ConfigLoader
 
 
-def description(folder: RunFolder, cli: ProjectCLI, request: Request, state: dict[str, Any] | None) -> dict[str, Any]:
-    """What run.json says of a run that begins; of one that continues from a checkpoint's `state`, only what is new."""
+def description(
+    folder: RunFolder, cli: ProjectCLI, request: Request, state: dict[str, Any] | None
+) -> dict[str, Any]:
+    """What run.json says of a run that begins; of one that continues from a checkpoint's `state`,
+    only what is new.
+    """
     now = {"state": "running", **environment(), "git": git_state(Path(__file__).parent)}
     if state is not None and folder.description.is_file():
         known = json.loads(folder.description.read_text())
         continued = {"step": state["global_step"], "command": command_line()}
-        return now | {"continued": continued, "overrides": known.get("overrides", {}) | overrides(request)}
+        return now | {
+            "continued": continued,
+            "overrides": known.get("overrides", {}) | overrides(request),
+        }
     task, data = cli.model, cli.datamodule
     assert task.spec is not None
     return {
@@ -45,15 +52,31 @@ def description(folder: RunFolder, cli: ProjectCLI, request: Request, state: dic
     }
 
 
-COMPARED = ("max_epochs", "max_steps", "precision", "accumulate_grad_batches", "gradient_clip_val", "limit_train_batches")
+COMPARED = (
+    "max_epochs",
+    "max_steps",
+    "precision",
+    "accumulate_grad_batches",
+    "gradient_clip_val",
+    "limit_train_batches",
+)
 
 
 def parameters(tree: dict[str, Any]) -> dict[str, bool | int | float | str]:
-    """The settings by which runs are compared, in plain values: all that decides a result, but not where the data lies."""
+    """The settings by which runs are compared, in plain values: all that decides a result, but not
+    where the data lies.
+    """
     chosen = {key: tree[key] for key in DECIDES_THE_RESULT}
     chosen["trainer"] = {key: value for key, value in tree["trainer"].items() if key in COMPARED}
-    found = {path: value for path, value in leaves_with_class(shorten(chosen)) if path not in MAY_CHANGE and value is not None}
-    return {".".join(path): value if isinstance(value, (bool, int, float, str)) else str(value) for path, value in found.items()}
+    found = {
+        path: value
+        for path, value in leaves_with_class(shorten(chosen))
+        if path not in MAY_CHANGE and value is not None
+    }
+    return {
+        ".".join(path): value if isinstance(value, (bool, int, float, str)) else str(value)
+        for path, value in found.items()
+    }
 
 
 def texts(tree: dict[str, Any]) -> dict[str, str]:

@@ -26,7 +26,9 @@ def usage() -> str:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command line; returns the exit code: 0 done, 2 a mistake in what was asked, 4 not finite, 1 a bug."""
+    """Run a command line; returns the exit code: 0 done, 2 a mistake in what was asked, 4 not
+    finite, 1 a bug.
+    """
     arguments = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in arguments
     arguments = [argument for argument in arguments if argument != "--debug"]

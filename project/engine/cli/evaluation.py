@@ -1,4 +1,6 @@
-"""`validate`, `test` and `predict`: a checkpoint, and nothing else, gives figures and predictions; `load` gives the task."""
+"""`validate`, `test` and `predict`: a checkpoint, and nothing else, gives figures and predictions;
+`load` gives the task.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,9 @@ def evaluate(request: Request) -> int:
     """Run a checkpoint over a split; returns the exit code."""
     given = request.path("--ckpt_path")
     if given is None:
-        raise UserError(f"{request.command} needs --ckpt_path RUN (a run folder or a checkpoint file)")
+        raise UserError(
+            f"{request.command} needs --ckpt_path RUN (a run folder or a checkpoint file)"
+        )
     path = locate(given)
     state = read(path)
     cli = ProjectCLI(merge(request, from_yaml(state["config"], f"the config in {path}")))
@@ -46,7 +50,13 @@ def evaluate(request: Request) -> int:
         for key, value in cli.trainer_arguments.items()
         if key not in ("callbacks", "logger", "plugins", "profiler", "fast_dev_run")
     }
-    folder = RunFolder(given) if given.is_dir() else RunFolder(path.parent.parent) if path.parent.name == "checkpoints" else None
+    folder = (
+        RunFolder(given)
+        if given.is_dir()
+        else RunFolder(path.parent.parent)
+        if path.parent.name == "checkpoints"
+        else None
+    )
     predicts = request.command == "predict"
     kept = Predictions(None if predicts else folder)
     bar = bars()
@@ -63,7 +73,12 @@ def evaluate(request: Request) -> int:
         trainer.predict(task, datamodule=data, return_predictions=False)
         columns = kept.columns()
         if trainer.is_global_zero:
-            write_predictions(task, columns, Path(request.options.get("--output", "predictions.csv")), data.targets_known)
+            write_predictions(
+                task,
+                columns,
+                Path(request.options.get("--output", "predictions.csv")),
+                data.targets_known,
+            )
         return 0
     run = trainer.validate if request.command == "validate" else trainer.test
     run(task, datamodule=data, verbose=False)
@@ -73,13 +88,19 @@ def evaluate(request: Request) -> int:
             print(f"{name:<16} {value:.6f}")
         if folder is not None:
             split = "val" if request.command == "validate" else "test"
-            update_json(folder.results, {split: {**figures, "checkpoint": path.name, "step": state["global_step"]}})
+            update_json(
+                folder.results,
+                {split: {**figures, "checkpoint": path.name, "step": state["global_step"]}},
+            )
             request.to_report = folder.path if tree["run"]["report"] else None
     return 0
 
 
 def write_predictions(
-    task: Task, kept: tuple[torch.Tensor, torch.Tensor, torch.Tensor], path: Path, with_targets: bool = True
+    task: Task,
+    kept: tuple[torch.Tensor, torch.Tensor, torch.Tensor],
+    path: Path,
+    with_targets: bool = True,
 ) -> None:
     """predictions.csv: id, what is predicted, and the target where it is known."""
     ids, targets, predictions = kept
@@ -101,12 +122,15 @@ def restore_task(task: Task, state: dict[str, Any], path: Path) -> None:
     """
     task.build(DataSpec.from_dict(state["fitted"]["spec"]), state["fitted"])
     if found := misfit(state["state_dict"], task.state_dict()):
-        raise UserError(f"checkpoint {path}: its weights do not fit {type(task.net).__name__}: {found[1]}")
+        raise UserError(
+            f"checkpoint {path}: its weights do not fit {type(task.net).__name__}: {found[1]}"
+        )
     task.load_state_dict(state["state_dict"])
 
 
 def load(path: str | Path) -> Task:
-    """The trained task of a run folder or checkpoint file, in eval mode, with its `spec` and `fitted`; runs no code of the file.
+    """The trained task of a run folder or checkpoint file, in eval mode, with its `spec` and
+    `fitted`; runs no code of the file.
 
     Raises:
         UserError: there is no checkpoint, or it is damaged.
@@ -122,15 +146,19 @@ def load(path: str | Path) -> Task:
 
 
 def load_optimizer(path: str | Path, task: Task) -> torch.optim.Optimizer:
-    """The optimizer of a run over the parameters of `task`, with the state of a step-*.ckpt file, or of a folder's newest.
+    """The optimizer of a run over the parameters of `task`, with the state of a step-*.ckpt file,
+    or of a folder's newest.
 
-    Its `state_dict()` can be saved alone, and loaded into an optimizer over the same groups of parameters.
+    Its `state_dict()` can be saved alone, and loaded into an optimizer over the same groups of
+    parameters.
 
     Raises:
         UserError: there is no such checkpoint, or it holds weights only.
     """
     where = Path(path)
-    newest = next((file for file, _ in resumable(RunFolder(where))), None) if where.is_dir() else None
+    newest = (
+        next((file for file, _ in resumable(RunFolder(where))), None) if where.is_dir() else None
+    )
     state = read(newest or locate(where))
     if "optimizer_states" not in state:
         raise UserError(f"{path}: it holds no optimizer; the step-*.ckpt files of a run do")

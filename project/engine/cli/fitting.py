@@ -59,8 +59,14 @@ def fit(request: Request) -> int:
 def train(request: Request, start: Start) -> int:
     """Settle what is asked, build it, train, and say how it ended."""
     if start.folder and not start.state and not request.configs and not request.assignments:
-        raise UserError(f"--run {start.folder}: no checkpoint to continue from, and no --config for a new run")
-    base = from_yaml(start.state["config"], f"the config in {start.checkpoint}") if start.state else None
+        raise UserError(
+            f"--run {start.folder}: no checkpoint to continue from, and no --config for a new run"
+        )
+    base = (
+        from_yaml(start.state["config"], f"the config in {start.checkpoint}")
+        if start.state
+        else None
+    )
     cli = ProjectCLI(merge(request, base))
     tree = cli.config_tree
     settle_threads(tree)
@@ -74,7 +80,10 @@ def train(request: Request, start: Start) -> int:
     if start.state and is_finished(start, tree["trainer"]):
         if start.folder is not None:
             update_json(start.folder.description, {"state": "finished"})
-        print(f"{start.folder} is finished at step {start.state['global_step']}; --trainer.max_epochs prolongs it")
+        print(
+            f"{start.folder} is finished at step {start.state['global_step']}; "
+            "--trainer.max_epochs prolongs it"
+        )
         return 0
     assemble(cli, request, start)
     if request.print_init:
@@ -97,7 +106,9 @@ def train(request: Request, start: Start) -> int:
 
 
 def assemble(cli: ProjectCLI, request: Request, start: Start) -> None:
-    """Build task, data and network: what can be wrong with them is known before the run has a folder."""
+    """Build task, data and network: what can be wrong with them is known before the run has a
+    folder.
+    """
     cli.build()
     task, data = cli.model, cli.datamodule
     if start.state:
@@ -111,7 +122,9 @@ def assemble(cli: ProjectCLI, request: Request, start: Start) -> None:
     task.take_runs(load)
     weights, fresh = request.path("--weights"), request.options.get("--fresh")
     if fresh and not weights:
-        raise UserError("--fresh says which of the weights of --weights RUN are left out; there is no --weights")
+        raise UserError(
+            "--fresh says which of the weights of --weights RUN are left out; there is no --weights"
+        )
     if weights:
         task.load_weights(read(locate(weights))["state_dict"], fresh, f"--weights {weights}")
     elif not start.state:
@@ -134,33 +147,50 @@ def run_to_the_end(trainer: L.Trainer, cli: ProjectCLI, start: Start) -> None:
             raise UserError(f"trainer: {clip(error, 300)}") from error
         raise
     except RuntimeError as error:
-        received = next(c for c in trainer.callbacks if isinstance(c, ExactResume)).signals.received  # type: ignore[attr-defined]
+        callbacks: list[Any] = trainer.callbacks  # type: ignore[attr-defined]
+        exact = next(c for c in callbacks if isinstance(c, ExactResume))
+        received = exact.signals.received
         if not received:
             raise
-        state = "interrupted"  # the signal has reached the processes that read data, too; the last checkpoint holds
+        # the signal has reached the processes that read data, too; the last checkpoint holds
+        state = "interrupted"
         raise SystemExit(128 + received) from error
     except SystemExit as stop:
         state = stop.state if isinstance(stop, Stop) else "interrupted"
         if folder is not None and trainer.is_global_zero:
-            print(f"stopped at step {trainer.global_step}; continue: {PROGRAM} fit --run {folder}", flush=True)
-        if isinstance(stop.__context__, KeyboardInterrupt):  # before the first step, where Lightning answers with 1
+            print(
+                f"stopped at step {trainer.global_step}; continue: {PROGRAM} fit --run {folder}",
+                flush=True,
+            )
+        if isinstance(
+            stop.__context__, KeyboardInterrupt
+        ):  # before the first step, where Lightning answers with 1
             raise SystemExit(130) from None
         raise
     finally:
         os.environ.pop(CHILD, None)
         if folder is not None and trainer.is_global_zero:
-            with contextlib.suppress(*([UserError] if state == "failed" else [])):  # it may have failed for its folder
+            with contextlib.suppress(
+                *([UserError] if state == "failed" else [])
+            ):  # it may have failed for its folder
                 update_json(folder.description, {"state": state})
 
 
 def raised_by_lightning(error: BaseException) -> bool:
-    """Whether Lightning itself refused something, so that it is no bug of a network or a dataset."""
+    """Whether Lightning itself refused something, so that it is no bug of a network or a
+    dataset.
+    """
     frames = list(traceback.walk_tb(error.__traceback__))
-    return bool(frames) and str(frames[-1][0].f_globals.get("__name__", "")).startswith("lightning.")
+    return bool(frames) and str(frames[-1][0].f_globals.get("__name__", "")).startswith(
+        "lightning."
+    )
 
 
-def make_trainer(cli: ProjectCLI, start: Start, tree: dict[str, Any], further: Sequence[Any] = ()) -> L.Trainer:
-    """The Trainer with the machinery around a user's own callbacks and loggers; `further` callbacks come last.
+def make_trainer(
+    cli: ProjectCLI, start: Start, tree: dict[str, Any], further: Sequence[Any] = ()
+) -> L.Trainer:
+    """The Trainer with the machinery around a user's own callbacks and loggers; `further` callbacks
+    come last.
 
     Raises:
         UserError: Lightning refuses the arguments.
@@ -170,7 +200,11 @@ def make_trainer(cli: ProjectCLI, start: Start, tree: dict[str, Any], further: S
     callbacks = list(own) if isinstance(own, (list, tuple)) else [own]
     wanted = arguments.pop("logger", None)
     loggers: list[Logger] = (
-        [] if wanted in (None, True, False) else list(wanted) if isinstance(wanted, (list, tuple)) else [wanted]
+        []
+        if wanted in (None, True, False)
+        else list(wanted)
+        if isinstance(wanted, (list, tuple))
+        else [wanted]
     )
     epochs = records.Epochs(folder)
     first: list[Any] = [ExactResume(None, tree["run"]["save_every"], None)]
@@ -193,7 +227,8 @@ def make_trainer(cli: ProjectCLI, start: Start, tree: dict[str, Any], further: S
         arguments["enable_progress_bar"] = any(isinstance(c, ProgressBar) for c in callbacks)
     callbacks += [epochs, *further]
     return build_trainer(
-        {**arguments, "enable_checkpointing": folder is not None, "logger": loggers or False}, [*first, *callbacks]
+        {**arguments, "enable_checkpointing": folder is not None, "logger": loggers or False},
+        [*first, *callbacks],
     )
 
 
@@ -216,7 +251,8 @@ def build_trainer(arguments: dict[str, Any], callbacks: list[Any]) -> L.Trainer:
 
 
 def settle_logging(cli: ProjectCLI) -> None:
-    """Optimizer steps between two rows of metrics.csv, kept in the config: as set, or several an epoch, at most 50 steps apart.
+    """Optimizer steps between two rows of metrics.csv, kept in the config: as set, or several an
+    epoch, at most 50 steps apart.
 
     Raises:
         UserError: lines are to be printed at steps that have no row.
@@ -225,26 +261,45 @@ def settle_logging(cli: ProjectCLI) -> None:
     every = trainer["log_every_n_steps"]
     if every is None:
         data = cli.datamodule
-        steps = len(data.loaded("train")) // data.batch_size // int(trainer["accumulate_grad_batches"] or 1)
+        steps = (
+            len(data.loaded("train"))
+            // data.batch_size
+            // int(trainer["accumulate_grad_batches"] or 1)
+        )
         most = max(1, min(50, steps // 5))
         every = max(n for n in range(1, most + 1) if (printed or n) % n == 0)
         trainer["log_every_n_steps"] = cli.trainer_arguments["log_every_n_steps"] = every
     if printed and every and printed % every:
         raise UserError(
-            f"--run.print_every {printed}: figures are taken every {every} steps; leave out --trainer.log_every_n_steps {every}, "
+            f"--run.print_every {printed}: figures are taken every {every} steps; leave out "
+            f"--trainer.log_every_n_steps {every}, "
             f"or print at a multiple of it"
         )
 
 
-def announce(folder: RunFolder, cli: ProjectCLI, trainer: L.Trainer, request: Request, start: Start, changes: list[str]) -> None:
+def announce(
+    folder: RunFolder,
+    cli: ProjectCLI,
+    trainer: L.Trainer,
+    request: Request,
+    start: Start,
+    changes: list[str],
+) -> None:
     """Say where the run is, write its config and description."""
     if start.state:
         print(f"continuing {folder} from step {start.state['global_step']}")
         for line in changes:
             print(f"  {line}")
-        if not folder.metrics.exists() and start.checkpoint:  # a new run from another's checkpoint takes its records along
+        if (
+            not folder.metrics.exists() and start.checkpoint
+        ):  # a new run from another's checkpoint takes its records along
             origin = RunFolder(start.checkpoint.parent.parent)
-            for source in (origin.metrics, origin.epochs, origin.description, *origin.path.glob("events.out.tfevents.*")):
+            for source in (
+                origin.metrics,
+                origin.epochs,
+                origin.description,
+                *origin.path.glob("events.out.tfevents.*"),
+            ):
                 if source.is_file():
                     shutil.copyfile(source, folder.path / source.name)
     said = description(folder, cli, request, start.state)
@@ -259,23 +314,40 @@ def report(folder: RunFolder, trainer: L.Trainer, task: Task, seconds: float) ->
     """Write results.json and say what stands in it."""
     checkpoint: Any = trainer.checkpoint_callback
     figures = {name: float(value) for name, value in sorted(trainer.callback_metrics.items())}
-    result: dict[str, Any] = {"last": figures, "parameters": sum(p.numel() for p in task.net.parameters())}
-    result |= {"steps": trainer.global_step, "epochs": trainer.current_epoch, "seconds": round(seconds, 2)}
+    result: dict[str, Any] = {
+        "last": figures,
+        "parameters": sum(p.numel() for p in task.net.parameters()),
+    }
+    result |= {
+        "steps": trainer.global_step,
+        "epochs": trainer.current_epoch,
+        "seconds": round(seconds, 2),
+    }
     if checkpoint is not None and checkpoint.best_model_score is not None:
-        best = {"monitor": task.monitor, "value": float(checkpoint.best_model_score), "checkpoint": "checkpoints/best.ckpt"}
+        best = {
+            "monitor": task.monitor,
+            "value": float(checkpoint.best_model_score),
+            "checkpoint": "checkpoints/best.ckpt",
+        }
         result["best"] = best | best_row(folder.metrics, task.monitor, task.mode)
     update_json(folder.results, result)
     closing(folder, json.loads(folder.results.read_text()), seconds, by_steps=trainer.max_steps > 0)
 
 
 def best_row(path: Path, monitor: str, mode: str) -> dict[str, Any]:
-    """Step and figures of the first of the best validations in metrics.csv; empty where it does not have what is monitored."""
+    """Step and figures of the first of the best validations in metrics.csv; empty where it does not
+    have what is monitored.
+    """
     with open(path, newline="") as file:
-        rows = [row for row in csv.DictReader(file) if row.get(monitor) and monitor.startswith("val/")]
+        rows = [
+            row for row in csv.DictReader(file) if row.get(monitor) and monitor.startswith("val/")
+        ]
     if not rows:
         return {}
     best = (max if mode == "max" else min)(rows, key=lambda row: float(row[monitor]))
     return {
         "step": int(best["step"]),
-        "figures": {name: float(value) for name, value in best.items() if name.startswith("val/") and value},
+        "figures": {
+            name: float(value) for name, value in best.items() if name.startswith("val/") and value
+        },
     }

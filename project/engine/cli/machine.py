@@ -27,15 +27,19 @@ SETTLED = (
     ".*LeafSpec.*",  # a deprecation between Lightning and torch
     ".*exists and is not empty.*",  # the run folder is claimed before the Trainer exists
     ".*WeightAveraging callback with a model that overrides.*",  # no sharding here
-    ".*recommended to use .self.log.*sync_dist=True.*",  # what is logged has been reduced over the processes
+    # what is logged has been reduced over the processes
+    ".*recommended to use .self.log.*sync_dist=True.*",
     ".*Found keys that are not in the model state dict.*",
-    ".*`srun` command is available.*",  # scripts/slurm.sh uses it, under a name by which Lightning leaves the job to us
+    # scripts/slurm.sh uses it, under a name by which Lightning leaves the job to us
+    ".*`srun` command is available.*",
 )
 
 
 @contextlib.contextmanager
 def quiet(debug: bool) -> Iterator[None]:
-    """Without Lightning's tips and start-up notes, and without warnings about what is settled here on purpose."""
+    """Without Lightning's tips and start-up notes, and without warnings about what is settled here
+    on purpose.
+    """
     loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
     levels = [logger.level for logger in loggers]
     with warnings.catch_warnings():
@@ -55,10 +59,15 @@ def quiet(debug: bool) -> Iterator[None]:
 
 @contextlib.contextmanager
 def as_found() -> Iterator[None]:
-    """Leave the process as it was: for a run among others in one process, each of which must be like one of its own."""
+    """Leave the process as it was: for a run among others in one process, each of which must be
+    like one of its own.
+    """
     handlers = {number: signal.getsignal(number) for number in STOPPING}
     variables = dict(os.environ)
-    deterministic, warn_only = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
+    deterministic, warn_only = (
+        torch.are_deterministic_algorithms_enabled(),
+        torch.is_deterministic_algorithms_warn_only_enabled(),
+    )
     cudnn = torch.backends.cudnn.benchmark, torch.backends.cudnn.deterministic
     threads, number_type = torch.get_num_threads(), torch.get_default_dtype()
     precision = torch.get_float32_matmul_precision()
@@ -76,17 +85,23 @@ def as_found() -> Iterator[None]:
         torch.set_default_dtype(number_type)
         torch.set_float32_matmul_precision(precision)
         if "torch._dynamo" in sys.modules:
-            torch.compiler.reset()  # a function compiled for many shapes is no longer compiled for a further one
+            # a function compiled for many shapes is no longer compiled for a further one
+            torch.compiler.reset()
         gc.collect()  # trainer, task and data refer to each other
         if torch.cuda.is_initialized():
             torch.cuda.empty_cache()
 
 
 def told_once(hook: Callable[[Any], object]) -> Callable[[Any], object]:
-    """Leave out that TensorBoard's thread cannot write: it hands the error on, and then it is told in one line."""
+    """Leave out that TensorBoard's thread cannot write: it hands the error on, and then it is told
+    in one line.
+    """
 
     def without(arguments: Any) -> None:
-        if not (isinstance(arguments.exc_value, OSError) and type(arguments.thread).__module__.startswith("tensorboard.")):
+        if not (
+            isinstance(arguments.exc_value, OSError)
+            and type(arguments.thread).__module__.startswith("tensorboard.")
+        ):
             hook(arguments)
 
     return without
@@ -112,7 +127,9 @@ def output_in(path: Path) -> Iterator[None]:
 
 
 def settle_threads(tree: dict[str, Any]) -> None:
-    """CPU threads of this process: as set, or all cores shared by the processes of this machine; kept in the config."""
+    """CPU threads of this process: as set, or all cores shared by the processes of this machine;
+    kept in the config.
+    """
     if tree["run"]["threads"] is None:
         devices = str(tree["trainer"].get("devices"))
         processes = int(devices) if devices.isdecimal() else 1
@@ -128,10 +145,16 @@ def check_devices(trainer: dict[str, Any]) -> None:
     """
     devices, accelerator = str(trainer.get("devices")), str(trainer.get("accelerator"))
     if devices.lstrip("-").isdecimal() and int(devices) < -1:
-        raise UserError(f"--trainer.devices {devices}: expected a number of devices, auto, or -1 for all")
+        raise UserError(
+            f"--trainer.devices {devices}: expected a number of devices, auto, or -1 for all"
+        )
     on_cpu = accelerator == "cpu" or (
-        accelerator == "auto" and not (torch.cuda.is_available() or torch.backends.mps.is_available())
+        accelerator == "auto"
+        and not (torch.cuda.is_available() or torch.backends.mps.is_available())
     )
     there = (os.cpu_count() or 1) if on_cpu else torch.cuda.device_count() or 1
     if devices.isdecimal() and int(devices) > max(there, 2 if on_cpu else 1):
-        raise UserError(f"--trainer.devices {devices}: this machine has {there} {'CPU cores' if on_cpu else 'devices'}")
+        raise UserError(
+            f"--trainer.devices {devices}: this machine has {there} "
+            f"{'CPU cores' if on_cpu else 'devices'}"
+        )

@@ -21,9 +21,14 @@ from ..registry import DEFAULTS, TABLES
 from .classes import IMPORTABLE, KeyPath, Tree, accepted, class_parser, rule_at, slot_at
 from .settings import Settings
 
-register_type(torch.Tensor, serializer=lambda t: t.tolist(), deserializer=lambda v: torch.tensor(v, dtype=torch.float32))
+register_type(
+    torch.Tensor,
+    serializer=lambda t: t.tolist(),
+    deserializer=lambda v: torch.tensor(v, dtype=torch.float32),
+)
 set_parsing_settings(
-    config_read_mode_fsspec_enabled=False,  # LightningCLI switches it on: a config would be fetched from an address
+    # LightningCLI switches it on: a config would be fetched from an address
+    config_read_mode_fsspec_enabled=False,
     config_read_mode_urls_enabled=False,
     import_path_denylist=["*"],
     import_path_allowlist=list(IMPORTABLE),
@@ -38,7 +43,8 @@ class RunOptions:
         root: The folder of all runs; a run is written to root/name/number.
         save_every: Optimizer steps between two checkpoints from which the run can continue.
         tensorboard: Write TensorBoard events into the run folder.
-        print_every: Optimizer steps between two lines on the screen; null means a line for each epoch alone.
+        print_every: Optimizer steps between two lines on the screen; null means a line for each
+            epoch alone.
         threads: CPU threads; null means all cores, divided among the processes of this machine.
         compile: Compile the network with torch.compile.
         report: Write report.html into the run folder at the end.
@@ -58,7 +64,8 @@ class ProjectCLI(LightningCLI):
 
     Args:
         settings: What was written.
-        seeds: Seed the process as the config says; `load` leaves the generators of its caller alone.
+        seeds: Seed the process as the config says; `load` leaves the generators of its caller
+            alone.
     """
 
     def __init__(self, settings: Settings, seeds: bool = True) -> None:
@@ -84,13 +91,21 @@ class ProjectCLI(LightningCLI):
         )
 
     def add_arguments_to_parser(self, parser: Any) -> None:
-        parser.add_argument("--name", type=str, default="run", help="Name of the run's folder; default: the config's.")
+        parser.add_argument(
+            "--name",
+            type=str,
+            default="run",
+            help="Name of the run's folder; default: the config's.",
+        )
         parser.add_class_arguments(RunOptions, "run")
         parser.set_defaults({key: {"class_path": path} for key, path in default_classes().items()})
 
     def parse_arguments(self, parser: Any, args: Any) -> None:
         self.settings.check_groups(
-            {"trainer": accepted("lightning.pytorch.Trainer"), "run": {option.name for option in fields(RunOptions)}}
+            {
+                "trainer": accepted("lightning.pytorch.Trainer"),
+                "run": {option.name for option in fields(RunOptions)},
+            }
         )
         tree = self.settings.complete(default_classes())
         try:
@@ -98,8 +113,13 @@ class ProjectCLI(LightningCLI):
         except Exception as error:
             raise UserError(self._explain(parser, tree, error)) from error
         if isinstance(self.config.seed_everything, bool):
-            raise UserError(f"{self.settings.say(('seed_everything',))}: expected a number, so that the run can be repeated")
-        self.config_tree: dict[str, Any] = yaml.safe_load(parser.dump(self.config, skip_unset=False, skip_validation=True))
+            raise UserError(
+                f"{self.settings.say(('seed_everything',))}: expected a number, so that the run "
+                "can be repeated"
+            )
+        self.config_tree: dict[str, Any] = yaml.safe_load(
+            parser.dump(self.config, skip_unset=False, skip_validation=True)
+        )
         self.config_tree.pop("config", None)
         if not self.seeds:
             self.config.seed_everything = False
@@ -122,7 +142,11 @@ class ProjectCLI(LightningCLI):
             if isinstance(cause, UserError):
                 raise cause from None
             raise UserError(f"the config cannot be built: {clip(cause, 200)}") from error
-        self.model, self.datamodule, self.trainer_arguments = made.model, made.data, vars(made.trainer)
+        self.model, self.datamodule, self.trainer_arguments = (
+            made.model,
+            made.data,
+            vars(made.trainer),
+        )
 
     # ------------------------------------------------------------------ errors
 
@@ -137,27 +161,42 @@ class ProjectCLI(LightningCLI):
                 try:
                     alone.parse_object({key: value})
                 except Exception as reason:
-                    return f"{self.settings.say((*path, key))}: {_expectation(str(reason))}, got {clip(value)!r}"
+                    return (
+                        f"{self.settings.say((*path, key))}: {_expectation(str(reason))}, got "
+                        f"{clip(value)!r}"
+                    )
             try:
                 whole.parse_object(arguments)
             except Exception as reason:
-                if missing := re.search(r"arguments? (?:is|are) required: ([\w., ]+)|Key \"([\w.]+)\" is required", str(reason)):
+                if missing := re.search(
+                    r"arguments? (?:is|are) required: ([\w., ]+)|Key \"([\w.]+)\" is required",
+                    str(reason),
+                ):
                     name = class_path.rpartition(".")[2]
                     needed = (missing[1] or missing[2]).strip()
-                    return f"{self.settings.say(path)}: {name} needs {needed}; --{'.'.join(path)}.{needed} VALUE"
+                    return (
+                        f"{self.settings.say(path)}: {name} needs {needed}; "
+                        f"--{'.'.join(path)}.{needed} VALUE"
+                    )
         for group, value in tree.items():
             for key, item in _written(group, value):
                 try:
                     parser.parse_object({group: {key: item} if key else item})
                 except Exception as reason:
                     where = (group, key) if key else (group,)
-                    return f"{self.settings.say(where)}: {_expectation(str(reason))}, got {clip(item)!r}"
+                    return (
+                        f"{self.settings.say(where)}: {_expectation(str(reason))}, got "
+                        f"{clip(item)!r}"
+                    )
         return clip(str(error).splitlines()[-1] if str(error) else error, 200)
 
 
 def default_classes() -> dict[str, str]:
     """The import paths of the task and the data taken where a config names none."""
-    return {"model": TABLES["tasks"][DEFAULTS["model"]][0], "data": TABLES["data"][DEFAULTS["data"]][0]}
+    return {
+        "model": TABLES["tasks"][DEFAULTS["model"]][0],
+        "data": TABLES["data"][DEFAULTS["data"]][0],
+    }
 
 
 def _written(group: str, value: Any) -> list[tuple[str, Any]]:
@@ -166,7 +205,9 @@ def _written(group: str, value: Any) -> list[tuple[str, Any]]:
 
 
 def _classes(tree: Any, path: KeyPath = ()) -> Iterator[tuple[KeyPath, str, Tree]]:
-    """Every class of a tree with its arguments, the innermost first: the cause of an error is deepest."""
+    """Every class of a tree with its arguments, the innermost first: the cause of an error is
+    deepest.
+    """
     if isinstance(tree, list):
         for item in tree:
             yield from _classes(item, path)
@@ -197,12 +238,18 @@ TYPES = {
 
 def _expectation(text: str) -> str:
     """What jsonargparse would have taken, from the depth of its message."""
-    choices = [word.strip(" '") for words in re.findall(r"Literal\[([^\]]+)\]", text) for word in words.split(",")]
+    choices = [
+        word.strip(" '")
+        for words in re.findall(r"Literal\[([^\]]+)\]", text)
+        for word in words.split(",")
+    ]
     found = [f"one of {', '.join(dict.fromkeys(choices))}"] if choices else []
     names = re.findall(r"Expected an? (?:<class ')?(?:[\w.]*\.)?(\w+)|Not of type (\w+):", text)
     found += [TYPES[name] for name in map("".join, names) if name in TYPES]
     unique = sorted(dict.fromkeys(found), key=lambda word: word == "null")
     if unique and unique != ["null"]:
         return "expected " + " or ".join(unique)
-    lines = [line.strip(" -") for line in text.splitlines() if line.strip() and "Given value" not in line]
+    lines = [
+        line.strip(" -") for line in text.splitlines() if line.strip() and "Given value" not in line
+    ]
     return clip(lines[-1] if lines else "not accepted", 120)

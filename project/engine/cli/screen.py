@@ -6,14 +6,27 @@ import sys
 from collections.abc import Iterable, Sequence
 
 
-def show(columns: Sequence[str], rows: Iterable[Sequence[str]], title: str | None = None, left: int = 1) -> None:
-    """Print a table: the first columns and those without a name to the left, the others, numbers, to the right."""
+def show(
+    columns: Sequence[str], rows: Iterable[Sequence[str]], title: str | None = None, left: int = 1
+) -> None:
+    """Print a table: the first columns and those without a name to the left, the others, numbers,
+    to the right.
+    """
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False, padding=(0, 3, 0, 0))
+    table = Table(
+        title=title,
+        title_justify="left",
+        title_style="bold",
+        box=None,
+        pad_edge=False,
+        padding=(0, 3, 0, 0),
+    )
     for number, name in enumerate(columns):
-        table.add_column(name, justify="left" if number < left or not name else "right", overflow="fold")
+        table.add_column(
+            name, justify="left" if number < left or not name else "right", overflow="fold"
+        )
     for row in rows:
         table.add_row(*row)
     is_terminal = sys.stdout.isatty()

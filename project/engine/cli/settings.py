@@ -1,7 +1,8 @@
-"""Settings as plain trees: what was written on the command line and in files, merged before anything is parsed.
+"""Settings as plain trees: what was written on the command line and in files, merged before
+anything is parsed.
 
-Only what somebody wrote is merged, so that no default of one class leaks into another; each value remembers where it
-was written.
+Only what somebody wrote is merged, so that no default of one class leaks into another; each value
+remembers where it was written.
 """
 
 from __future__ import annotations
@@ -40,7 +41,9 @@ MAX_FILE_BYTES, MAX_ALIASES, MAX_DEPTH = 1_000_000, 100, 40
 
 @dataclass
 class Layer:
-    """What one place wrote: a tree whose class nodes are {class_path, init_args}, and how to name a key of it."""
+    """What one place wrote: a tree whose class nodes are {class_path, init_args}, and how to name a
+    key of it.
+    """
 
     tree: Tree
     say: Callable[[KeyPath], str]
@@ -73,14 +76,18 @@ def read_yaml(text: str, source: str) -> Tree:
     if len(text) > MAX_FILE_BYTES:
         raise UserError(f"{source}: {len(text):,} bytes are more than a config has")
     try:
-        aliases = sum(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, Loader=ConfigLoader))
+        aliases = sum(
+            isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, Loader=ConfigLoader)
+        )
         if aliases > MAX_ALIASES:
             raise UserError(f"{source}: {aliases} aliases (*name) are more than a config has")
         tree = yaml.load(text, Loader=ConfigLoader)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f":{mark.line + 1}" if mark else ""
-        raise UserError(f"{source}{line}: not YAML: {clip(getattr(error, 'problem', None) or error, 120)}") from None
+        raise UserError(
+            f"{source}{line}: not YAML: {clip(getattr(error, 'problem', None) or error, 120)}"
+        ) from None
     except RecursionError:
         raise UserError(f"{source}: nested too deeply") from None
     if tree is None:
@@ -94,7 +101,9 @@ def on_the_command_line(path: KeyPath) -> str:
     return f"--{'.'.join(path)}"
 
 
-def from_assignments(assignments: list[tuple[str, str]], say: Callable[[KeyPath], str] = on_the_command_line) -> Layer:
+def from_assignments(
+    assignments: list[tuple[str, str]], say: Callable[[KeyPath], str] = on_the_command_line
+) -> Layer:
     """The settings of `--key value` pairs; their order does not matter.
 
     Raises:
@@ -116,7 +125,11 @@ def _nested(path: KeyPath, text: str, say: Callable[[KeyPath], str]) -> Tree:
     """One assignment as a tree."""
     value: Any = text
     if slot_at(path) is not None or rule_at(path) is not None:
-        value = _from_text(text, say(path)) if text[:1] in "[{" or text in ("null", "true", "false") else text
+        value = (
+            _from_text(text, say(path))
+            if text[:1] in "[{" or text in ("null", "true", "false")
+            else text
+        )
         value = _normal(value, path, say)
     for depth in range(len(path) - 1, -1, -1):
         value = {path[depth]: value}
@@ -139,14 +152,18 @@ def _normal(value: Any, path: KeyPath, say: Callable[[KeyPath], str]) -> Any:
     slot = slot_at(path)
     if isinstance(value, list):
         items = [_normal(item, path, say) for item in value]
-        return [part for item in items for part in item] if slot is not None and slot.many else items
+        return (
+            [part for item in items for part in item] if slot is not None and slot.many else items
+        )
     if isinstance(value, str) and slot is not None:
         if CLASS_OR_WORD.fullmatch(".".join(path)):
             return value
         return _node({"class_path": resolve(value, slot, say(path))}, slot)
     if not isinstance(value, dict):
         if slot is not None and not _may_be(value, path):
-            raise UserError(f"{say(path)}: expected the name of a {slot.kind}, got {json.dumps(value)}")
+            raise UserError(
+                f"{say(path)}: expected the name of a {slot.kind}, got {json.dumps(value)}"
+            )
         return value
     if not all(isinstance(key, str) for key in value):
         wrong = next(key for key in value if not isinstance(key, str))
@@ -162,7 +179,10 @@ def _normal(value: Any, path: KeyPath, say: Callable[[KeyPath], str]) -> Any:
         node["class_path"] = resolve(name, slot, say(path))
         beside = sorted(set(arguments) - {"init_args"})
         if beside:
-            raise UserError(f"{say((*path, beside[0]))}: stands beside class_path; the arguments of a class go under init_args")
+            raise UserError(
+                f"{say((*path, beside[0]))}: stands beside class_path; the arguments of a class "
+                "go under init_args"
+            )
     if "init_args" in arguments:
         arguments = arguments["init_args"] or {}
         if not isinstance(arguments, dict):
@@ -178,7 +198,11 @@ def _node(node: Tree, slot: Slot | None) -> Any:
 
 def _may_be(value: Any, path: KeyPath) -> bool:
     """Whether a slot can hold a value that names no class."""
-    return value is None and path not in NEEDED if not isinstance(value, bool) else path[0] == "trainer"
+    return (
+        value is None and path not in NEEDED
+        if not isinstance(value, bool)
+        else path[0] == "trainer"
+    )
 
 
 # ---------------------------------------------------------------------- merging
@@ -217,13 +241,17 @@ class Settings:
         for group, known in groups.items():
             below = self.tree.get(group, {})
             if not isinstance(below, dict):
-                raise UserError(f"{self.say((group,))}: expected keys below it, such as {group}.{sorted(known)[0]}")
+                raise UserError(
+                    f"{self.say((group,))}: expected keys below it, such as "
+                    f"{group}.{sorted(known)[0]}"
+                )
             for key in below:
                 if key.removesuffix("+") not in known:
                     raise UserError(f"{self.say((group, key))}: unknown key; {suggest(key, known)}")
 
     def complete(self, default_classes: dict[str, str]) -> Tree:
-        """The tree with the class of every node, and the defaults of that class, so that those of another cannot remain.
+        """The tree with the class of every node, and the defaults of that class, so that those of
+        another cannot remain.
 
         Raises:
             UserError: an argument that its class does not have.
@@ -248,18 +276,32 @@ class Settings:
         for key, given in (value.get("init_args") or {}).items():
             if key.removesuffix("+") not in names:
                 name = class_path.rpartition(".")[2]
-                raise UserError(f"{self.say((*path, key))}: {name} has no such argument; {suggest(key, names, 'it has')}")
+                raise UserError(
+                    f"{self.say((*path, key))}: {name} has no such argument; "
+                    f"{suggest(key, names, 'it has')}"
+                )
             default = defaults.get(key)
-            if isinstance(given, dict) and "init_args" in given and isinstance(default, dict) and "class_path" in default:
+            if (
+                isinstance(given, dict)
+                and "init_args" in given
+                and isinstance(default, dict)
+                and "class_path" in default
+            ):
                 given = {"class_path": default["class_path"], **given}
             completed[key] = self._complete(given, (*path, key))
         return {"class_path": class_path, "init_args": completed}
 
     def _check_rule(self, rule: Tree, path: KeyPath, class_path: str) -> None:
-        keys = {key.name: key.default is MISSING for key in dataclasses.fields(load_class(class_path, class_path))}
+        keys = {
+            key.name: key.default is MISSING
+            for key in dataclasses.fields(load_class(class_path, class_path))
+        }
         for key in rule:
             if key not in keys:
-                raise UserError(f"{self.say((*path, key))}: a rule has no such key; {suggest(key, keys, 'it has')}")
+                raise UserError(
+                    f"{self.say((*path, key))}: a rule has no such key; "
+                    f"{suggest(key, keys, 'it has')}"
+                )
         for key, is_needed in keys.items():
             if is_needed and key not in rule:
                 raise UserError(f"{self.say(path)}: the rule {clip(rule)} needs {key}")
@@ -273,7 +315,9 @@ def _merge_into(low: Tree, high: Tree) -> None:
             below = low[key]
             if "class_path" in value and value["class_path"] != below.get("class_path"):
                 kept = accepted(value["class_path"])
-                low[key] = {"init_args": {k: v for k, v in below.get("init_args", {}).items() if k in kept}}
+                low[key] = {
+                    "init_args": {k: v for k, v in below.get("init_args", {}).items() if k in kept}
+                }
             _merge_into(low[key], value)
         elif isinstance(value, dict):
             low[key] = {}
@@ -303,7 +347,9 @@ class ConfigLoader(yaml.SafeLoader):
         for key_node, _ in node.value:
             key = self.construct_object(key_node, deep=True)
             if isinstance(key, (list, dict)) or key in seen:
-                raise yaml.constructor.ConstructorError(None, None, f"the key {key!r} is given twice", key_node.start_mark)
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"the key {key!r} is given twice", key_node.start_mark
+                )
             seen.add(key)
         return super().construct_mapping(node, deep)
 

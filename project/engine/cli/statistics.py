@@ -25,24 +25,37 @@ def statistics(request: Request) -> int:
     spec, fitted = data.spec, {"fit": data.fitted}
     print(f"{type(data).__name__}: inputs of {spec.shape()}, {target(spec)}")
     if len(trained) == len(whole):
-        print(f"fit trains on the whole training split, {len(whole):,} samples, and uses its statistics")
+        print(
+            f"fit trains on the whole training split, {len(whole):,} samples, and uses its "
+            "statistics"
+        )
     else:
         has_test = "test" in data.splits
         fitted["published" if has_test else "whole"] = data.fit(whole)
-        print(f"fit trains on {len(trained):,} samples and uses their statistics; the other {len(whole) - len(trained):,} of the")
         print(
-            f"{'published training split' if has_test else 'data'}, {len(whole):,}, are held out for "
+            f"fit trains on {len(trained):,} samples and uses their statistics; the other "
+            f"{len(whole) - len(trained):,} of the"
+        )
+        print(
+            f"{'published training split' if has_test else 'data'}, {len(whole):,}, are held out "
+            "for "
             f"{'validation' if has_test else 'validation and test'}"
         )
     if isinstance(whole, Items):
-        print(f"estimated from {min(SAMPLED, len(trained)):,} of the samples, since each has to be decoded")
+        print(
+            f"estimated from {min(SAMPLED, len(trained)):,} of the samples, since each has to be "
+            "decoded"
+        )
     found = {name: data.statistics(values) for name, values in fitted.items()}
     if not found["fit"]:
         print("the inputs are not normalised")
         return 0
     print()
     heads = [f"{name} {what}" for name in found for what in ("mean", "deviation")]
-    rows = [[key, *(number(value) for part in found.values() for value in part.get(key, ()))] for key in found["fit"]]
+    rows = [
+        [key, *(number(value) for part in found.values() for value in part.get(key, ()))]
+        for key in found["fit"]
+    ]
     show(["", *heads], rows)
     return 0
 
@@ -51,10 +64,16 @@ def target(spec: DataSpec) -> str:
     """What is to be predicted, in a few words."""
     if spec.target == "number":
         scales = (
-            f"{name} (mean {mean:.5g}, deviation {std:.5g})" for name, (mean, std) in zip(spec.names, spec.scale, strict=True)
+            f"{name} (mean {mean:.5g}, deviation {std:.5g})"
+            for name, (mean, std) in zip(spec.names, spec.scale, strict=True)
         )
         return "to predict " + ", ".join(scales)
-    kind = {"class": "classes", "labels": "labels", "mask": "classes of pixels", "sequence": "characters"}[spec.target]
+    kind = {
+        "class": "classes",
+        "labels": "labels",
+        "mask": "classes of pixels",
+        "sequence": "characters",
+    }[spec.target]
     return f"{len(spec.names)} {kind}"
 
 

@@ -1,4 +1,6 @@
-"""What `fit` says at its start and at its end: plain text of at most 80 columns, the same in a terminal, a pipe and a file."""
+"""What `fit` says at its start and at its end: plain text of at most 80 columns, the same in a
+terminal, a pipe and a file.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,9 @@ from .screen import show
 ROWS = 20  # of the table of layers
 
 
-def opening(folder: RunFolder, cli: ProjectCLI, trainer: L.Trainer, description: Mapping[str, Any]) -> None:
+def opening(
+    folder: RunFolder, cli: ProjectCLI, trainer: L.Trainer, description: Mapping[str, Any]
+) -> None:
     """Where the run is, the network's layers, then a line each of data, training and machine."""
     task, parameters = cli.model, list(cli.model.net.parameters())
     print(f"run       {folder}\ncontinue  {PROGRAM} fit --run {folder}\n")
@@ -46,7 +50,12 @@ def show_weights(initialised: Mapping[str, Any]) -> None:
     by_what = {name: how for how, names in initialised["rules"].items() for name in names}
     figures = ("mean", "std", "min", "max")
     rows = [
-        (name, by_what.get(name, "its layer's default"), by(layer["shape"]), *(f"{layer[key]:.4g}" for key in figures))
+        (
+            name,
+            by_what.get(name, "its layer's default"),
+            by(layer["shape"]),
+            *(f"{layer[key]:.4g}" for key in figures),
+        )
         for name, layer in initialised["layers"].items()
     ]
     show(("parameter", "set by", "shape", *figures), rows, left=2)
@@ -54,9 +63,24 @@ def show_weights(initialised: Mapping[str, Any]) -> None:
 
 def layer_rows(layers: list[Layer]) -> list[tuple[str, str, str, str]]:
     shown = layers if len(layers) <= ROWS else layers[: ROWS - 1]
-    rows = [(layer.name, layer.kind, by(layer.output), f"{layer.parameters:,}" if layer.parameters else "") for layer in shown]
+    rows = [
+        (
+            layer.name,
+            layer.kind,
+            by(layer.output),
+            f"{layer.parameters:,}" if layer.parameters else "",
+        )
+        for layer in shown
+    ]
     if rest := layers[len(shown) :]:
-        rows.append((f"and {len(rest)} more", "", by(rest[-1].output), f"{sum(layer.parameters for layer in rest):,}"))
+        rows.append(
+            (
+                f"and {len(rest)} more",
+                "",
+                by(rest[-1].output),
+                f"{sum(layer.parameters for layer in rest):,}",
+            )
+        )
     return rows
 
 
@@ -64,13 +88,22 @@ def by(shape: Sequence[int] | None) -> str:
     return "x".join(map(str, shape or ()))
 
 
-KINDS = {"class": "{} classes", "labels": "{} labels", "mask": "masks of {} classes", "sequence": "sequences of {} characters"}
+KINDS = {
+    "class": "{} classes",
+    "labels": "{} labels",
+    "mask": "masks of {} classes",
+    "sequence": "sequences of {} characters",
+}
 
 
 def data_line(name: str, splits: Mapping[str, Any], spec: DataSpec) -> str:
     """`Digits: 1,258 train, 179 val, each 1x28x28; 10 classes`."""
     parts = ", ".join(f"{part['samples']:,} {split}" for split, part in splits.items())
-    kind = KINDS[spec.target].format(len(spec.names)) if spec.target in KINDS else f"numbers: {', '.join(spec.names)}"
+    kind = (
+        KINDS[spec.target].format(len(spec.names))
+        if spec.target in KINDS
+        else f"numbers: {', '.join(spec.names)}"
+    )
     return f"{name}: {parts}, each {spec.shape()}; {kind}"
 
 
@@ -81,10 +114,22 @@ def training_line(cli: ProjectCLI, trainer: Any) -> str:
 
     def name(key: str) -> str:
         node = given.get(key)
-        return node["class_path"].rpartition(".")[2] if isinstance(node, dict) and "class_path" in node else ""
+        return (
+            node["class_path"].rpartition(".")[2]
+            if isinstance(node, dict) and "class_path" in node
+            else ""
+        )
 
     rate = ((given.get("optimizer") or {}).get("init_args") or {}).get("lr")
-    how = ", ".join(word for word in (name("optimizer"), f"lr {rate:g}" if rate is not None else "", name("schedule")) if word)
+    how = ", ".join(
+        word
+        for word in (
+            name("optimizer"),
+            f"lr {rate:g}" if rate is not None else "",
+            name("schedule"),
+        )
+        if word
+    )
     loss = name("loss").removesuffix("Loss")
     epochs, most = trainer.max_epochs or -1, trainer.max_steps
     length = [f"{epochs} epochs" if epochs != 1 else "1 epoch"] if epochs > 0 else []
@@ -103,7 +148,10 @@ def machine_line(trainer: Any) -> str:
 
 def closing(folder: RunFolder, results: Mapping[str, Any], seconds: float, by_steps: bool) -> None:
     """The figures of the last and the best validation, and what can be done next."""
-    print(f"\nfinished {folder} in {clock(seconds)}: epoch {results['epochs']}, step {results['steps']:,}")
+    print(
+        f"\nfinished {folder} in {clock(seconds)}: epoch {results['epochs']}, step "
+        f"{results['steps']:,}"
+    )
     best, test = results.get("best", {}), results.get("test", {})
     columns = {"last": results["last"]}
     if best.get("figures"):
@@ -112,12 +160,19 @@ def closing(folder: RunFolder, results: Mapping[str, Any], seconds: float, by_st
         columns["test"] = {name: value for name, value in test.items() if isinstance(value, float)}
     rows = []
     for name in dict.fromkeys(plain(name) for column in columns.values() for name in column):
-        cells = [next((number(value) for key, value in column.items() if plain(key) == name), "") for column in columns.values()]
+        cells = [
+            next((number(value) for key, value in column.items() if plain(key) == name), "")
+            for column in columns.values()
+        ]
         rows.append((name + (" (monitored)" if name == best.get("monitor") else ""), *cells))
     print()
     show(("", *columns), rows)
     print()
-    limit = f"max_steps {2 * results['steps']}" if by_steps else f"max_epochs {2 * max(1, results['epochs'])}"
+    limit = (
+        f"max_steps {2 * results['steps']}"
+        if by_steps
+        else f"max_epochs {2 * max(1, results['epochs'])}"
+    )
     following = {
         "test": f"test --ckpt_path {folder}",
         "prolong": f"fit --run {folder} --trainer.{limit}",

@@ -1,4 +1,7 @@
-"""The commands: name -> (module, one line of help). Nothing heavy is imported until one is called."""
+"""The commands: name -> (module, one line of help).
+
+Nothing heavy is imported until one is called.
+"""
 
 COMMANDS = {
     "fit": ("fit", "train a network: a new run, or the continuation of one"),

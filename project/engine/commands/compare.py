@@ -1,4 +1,6 @@
-"""`compare`: which of some settings is better, over their seeds, and all their curves in one picture."""
+"""`compare`: which of some settings is better, over their seeds, and all their curves in one
+picture.
+"""
 
 from __future__ import annotations
 
@@ -11,8 +13,9 @@ from ..registry import PROGRAM
 
 HELP = """usage: PROGRAM compare RUNS RUNS... [--metric NAME] [--picture FILE [--curve NAME]]
 
-  RUNS             run folders, folders of runs, or patterns; runs that differ in nothing but the seed are one group
-  --metric NAME    the figure to compare; default: the one by which the best checkpoint is chosen. --metric test/accuracy
+  RUNS             run folders, folders of runs, or patterns; runs that differ only in their
+                   seed are one group
+  --metric NAME    what to compare; default: what the best checkpoint is chosen by
   --picture FILE   the curves of all groups in one picture: .png, .svg or .pdf
   --curve NAME     of the picture: train/loss (the default), val/accuracy, lr, ..."""
 
@@ -30,5 +33,8 @@ def main(command: str, arguments: Sequence[str], debug: bool) -> int:
     groups = group(find_runs(words))
     print_comparison(groups, options.get("--metric"))
     if "--picture" in options:
-        print(f"picture   {draw(groups, options.get('--curve', 'train/loss'), Path(options['--picture']))}")
+        print(
+            "picture   "
+            f"{draw(groups, options.get('--curve', 'train/loss'), Path(options['--picture']))}"
+        )
     return 0

@@ -13,19 +13,20 @@ HELP = """usage: PROGRAM fit [--config FILE]... [--run FOLDER] [--weights RUN] [
   --run FOLDER        write to this folder, or continue the run that is in it
   --ckpt_path FILE    start a new run from one of a run's step-*.ckpt files; a folder means --run
   --weights RUN       start a new run with the weights of another
-  --fresh PATTERN     but for those that match: they start anew, as a head for other classes does ('classifier.*')
+  --fresh PATTERN     but for those that match, such as a head for other classes ('classifier.*')
   --print_config      print the whole effective config and stop
   --print_init        print the first weights by layer, and what set them, and stop
   --debug             show tracebacks and Lightning's notes
 
-  --data NAME                 --data.batch_size 64 --data.size 32 --data.root data --data.num_workers 0
+  --data NAME                 --data.batch_size 64 --data.size 32 --data.root data
   --model NAME                the task; --model.monitor val/loss
   --model.net NAME            --model.net.dropout 0.2
   --model.loss NAME           --model.loss.label_smoothing 0.1
   --model.optimizer NAME      --model.optimizer.lr 0.001
   --model.schedule NAME       --model.schedule.warmup 0.1
-  --trainer.max_epochs 10     --trainer.accelerator auto --trainer.devices auto --trainer.precision bf16-mixed
-  --run.save_every 500        --run.tensorboard true --run.print_every 100 --run.threads 2 --run.compile false
+  --trainer.max_epochs 10     --trainer.devices auto --trainer.precision bf16-mixed
+  --run.save_every 500        --run.tensorboard true --run.print_every 100 --run.threads 2
+                              --run.compile false
   --run.report true           the page of the run, report.html, at its end
   --seed_everything 0         --name NAME of the run's folder
 
@@ -33,8 +34,12 @@ HELP = """usage: PROGRAM fit [--config FILE]... [--run FOLDER] [--weights RUN] [
 
 
 def main(command: str, arguments: Sequence[str], debug: bool) -> int:
-    """Train; returns 0 when the run is finished, 128 + the signal's number when it was asked to stop."""
-    request = read_arguments(command, arguments, ("--run", "--ckpt_path", "--weights", "--fresh", "--print_init"), debug)
+    """Train; returns 0 when the run is finished, 128 + the signal's number when it was asked to
+    stop.
+    """
+    request = read_arguments(
+        command, arguments, ("--run", "--ckpt_path", "--weights", "--fresh", "--print_init"), debug
+    )
     if not request.options:
         merge(request)  # mistakes in files and names are answered before torch is imported
     from ..cli.fitting import fit

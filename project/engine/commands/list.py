@@ -26,7 +26,9 @@ HELP = f"usage: PROGRAM list [{'|'.join(KEYS)}] [NAME]"
 def main(command: str, arguments: Sequence[str], debug: bool) -> int:
     """Print a table of names, or, with a name behind it, the arguments of that class."""
     if arguments and arguments[0] not in KEYS:
-        raise UserError(f"list: unknown kind {arguments[0]!r}; {suggest(arguments[0], KEYS, 'kinds')}")
+        raise UserError(
+            f"list: unknown kind {arguments[0]!r}; {suggest(arguments[0], KEYS, 'kinds')}"
+        )
     if len(arguments) > 1:
         return _explain(arguments[0], arguments[1])
     for kind in arguments or KEYS:
@@ -47,8 +49,12 @@ def _explain(kind: str, name: str) -> int:
     slot = next(slot for _, slot in SLOTS if slot.table is table)
     parser, _ = class_parser(table[name][0], slot.skip)
     parser.usage = argparse.SUPPRESS
-    text = re.sub(r",\s*known\s+subclasses:[^)]*", "", parser.format_help())  # of nn.Module there are hundreds
-    text = re.sub(r"^  (-h, )?--[\w.]*help\b.*\n(   +.*\n)*", "", text, flags=re.M)  # an option and the lines that go on
+    text = re.sub(
+        r",\s*known\s+subclasses:[^)]*", "", parser.format_help()
+    )  # of nn.Module there are hundreds
+    text = re.sub(
+        r"^  (-h, )?--[\w.]*help\b.*\n(   +.*\n)*", "", text, flags=re.M
+    )  # an option and the lines that go on
     lines = [line for line in text.splitlines() if line.strip()]
     print("\n".join([f"{key} {name}", *lines[1:]]))
     return 0

@@ -14,7 +14,8 @@ HELP = """usage: PROGRAM report RUN
        PROGRAM report RUNS... [--sort COLUMN] [--output FILE]
 
   RUN             a run folder: its report.html is written anew
-  RUNS            run folders, folders of runs (such as runs), or patterns: a table, with the settings that differ as columns
+  RUNS            run folders, folders of runs (such as runs), or patterns: a table, with the
+                  settings that differ as columns
   --sort COLUMN   the rows by this column, the best first: --sort test/accuracy
   --output FILE   the whole table as .csv, .json or .html instead of the terminal"""
 

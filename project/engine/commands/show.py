@@ -9,8 +9,8 @@ from ..cli.arguments import merge, read_arguments
 
 HELP = """usage: PROGRAM show [--config FILE]... [--data NAME] [--output FILE] [--KEY VALUE]...
 
-Prints a table of the data, its splits, classes or columns, and draws the first training batch before and after
-augmentation, as the network sees it.
+Prints a table of the data, its splits, classes or columns, and draws the first training
+batch before and after augmentation, as the network sees it.
 
   --output FILE   where the picture goes: .png (default: show.png), .svg or .pdf
 

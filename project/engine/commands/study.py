@@ -1,4 +1,6 @@
-"""`lr-find`, `batch-size` and `kfold`: a configured run trained for another end than its weights."""
+"""`lr-find`, `batch-size` and `kfold`: a configured run trained for another end than its
+weights.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +10,16 @@ from collections.abc import Sequence
 from ..cli.arguments import merge, read_arguments
 
 STUDIES = {  # command -> (module, function, the options it takes beside those of fit)
-    "lr-find": ("..studies.rate", "find_rate", ("--weights", "--fresh", "--min_lr", "--max_lr", "--steps", "--output")),
-    "batch-size": ("..studies.batch", "find_size", ("--min_batch", "--max_batch", "--rounds", "--output")),
+    "lr-find": (
+        "..studies.rate",
+        "find_rate",
+        ("--weights", "--fresh", "--min_lr", "--max_lr", "--steps", "--output"),
+    ),
+    "batch-size": (
+        "..studies.batch",
+        "find_size",
+        ("--min_batch", "--max_batch", "--rounds", "--output"),
+    ),
     "kfold": ("..studies.folds", "kfold", ("--folds", "--run", "--weights", "--fresh")),
 }
 

@@ -21,14 +21,17 @@ CHUNK = 4096  # rows hashed at a time
 class Arrays(Dataset[Batch]):
     """A split in memory.
 
-    inputs: (N, C, H, W) uint8 for images, kept with the channels last; (N, ...) for anything else; a tuple of several
-        where the network has several inputs. May be memory-mapped: it is only ever read by rows.
-    targets: (N,) int64 classes, (N, K) float32 numbers or labels, (N, K) int64 counts, or the N class names themselves,
-        which the DataModule encodes.
+    inputs: (N, C, H, W) uint8 for images, kept with the channels last; (N, ...) for anything else;
+        a tuple of several where the network has several inputs. May be memory-mapped: it is only
+        ever read by rows.
+    targets: (N,) int64 classes, (N, K) float32 numbers or labels, (N, K) int64 counts, or the N
+        class names themselves, which the DataModule encodes.
     rows: which rows of the arrays belong to this split; all of them by default.
     """
 
-    def __init__(self, inputs: Inputs, targets: Tensor | Sequence[str], rows: Tensor | None = None) -> None:
+    def __init__(
+        self, inputs: Inputs, targets: Tensor | Sequence[str], rows: Tensor | None = None
+    ) -> None:
         self.stored = tuple(_channels_last(part) for part in several(inputs))
         self.targets = targets
         self.rows = torch.arange(len(self.stored[0])) if rows is None else rows
@@ -48,7 +51,9 @@ class Arrays(Dataset[Batch]):
         return part
 
     def inputs(self, rows: Tensor) -> Inputs:
-        """The samples of these rows as (B, ...), a tuple of several inputs; images as (B, C, H, W) in channels-last memory."""
+        """The samples of these rows as (B, ...), a tuple of several inputs; images as (B, C, H, W)
+        in channels-last memory.
+        """
         if len(self.stored) == 1:
             return self.input(0, rows)
         return tuple(self.input(number, rows) for number in range(len(self.stored)))
@@ -58,7 +63,9 @@ class Arrays(Dataset[Batch]):
         return _channels_first(self.stored[number].index_select(0, rows))
 
     def digest(self) -> str:
-        """A SHA-256 of the samples in their order and their targets; of more than HASHED bytes, of rows evenly spaced."""
+        """A SHA-256 of the samples in their order and their targets; of more than HASHED bytes, of
+        rows evenly spaced.
+        """
         assert isinstance(self.targets, Tensor)
         row_bytes = sum(part[:1].nbytes for part in self.stored)
         step = max(1, -(-len(self.rows) * row_bytes // HASHED))
@@ -88,7 +95,8 @@ def _channels_first(part: Tensor) -> Tensor:
 
 
 class Items(Dataset[Batch]):
-    """A map-style dataset of (input, target) pairs, read item by item; what each draws depends on its place alone.
+    """A map-style dataset of (input, target) pairs, read item by item; what each draws depends on
+    its place alone.
 
     An input may be a tuple of several.
     """
@@ -121,7 +129,9 @@ class Items(Dataset[Batch]):
         for row in rows.tolist():
             reseed(self.seed, "sample", epoch, row)
             items.append(self.dataset[row])
-        inputs, targets = default_collate(items)  # which makes a list of the inputs where there are several
+        inputs, targets = default_collate(
+            items
+        )  # which makes a list of the inputs where there are several
         return tuple(inputs) if isinstance(inputs, list) else inputs, targets
 
     def __getitem__(self, place: Place) -> Batch:

@@ -22,7 +22,9 @@ class Augment(nn.Module, ABC):
 
 
 class Mixing(nn.Module, ABC):
-    """A blend of each image with a partner from the same batch; targets are blended in the same shares."""
+    """A blend of each image with a partner from the same batch; targets are blended in the same
+    shares.
+    """
 
     @abstractmethod
     def forward(self, images: Tensor, targets: Tensor, draw: Generator) -> tuple[Tensor, Tensor]:
@@ -34,8 +36,9 @@ def augmented(
 ) -> tuple[Tensor, Tensor]:
     """The images and targets of a batch after all steps, in order.
 
-    Targets that are class numbers become (B, classes) float32 probabilities when a step mixes them. A step that is
-    none of ours is a transform of single images, as torchvision.transforms.v2 has them.
+    Targets that are class numbers become (B, classes) float32 probabilities when a step mixes them.
+    A step that is none of ours is a transform of single images, as torchvision.transforms.v2 has
+    them.
     """
     for step in steps:
         if isinstance(step, Mixing):
@@ -50,7 +53,8 @@ def augmented(
 
 
 def one_by_one(transform: nn.Module, images: Tensor, draw: Generator) -> Tensor:
-    """A transform of single images over a batch; it draws from the global generators, which are seeded for each image.
+    """A transform of single images over a batch; it draws from the global generators, which are
+    seeded for each image.
 
     Raises:
         UserError: the transform does not work on one image, or changes its shape.
@@ -64,9 +68,17 @@ def one_by_one(transform: nn.Module, images: Tensor, draw: Generator) -> Tensor:
         try:
             result = transform(image if image.dtype == torch.uint8 else image / 255)
         except (ValueError, TypeError, RuntimeError) as error:
-            raise UserError(f"--data.augment: {name} does not work on an image of {shape}: {clip(error, 120)}") from error
+            raise UserError(
+                f"--data.augment: {name} does not work on an image of {shape}: {clip(error, 120)}"
+            ) from error
         if not isinstance(result, Tensor) or result.shape != image.shape:
-            made = "x".join(map(str, result.shape)) if isinstance(result, Tensor) else type(result).__name__
-            raise UserError(f"--data.augment: {name} makes {made} of {shape}; an augmentation keeps the shape")
+            made = (
+                "x".join(map(str, result.shape))
+                if isinstance(result, Tensor)
+                else type(result).__name__
+            )
+            raise UserError(
+                f"--data.augment: {name} makes {made} of {shape}; an augmentation keeps the shape"
+            )
         changed.append(result * 255 if result.is_floating_point() else result)
     return torch.stack(changed)

@@ -1,4 +1,6 @@
-"""Image files decoded and resized once, into a memory-mapped array on disk that the next epoch and the next run read."""
+"""Image files decoded and resized once, into a memory-mapped array on disk that the next epoch and
+the next run read.
+"""
 
 from __future__ import annotations
 
@@ -23,14 +25,24 @@ from ..errors import UserError, clip
 
 try:
     import fcntl
-except ImportError:  # Windows has no fcntl: processes that start at once then each decode for themselves
+except (
+    ImportError
+):  # Windows has no fcntl: processes that start at once then each decode for themselves
     fcntl = None  # type: ignore[assignment]
 
 if TYPE_CHECKING:
     from PIL.ImageFile import ImageFile
 
 VERSION = 1  # of the pixels: to be raised when the same files would give other ones
-FORMATS = ("JPEG", "PNG", "BMP", "GIF", "TIFF", "WEBP", "PPM")  # for others PIL would start programs such as Ghostscript
+FORMATS = (
+    "JPEG",
+    "PNG",
+    "BMP",
+    "GIF",
+    "TIFF",
+    "WEBP",
+    "PPM",
+)  # for others PIL would start programs such as Ghostscript
 GREY = ("1", "L", "LA", "I", "I;16", "I;16B", "I;16L")
 ORIENTATION = 0x0112  # the EXIF field in which a camera notes how it was held
 ABANDONED = 3600.0  # seconds without a write after which an unfinished file belongs to nobody
@@ -56,23 +68,32 @@ def header(path: Path) -> Shape:
 
 
 def decode(path: Path, shape: Shape) -> NDArray[np.uint8]:
-    """The pixels of an image: (H, W, C) uint8, upright, transparency laid on white, resized like torchvision's Resize.
+    """The pixels of an image: (H, W, C) uint8, upright, transparency laid on white, resized like
+    torchvision's Resize.
 
     Raises:
         UserError: it cannot be read to its end.
     """
     height, width, channels = shape
     with _opened(path) as image:
-        image.draft(None, (2 * width, 2 * height))  # a large JPEG is decoded at a fraction of its size, and several times faster
+        image.draft(
+            None, (2 * width, 2 * height)
+        )  # a large JPEG is decoded at a fraction of its size, and several times faster
         upright = _plain(ImageOps.exif_transpose(image), channels)
-        resized = upright if upright.size == (width, height) else upright.resize((width, height), Image.Resampling.BILINEAR)
+        resized = (
+            upright
+            if upright.size == (width, height)
+            else upright.resize((width, height), Image.Resampling.BILINEAR)
+        )
         return np.asarray(resized).reshape(shape)
 
 
 def _plain(image: Image.Image, channels: int) -> Image.Image:
     """Any kind of image as 8-bit grey or colour."""
     if image.mode.startswith("I"):  # 16 bits, which PIL would clip instead of scaling
-        image = Image.fromarray((np.asarray(image).astype(np.int64) >> 8).clip(0, 255).astype(np.uint8))
+        image = Image.fromarray(
+            (np.asarray(image).astype(np.int64) >> 8).clip(0, 255).astype(np.uint8)
+        )
     elif image.mode == "F":
         raise ValueError("floating-point pixels; store it with 8 or 16 bits")
     if image.mode in ("LA", "PA", "RGBA") or "transparency" in image.info:
@@ -88,7 +109,9 @@ def _opened(path: Path) -> Iterator[ImageFile]:
         with Image.open(path, formats=FORMATS) as image:
             yield image
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
-        raise UserError(f"{path}: more than {Image.MAX_IMAGE_PIXELS or 0:,} pixels; make the image smaller") from None
+        raise UserError(
+            f"{path}: more than {Image.MAX_IMAGE_PIXELS or 0:,} pixels; make the image smaller"
+        ) from None
     except Image.UnidentifiedImageError:
         raise UserError(f"{path}: not an image of a known format ({', '.join(FORMATS)})") from None
     except Exception as error:  # a damaged file makes a decoder raise almost anything
@@ -98,11 +121,15 @@ def _opened(path: Path) -> Iterator[ImageFile]:
 # ---------------------------------------------------------------------- many files
 
 
-def common_shape(paths: Sequence[Path], size: int | None, channels: int | None, threads: int) -> Shape:
-    """The shape all images get: (size, size) or the one size they have; grey where they all are, unless channels say so.
+def common_shape(
+    paths: Sequence[Path], size: int | None, channels: int | None, threads: int
+) -> Shape:
+    """The shape all images get: (size, size) or the one size they have; grey where they all are,
+    unless channels say so.
 
     Raises:
-        UserError: images that are not readable, or of different sizes and no size to resize them to.
+        UserError: images that are not readable, or of different sizes and no size to resize them
+            to.
     """
     shapes = list(_each(header, paths, threads, "looking at images"))
     height, width, _ = shapes[0]
@@ -110,23 +137,33 @@ def common_shape(paths: Sequence[Path], size: int | None, channels: int | None, 
         other = next((i for i, shape in enumerate(shapes) if shape[:2] != (height, width)), None)
         if other is not None:
             raise UserError(
-                f"the images have different sizes, {paths[0]} {width}x{height} and {paths[other]} {shapes[other][1]}x"
-                f"{shapes[other][0]}: give the size they are to have with --data.size, for example --data.size 64"
+                f"the images have different sizes, {paths[0]} {width}x{height} and "
+                f"{paths[other]} {shapes[other][1]}x"
+                f"{shapes[other][0]}: give the size they are to have with --data.size, for "
+                "example --data.size 64"
             )
     deep = channels or max(depth for _, _, depth in shapes)
     return (size, size, deep) if size else (height, width, deep)
 
 
 def cached_images(
-    root: Path, names: Sequence[str], size: int | None, channels: int | None, folder: Path, gigabytes: float, threads: int = 1
+    root: Path,
+    names: Sequence[str],
+    size: int | None,
+    channels: int | None,
+    folder: Path,
+    gigabytes: float,
+    threads: int = 1,
 ) -> NDArray[np.uint8]:
-    """The images of these names below root as one read-only, memory-mapped array: (N, H, W, C) uint8.
+    """The images of these names below root as one read-only, memory-mapped array: (N, H, W, C)
+    uint8.
 
-    An entry belongs to the names, sizes and times of the files and to what is asked of them, so it is never out of date.
-    The least recently used entries make room for a new one.
+    An entry belongs to the names, sizes and times of the files and to what is asked of them, so it
+    is never out of date. The least recently used entries make room for a new one.
 
     Raises:
-        UserError: an image cannot be read, the entry would be larger than `gigabytes`, or the folder cannot be written.
+        UserError: an image cannot be read, the entry would be larger than `gigabytes`, or the
+            folder cannot be written.
     """
     entry = folder / f"images-{_fingerprint(root, names, size, channels)}.npy"
     paths = [root / name for name in names]
@@ -141,7 +178,8 @@ def cached_images(
                     images = _mapped(entry)
     except OSError as error:
         raise UserError(
-            f"the cache of decoded images, {folder}: {error.strerror}; another folder is given with --data.cache FOLDER, "
+            f"the cache of decoded images, {folder}: {error.strerror}; another folder is given "
+            "with --data.cache FOLDER, "
             "and --data.cache false does without"
         ) from error
     assert images is not None
@@ -155,8 +193,12 @@ def user_folder() -> Path:
     return parent / __name__.partition(".")[0] / "images"
 
 
-def _each(work: Callable[[Path], Result], paths: Sequence[Path], threads: int, doing: str) -> Iterator[Result]:
-    """The results in order, computed a little ahead in threads; files that fail are reported together, at the end."""
+def _each(
+    work: Callable[[Path], Result], paths: Sequence[Path], threads: int, doing: str
+) -> Iterator[Result]:
+    """The results in order, computed a little ahead in threads; files that fail are reported
+    together, at the end.
+    """
     from tqdm import tqdm
 
     def attempt(path: Path) -> Result | UserError:
@@ -166,7 +208,9 @@ def _each(work: Callable[[Path], Result], paths: Sequence[Path], threads: int, d
             return error
 
     failed: list[UserError] = []
-    bar = tqdm(total=len(paths), desc=doing, unit=" images", leave=False, disable=None)  # None: only on a terminal
+    bar = tqdm(
+        total=len(paths), desc=doing, unit=" images", leave=False, disable=None
+    )  # None: only on a terminal
     with ThreadPoolExecutor(threads) as pool, bar, warnings.catch_warnings():
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         for result in _in_order(pool, attempt, paths, 8 * threads):
@@ -177,10 +221,15 @@ def _each(work: Callable[[Path], Result], paths: Sequence[Path], threads: int, d
                 yield result
     if failed:
         more = [str(error).partition(": ")[0] for error in failed[1:]]
-        raise UserError(f"{failed[0]}" + (f" (and {len(more)} more: {clip(', '.join(more), 300)})" if more else ""))
+        raise UserError(
+            f"{failed[0]}"
+            + (f" (and {len(more)} more: {clip(', '.join(more), 300)})" if more else "")
+        )
 
 
-def _in_order(pool: Executor, work: Callable[[Path], Result], paths: Iterable[Path], ahead: int) -> Iterator[Result]:
+def _in_order(
+    pool: Executor, work: Callable[[Path], Result], paths: Iterable[Path], ahead: int
+) -> Iterator[Result]:
     """Results in order, of which no more than `ahead` are waiting in memory."""
     waiting: deque[Future[Result]] = deque()
     for path in paths:
@@ -222,17 +271,22 @@ def _only_one(folder: Path) -> Iterator[None]:
     """One process decodes, the others wait for its result; the lock ends with the process."""
     with open(folder / "lock", "ab") as file:
         if fcntl is not None:
-            with contextlib.suppress(OSError):  # some network folders have no locks; then both decode, which is only slower
+            with contextlib.suppress(
+                OSError
+            ):  # some network folders have no locks; then both decode, which is only slower
                 fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
 
 def _make_room(folder: Path, needed: int, gigabytes: float) -> None:
-    """Delete the least recently used entries, and what killed processes left, until the new one keeps to the limit."""
+    """Delete the least recently used entries, and what killed processes left, until the new one
+    keeps to the limit.
+    """
     limit = int(gigabytes * 1e9)
     if needed > limit:
         raise UserError(
-            f"the decoded images take {needed / 1e9:.2g} GB, --data.cache_gigabytes allows {gigabytes:g}: raise it, lower "
+            f"the decoded images take {needed / 1e9:.2g} GB, --data.cache_gigabytes allows "
+            f"{gigabytes:g}: raise it, lower "
             "--data.size, or read the images one by one with --data.cache false"
         )
     entries: list[tuple[float, int, Path]] = []
@@ -252,7 +306,8 @@ def _make_room(folder: Path, needed: int, gigabytes: float) -> None:
             kept -= size
     if (free := shutil.disk_usage(folder).free) < needed:
         raise UserError(
-            f"the decoded images take {needed / 1e9:.2g} GB, {folder} has {free / 1e9:.2g} GB free: give another folder with "
+            f"the decoded images take {needed / 1e9:.2g} GB, {folder} has {free / 1e9:.2g} GB "
+            "free: give another folder with "
             "--data.cache FOLDER, or read the images one by one with --data.cache false"
         )
 
@@ -261,9 +316,15 @@ def _write(entry: Path, paths: Sequence[Path], shape: Shape, threads: int) -> No
     """Decode into a file beside the entry and rename it, so that nobody ever sees half of it."""
     part = entry.with_name(f"{entry.stem}.{os.getpid()}.part")
     try:
-        with open(part, "wb") as file:  # written in order: a full disk is then an error, in a memory map it would be a crash
-            np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": (len(paths), *shape)})
-            for pixels in _each(lambda path: decode(path, shape), paths, threads, "decoding images"):
+        with (
+            open(part, "wb") as file
+        ):  # written in order: a full disk is then an error, in a memory map it would be a crash
+            np.lib.format.write_array_header_1_0(
+                file, {"descr": "|u1", "fortran_order": False, "shape": (len(paths), *shape)}
+            )
+            for pixels in _each(
+                lambda path: decode(path, shape), paths, threads, "decoding images"
+            ):
                 file.write(pixels.tobytes())
             file.flush()
             os.fsync(file.fileno())

@@ -1,4 +1,7 @@
-"""CSV files, read column by column. The good case is fast; a wrong file is read again to say in which line."""
+"""CSV files, read column by column.
+
+The good case is fast; a wrong file is read again to say in which line.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,9 @@ import numpy as np
 
 from ..errors import UserError, clip, suggest
 
-CHUNK = 512  # rows turned into columns at a time: they stay in the cache, eight times as many take three times as long
+# rows turned into columns at a time: they stay in the cache, eight times as many take three times
+# as long
+CHUNK = 512
 UNNAMED = "unnamed "  # and its number: a column whose header is empty
 
 
@@ -39,7 +44,9 @@ class Format:
 
 @dataclass
 class Numbers:
-    """A column of numbers: (N,) float64, NaN where missing; `whole` if none is written with a point or an exponent."""
+    """A column of numbers: (N,) float64, NaN where missing; `whole` if none is written with a point
+    or an exponent.
+    """
 
     values: np.ndarray
     whole: bool
@@ -86,7 +93,9 @@ class CSVFile:
             wrong |= np.isnan(values) & (column.codes >= 0)
         if wrong.any():
             row = int(wrong.argmax())
-            value = column.texts[column.codes[row]] if isinstance(column, Texts) else float(values[row])
+            value = (
+                column.texts[column.codes[row]] if isinstance(column, Texts) else float(values[row])
+            )
             raise self.not_a_number(row, name, value, way_out)
         return values
 
@@ -107,7 +116,9 @@ class CSVFile:
 # ---------------------------------------------------------------------- reading
 
 
-def read(path: Path, format: Format, texts: Collection[str] = (), skip: Collection[str] = ()) -> CSVFile:
+def read(
+    path: Path, format: Format, texts: Collection[str] = (), skip: Collection[str] = ()
+) -> CSVFile:
     """A file, its columns as numbers where every value is one, otherwise as texts.
 
     Args:
@@ -121,14 +132,18 @@ def read(path: Path, format: Format, texts: Collection[str] = (), skip: Collecti
     try:
         columns, size = _read_columns(path, format, names, set(texts), set(skip))
         mixed = {name for name, column in columns.items() if column.mixed}
-        if mixed:  # numbers at first and texts further down: what was read as numbers is wanted as it is written
+        # numbers at first and texts further down: what was read as numbers is wanted as it is
+        # written
+        if mixed:
             columns, size = _read_columns(path, format, names, {*texts, *mixed}, set(skip))
     except (ValueError, csv.Error):
         _find_fault(path, format, len(names))
         raise
     if not size:
         raise UserError(f"{path}: no rows, only a header")
-    return CSVFile(path, format, {name: column.finished() for name, column in columns.items()}, size)
+    return CSVFile(
+        path, format, {name: column.finished() for name, column in columns.items()}, size
+    )
 
 
 def header(path: Path, format: Format) -> list[str]:
@@ -149,7 +164,9 @@ def header(path: Path, format: Format) -> list[str]:
     names = [name.strip() or f"{UNNAMED}{i}" for i, name in enumerate(first)]
     name, times = Counter(names).most_common(1)[0]
     if times > 1:
-        raise UserError(f"{path}: the header has {clip(name)!r} {times} times: rename one{hint(names, format)}")
+        raise UserError(
+            f"{path}: the header has {clip(name)!r} {times} times: rename one{hint(names, format)}"
+        )
     return names
 
 
@@ -172,13 +189,19 @@ def hint(names: list[str], format: Format) -> str:
     if len(names) == 1:
         other = next((mark for mark in ";\t|," if mark in names[0]), None)
         shown = "tab" if other == "\t" else other
-        return f"; it has one column, {clip(names[0])!r}" + (f": is it --data.separator {shown!r}?" if other else "")
+        return f"; it has one column, {clip(names[0])!r}" + (
+            f": is it --data.separator {shown!r}?" if other else ""
+        )
     if not format.header:
         return (
-            f"; without a header they are the numbers 0 to {len(names) - 1}: --data.header true takes names from the first line"
+            f"; without a header they are the numbers 0 to {len(names) - 1}: --data.header true "
+            "takes names from the first line"
         )
     if any(not np.isnan(_number(name)) for name in names):
-        return f"; its first line is {clip(', '.join(names))!r}: if that is data, say --data.header false"
+        return (
+            f"; its first line is {clip(', '.join(names))!r}: if that is data, say --data.header "
+            "false"
+        )
     return ""
 
 
@@ -204,7 +227,9 @@ class _Column:
             numbers = np.fromiter(map(float, values), np.float64, len(values))
         except ValueError:
             stripped = (value.strip() for value in values)
-            numbers = np.array([np.nan if value in self.missing else float(value) for value in stripped])
+            numbers = np.array(
+                [np.nan if value in self.missing else float(value) for value in stripped]
+            )
         if self.whole:
             joined = "".join(values)
             self.whole = not any(mark in joined for mark in ".eE")
@@ -216,7 +241,9 @@ class _Column:
 
 
 class _Codes(dict[str, int]):
-    """A number for every text, given when it is first asked for: spaces around it do not count, -1 is missing."""
+    """A number for every text, given when it is first asked for: spaces around it do not count, -1
+    is missing.
+    """
 
     def __init__(self, missing: Collection[str]) -> None:
         self.texts: list[str] = []
@@ -254,7 +281,8 @@ def _read_columns(
 
 
 def records(path: Path, format: Format) -> Iterator[tuple[int, list[str]]]:
-    """The records of a file, the header among them, each with the line it begins in; slower than reading columns.
+    """The records of a file, the header among them, each with the line it begins in; slower than
+    reading columns.
 
     Raises:
         UserError: a quote is not closed.
@@ -268,7 +296,9 @@ def records(path: Path, format: Format) -> Iterator[tuple[int, list[str]]]:
                     yield line, fields
                 line = reader.line_num + 1
         except csv.Error as error:
-            raise UserError(f"{path}:{line}: a quote in this line is not closed, or not doubled ({error})") from None
+            raise UserError(
+                f"{path}:{line}: a quote in this line is not closed, or not doubled ({error})"
+            ) from None
 
 
 def _find_fault(path: Path, format: Format, width: int | None) -> None:
@@ -277,9 +307,14 @@ def _find_fault(path: Path, format: Format, width: int | None) -> None:
         for line, fields in records(path, format):
             if width is not None and len(fields) != width:
                 where = "header" if format.header else "first line"
-                quote = "; a quote in this line is not closed?" if any("\n" in field for field in fields) else ""
+                quote = (
+                    "; a quote in this line is not closed?"
+                    if any("\n" in field for field in fields)
+                    else ""
+                )
                 raise UserError(
-                    f"{path}:{line}: {_count(len(fields))} separated by {format.separator!r}, the {where} has {width}{quote}"
+                    f"{path}:{line}: {_count(len(fields))} separated by {format.separator!r}, "
+                    f"the {where} has {width}{quote}"
                 )
     except UnicodeDecodeError:
         with open(path, "rb") as file:
@@ -290,7 +325,8 @@ def _find_fault(path: Path, format: Format, width: int | None) -> None:
                     shown = raw[max(0, error.start - 8) : error.end + 8].decode("latin-1").strip()
                     raise UserError(
                         f"{path}:{line}: {shown!r} is not {format.encoding}; "
-                        "save the file as UTF-8, or name its encoding, for example --data.encoding latin-1"
+                        "save the file as UTF-8, or name its encoding, for example "
+                        "--data.encoding latin-1"
                     ) from None
 
 
@@ -305,11 +341,15 @@ def _is_record(fields: list[str]) -> bool:
 
 def _reader(file: Iterable[str], format: Format) -> Any:
     if mark := format.comment:
-        file = ("\n" if line.startswith(mark) else line for line in file)  # blank, so that lines are still counted
+        file = (
+            "\n" if line.startswith(mark) else line for line in file
+        )  # blank, so that lines are still counted
     try:
         return csv.reader(file, delimiter=format.separator, skipinitialspace=True, strict=True)
     except (TypeError, ValueError):
-        raise UserError(f"--data.separator {format.separator!r}: expected one character, or tab") from None
+        raise UserError(
+            f"--data.separator {format.separator!r}: expected one character, or tab"
+        ) from None
 
 
 def _open(path: Path, format: Format) -> TextIO:
@@ -317,10 +357,18 @@ def _open(path: Path, format: Format) -> TextIO:
         with open(path, "rb") as file:
             head = file.read(4096)
         is_utf8 = codecs.lookup(format.encoding).name == "utf-8"
-        if is_utf8 and (head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or b"\0" in head):
-            raise UserError(f"{path}: not UTF-8 text; if it is UTF-16, say --data.encoding utf-16, or save it as UTF-8")
+        if is_utf8 and (
+            head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or b"\0" in head
+        ):
+            raise UserError(
+                f"{path}: not UTF-8 text; if it is UTF-16, say --data.encoding utf-16, or save "
+                "it as UTF-8"
+            )
         return open(path, newline="", encoding="utf-8-sig" if is_utf8 else format.encoding)
     except LookupError:
-        raise UserError(f"--data.encoding {format.encoding}: unknown; known are utf-8, latin-1, cp1252, utf-16, ...") from None
+        raise UserError(
+            f"--data.encoding {format.encoding}: unknown; known are utf-8, latin-1, cp1252, "
+            "utf-16, ..."
+        ) from None
     except OSError as error:
         raise UserError(f"{path}: {error.strerror}") from None

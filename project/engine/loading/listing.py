@@ -19,7 +19,9 @@ SPLIT_NAMES |= dict.fromkeys(("val", "valid", "validation"), "val")
 
 
 class Sample(NamedTuple):
-    """An image file, its path relative to the folder of the images, its class, and numbers that stand beside it."""
+    """An image file, its path relative to the folder of the images, its class, and numbers that
+    stand beside it.
+    """
 
     file: str
     label: str
@@ -49,11 +51,15 @@ class Listing:
         beside: Sequence[str] = (),
         no_label: str = "the label is missing",
     ) -> None:
-        """Take the sample of a line, `where` being file:line; `beside` are the numbers that belong to it, as written."""
+        """Take the sample of a line, `where` being file:line; `beside` are the numbers that belong
+        to it, as written.
+        """
         part = SPLIT_NAMES.get(split.lower(), "")
         numbers = [finite(text) for text in beside]
         sample = Sample(file, label, tuple(number for number in numbers if number is not None))
-        leads_out = posixpath.isabs(file) or ntpath.splitdrive(file)[0] or file.split("/")[0] == ".."
+        leads_out = (
+            posixpath.isabs(file) or ntpath.splitdrive(file)[0] or file.split("/")[0] == ".."
+        )
         if not file:
             fault = "the file name is missing"
         elif leads_out:
@@ -63,10 +69,16 @@ class Listing:
         elif not part:
             fault = f"unknown split {clip(split)!r}; {suggest(split, SPLITS, 'splits are')}"
         elif None in numbers:
-            fault = f"{clip(beside[numbers.index(None)])!r} in a column of --data.number_columns is not a finite number"
+            fault = (
+                f"{clip(beside[numbers.index(None)])!r} in a column of --data.number_columns is "
+                "not a finite number"
+            )
         elif (before := self.known.setdefault(file, (sample, part))) != (sample, part):
             numbers_too = f", numbers {clip(before[0].numbers)}" if beside else ""
-            fault = f"{clip(file)} is listed before with label {clip(before[0].label)!r}, split {before[1]}{numbers_too}"
+            fault = (
+                f"{clip(file)} is listed before with label {clip(before[0].label)!r}, split "
+                f"{before[1]}{numbers_too}"
+            )
         elif not (self.folder / file).is_file():
             fault = f"there is no file {self.folder / file}"
         else:
@@ -100,7 +112,9 @@ def finite(text: str) -> float | None:
 
 
 def normal(file: str) -> str:
-    """A file name as it is compared: ./a.jpg and a.jpg are one file, and Windows writes folders with backslashes."""
+    """A file name as it is compared: ./a.jpg and a.jpg are one file, and Windows writes folders
+    with backslashes.
+    """
     written = file.strip().replace("\\", "/")
     return posixpath.normpath(written) if written else ""
 
@@ -114,7 +128,10 @@ def rows(
         UserError: a column is not there, a row has too few or too many fields.
     """
     names = header(path, format)
-    found = [find(column, names, option, path, format) for column, option in zip(columns, options, strict=True)]
+    found = [
+        find(column, names, option, path, format)
+        for column, option in zip(columns, options, strict=True)
+    ]
     places = [names.index(name) for name in found]
     for line, fields in itertools.islice(records(path, format), format.header, None):
         where = f"{path}:{line}"

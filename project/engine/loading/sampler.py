@@ -24,11 +24,12 @@ class Place(NamedTuple):
 class Order(SequentialSampler):
     """Yields the places of one epoch.
 
-    Across ranks, training (`even`) repeats a few samples so that every rank has as many; evaluation deals each
-    sample out exactly once. `weights` draws the samples of an epoch with replacement instead of shuffling them.
+    Across ranks, training (`even`) repeats a few samples so that every rank has as many; evaluation
+    deals each sample out exactly once. `weights` draws the samples of an epoch with replacement
+    instead of shuffling them.
 
-    It derives from SequentialSampler because the order is settled here: Lightning then leaves it alone, also under
-    `overfit_batches`.
+    It derives from SequentialSampler because the order is settled here: Lightning then leaves it
+    alone, also under `overfit_batches`.
     """
 
     def __init__(
@@ -76,4 +77,6 @@ class Order(SequentialSampler):
         self.first_batch = 0  # only the epoch that is resumed begins in its middle
         order = self.samples(epoch)
         for batch in range(start, len(self)):
-            yield Place(epoch, batch, order[batch * self.batch_size : (batch + 1) * self.batch_size])
+            yield Place(
+                epoch, batch, order[batch * self.batch_size : (batch + 1) * self.batch_size]
+            )

@@ -25,7 +25,8 @@ def held_out(whole: Arrays | Items, shares: dict[str, float], seed: int) -> dict
         low += share
     if low >= 1:
         raise UserError(
-            f"the held-out shares add up to {low:g}, nothing is left to train on: lower --data.validation or --data.test"
+            f"the held-out shares add up to {low:g}, nothing is left to train on: lower "
+            "--data.validation or --data.test"
         )
     parts["train"] = positions[fraction >= low].sort().values
     return parts
@@ -45,10 +46,14 @@ def fold_of(whole: Arrays | Items, fold: int, folds: int, seed: int) -> tuple[Te
 
 
 def spread(whole: Arrays | Items, seed: int) -> tuple[Tensor, Tensor]:
-    """All positions in a random order, class by class, and how far along its class each stands: (N,) and (N,) in 0..1."""
+    """All positions in a random order, class by class, and how far along its class each stands:
+    (N,) and (N,) in 0..1.
+    """
     size = len(whole)
     targets = targets_of(whole)
-    if targets is None or (isinstance(targets, Tensor) and (targets.is_floating_point() or targets.ndim > 1)):
+    if targets is None or (
+        isinstance(targets, Tensor) and (targets.is_floating_point() or targets.ndim > 1)
+    ):
         strata = torch.zeros(size, dtype=torch.int64)
     elif isinstance(targets, Tensor):
         strata = targets[whole.rows]
@@ -66,7 +71,11 @@ def targets_of(part: Arrays | Items) -> Tensor | Sequence[str] | None:
     if isinstance(part, Arrays):
         return part.targets
     targets = getattr(part.dataset, "targets", None)
-    return torch.as_tensor(targets) if targets is not None and not isinstance(targets[0], str) else targets
+    return (
+        torch.as_tensor(targets)
+        if targets is not None and not isinstance(targets[0], str)
+        else targets
+    )
 
 
 def numbered(names: Sequence[str], known: Sequence[str]) -> Tensor:

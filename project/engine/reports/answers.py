@@ -1,4 +1,6 @@
-"""What a run said of a split, by the kind of its answers: one function for each kind, in a table."""
+"""What a run said of a split, by the kind of its answers: one function for each kind, in a
+table.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +32,8 @@ NOTHING = -1  # fills sequences
 
 
 def answer_parts(run: Run, split: str) -> list[Part]:
-    """All that can be shown of a split; nothing where a task of a fork's own answers in its own way.
+    """All that can be shown of a split; nothing where a task of a fork's own answers in its own
+    way.
 
     Raises:
         UserError: its files are damaged, or another run's.
@@ -67,11 +70,14 @@ def classes(case: Case) -> Iterator[Part]:
     targets = targets.long()
     matrix = C.multiclass_confusion_matrix(chances, targets, count).numpy()
     yield Drawing(plots.confusion(matrix, names))
-    confidence, accuracy, share = reliability_bins(chances.max(1).values, chances.argmax(1) == targets)
+    confidence, accuracy, share = reliability_bins(
+        chances.max(1).values, chances.argmax(1) == targets
+    )
     error = float(C.multiclass_calibration_error(chances, targets, count, n_bins=BINS, norm="l1"))
     yield Drawing(plots.reliability(confidence, accuracy, share, error))
     figures = [
-        f(chances, targets, count, average="none") for f in (C.multiclass_precision, C.multiclass_recall, C.multiclass_f1_score)
+        f(chances, targets, count, average="none")
+        for f in (C.multiclass_precision, C.multiclass_recall, C.multiclass_f1_score)
     ]
     rows = [
         [name, int(matrix[i].sum()), *(f"{figure[i]:.4f}" for figure in figures)]
@@ -79,10 +85,18 @@ def classes(case: Case) -> Iterator[Part]:
         if matrix[i].sum()
     ]
     rows.sort(key=lambda row: str(row[-1]))
-    yield Table(["class", "samples", "precision", "recall", "F1"], rows, title="Each class", note="The weakest first.")
+    yield Table(
+        ["class", "samples", "precision", "recall", "F1"],
+        rows,
+        title="Each class",
+        note="The weakest first.",
+    )
     pairs = confused(matrix)
     if pairs:
-        rows = [[names[i], names[j], int(matrix[i, j]), f"{matrix[i, j] / matrix[i].sum():.1%}"] for i, j in pairs]
+        rows = [
+            [names[i], names[j], int(matrix[i, j]), f"{matrix[i, j] / matrix[i].sum():.1%}"]
+            for i, j in pairs
+        ]
         yield Table(["true", "predicted", "samples", "of the class"], rows, title="Most confused")
     if case.samples is None:
         return
@@ -94,18 +108,27 @@ def classes(case: Case) -> Iterator[Part]:
         return names[truth[i]], f"{names[best[i]]} ({sure[i]:.0%})"
 
     wrong = best != truth
-    of_pairs = [np.flatnonzero((truth == one) & (best == other))[:OF_A_PAIR] for one, other in pairs]
+    of_pairs = [
+        np.flatnonzero((truth == one) & (best == other))[:OF_A_PAIR] for one, other in pairs
+    ]
     mistaken = [int(i) for found in of_pairs for i in found]
     if mistaken:
         yield from shown(case, mistaken, words, wrong, "Examples of the most confused")
     yield from shown(case, worst_first(case), words, wrong, "The worst")
 
 
-def reliability_bins(confidence: Tensor, right: Tensor) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Mean confidence, accuracy and share of the samples in each of BINS bins of confidence: (N,) both to (BINS,) each."""
+def reliability_bins(
+    confidence: Tensor, right: Tensor
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Mean confidence, accuracy and share of the samples in each of BINS bins of confidence: (N,)
+    both to (BINS,) each.
+    """
     place = (confidence * BINS).long().clamp(0, BINS - 1)
     counts = torch.bincount(place, minlength=BINS)
-    means = [torch.bincount(place, weights=values.double(), minlength=BINS) / counts for values in (confidence, right)]
+    means = [
+        torch.bincount(place, weights=values.double(), minlength=BINS) / counts
+        for values in (confidence, right)
+    ]
     return means[0].numpy(), means[1].numpy(), (counts / counts.sum()).numpy()
 
 
@@ -114,19 +137,33 @@ def confused(matrix: np.ndarray) -> list[tuple[int, int]]:
     off = matrix.copy()
     np.fill_diagonal(off, 0)
     order = np.argsort(off, axis=None, kind="stable")[::-1][:MOST_PAIRS]
-    return [(int(i), int(j)) for i, j in zip(*np.unravel_index(order, off.shape), strict=True) if off[i, j]]
+    return [
+        (int(i), int(j))
+        for i, j in zip(*np.unravel_index(order, off.shape), strict=True)
+        if off[i, j]
+    ]
 
 
 def labels(case: Case) -> Iterator[Part]:
     """Several labels at once."""
     names, targets, count = case.spec.names, case.targets, len(case.spec.names)
-    case.check(case.predictions.shape == targets.shape == (len(targets), count), f"for {count} labels")
+    case.check(
+        case.predictions.shape == targets.shape == (len(targets), count), f"for {count} labels"
+    )
     chances, targets = case.predictions.sigmoid(), targets.long()
     figures = [
         f(chances, targets, count, average="none")
-        for f in (C.multilabel_precision, C.multilabel_recall, C.multilabel_f1_score, C.multilabel_average_precision)
+        for f in (
+            C.multilabel_precision,
+            C.multilabel_recall,
+            C.multilabel_f1_score,
+            C.multilabel_average_precision,
+        )
     ]
-    rows = [[name, int(targets[:, i].sum()), *(f"{f[i]:.4f}" for f in figures)] for i, name in enumerate(names)]
+    rows = [
+        [name, int(targets[:, i].sum()), *(f"{f[i]:.4f}" for f in figures)]
+        for i, name in enumerate(names)
+    ]
     rows.sort(key=lambda row: str(row[-2]))
     head = ["label", "samples", "precision", "recall", "F1", "average precision"]
     yield Table(head, rows, title="Each label", note="The weakest first.")
@@ -137,7 +174,10 @@ def labels(case: Case) -> Iterator[Part]:
         answers, wanted = case.samples["prediction"] > 0, case.samples["target"] > 0.5
 
         def words(i: int) -> tuple[str, str]:
-            written = [", ".join(n for n, on in zip(names, row, strict=True) if on) or "none" for row in (wanted[i], answers[i])]
+            written = [
+                ", ".join(n for n, on in zip(names, row, strict=True) if on) or "none"
+                for row in (wanted[i], answers[i])
+            ]
             return written[0], written[1]
 
         yield from shown(case, worst_first(case), words, (answers != wanted).any(1), "The worst")
@@ -147,10 +187,15 @@ def labels(case: Case) -> Iterator[Part]:
 
 
 def numbers(case: Case) -> Iterator[Part]:
-    """Numbers, predicted against true; where deviations are predicted too, how far they are to be believed."""
+    """Numbers, predicted against true; where deviations are predicted too, how far they are to be
+    believed.
+    """
     targets, predictions = case.targets.float(), case.predictions
     names, width = case.spec.names, len(case.spec.names)
-    fits = targets.shape == (len(targets), width) and predictions.shape in (targets.shape, (len(targets), 2 * width))
+    fits = targets.shape == (len(targets), width) and predictions.shape in (
+        targets.shape,
+        (len(targets), 2 * width),
+    )
     case.check(fits, f"of {width} columns")
     deviations, predictions = predictions[:, width:], predictions[:, :width]
     rows = []
@@ -159,13 +204,30 @@ def numbers(case: Case) -> Iterator[Part]:
         rmse = float(M.mean_squared_error(answer, truth, squared=False))
         several = len(truth) > 1
         r2 = f"{M.r2_score(answer, truth):.4f}" if several else ""
-        rows.append([name, len(truth), rmse, float(M.mean_absolute_error(answer, truth)), r2, float((answer - truth).mean())])
+        rows.append(
+            [
+                name,
+                len(truth),
+                rmse,
+                float(M.mean_absolute_error(answer, truth)),
+                r2,
+                float((answer - truth).mean()),
+            ]
+        )
     yield Table(["target", "samples", "RMSE", "MAE", "R2", "bias"], rows, title="Each target")
     if deviations.shape[1]:
         away = (targets - predictions).abs() / deviations
-        rows = [[name, *(f"{float((away[:, i] <= k).float().mean()):.1%}" for k in (1, 2))] for i, name in enumerate(names)]
+        rows = [
+            [name, *(f"{float((away[:, i] <= k).float().mean()):.1%}" for k in (1, 2))]
+            for i, name in enumerate(names)
+        ]
         head = ["target", "within one (68.3%)", "within two (95.4%)"]
-        yield Table(head, rows, title="Predicted deviations", note="In brackets, what a normal distribution would have.")
+        yield Table(
+            head,
+            rows,
+            title="Predicted deviations",
+            note="In brackets, what a normal distribution would have.",
+        )
     for i, name in enumerate(names[:4]):
         pair = targets[:, i].numpy(), predictions[:, i].numpy()
         yield Drawing(plots.predicted_against_true(*pair, name))
@@ -212,17 +274,39 @@ def masks(case: Case) -> Iterator[Part]:
     targets, predictions, names = case.targets, case.predictions.to(torch.uint8), case.spec.names
     case.check(targets.ndim == 3 and targets.shape == predictions.shape, "two masks a sample")
     known = targets != IGNORED
-    matrix = C.multiclass_confusion_matrix(predictions[known].long(), targets[known].long(), len(names)).numpy()
+    matrix = C.multiclass_confusion_matrix(
+        predictions[known].long(), targets[known].long(), len(names)
+    ).numpy()
     both, actual, predicted = np.diag(matrix), matrix.sum(1), matrix.sum(0)
     rows = [
-        [name, f"{actual[i] / max(1, actual.sum()):.1%}", *(f"{both[i] / below:.4f}" if below else "" for below in shares)]
+        [
+            name,
+            f"{actual[i] / max(1, actual.sum()):.1%}",
+            *(f"{both[i] / below:.4f}" if below else "" for below in shares),
+        ]
         for i, name in enumerate(names)
-        if (shares := (actual[i] + predicted[i] - both[i], (actual[i] + predicted[i]) / 2, predicted[i], actual[i]))[0]
+        if (
+            shares := (
+                actual[i] + predicted[i] - both[i],
+                (actual[i] + predicted[i]) / 2,
+                predicted[i],
+                actual[i],
+            )
+        )[0]
     ]
     head = ["class", "of the pixels", "IoU", "Dice", "precision", "recall"]
-    yield Table(head, rows, title="Each class", note="Over the pixels of all images together; ignored ones do not count.")
+    yield Table(
+        head,
+        rows,
+        title="Each class",
+        note="Over the pixels of all images together; ignored ones do not count.",
+    )
     if len(names) > 2:
-        yield Drawing(plots.confusion(matrix, names, "Confusion of pixels, in percent of the class", percent=True))
+        yield Drawing(
+            plots.confusion(
+                matrix, names, "Confusion of pixels, in percent of the class", percent=True
+            )
+        )
     pairs = zip(predictions.split(IMAGES), targets.split(IMAGES), strict=True)
     of_each = torch.cat([dice_of_each(answer, truth, len(names)) for answer, truth in pairs])
     yield Drawing(plots.histogram(of_each.numpy(), "Dice of each image", "Dice"))
@@ -250,31 +334,50 @@ def sequences(case: Case) -> Iterator[Part]:
     """Read against true."""
     names = case.spec.names
     targets, predictions = case.answers.target, case.answers.prediction
-    case.check(targets.ndim == predictions.ndim == 2 and bool((targets < len(names)).all()), "two sequences a sample")
+    case.check(
+        targets.ndim == predictions.ndim == 2 and bool((targets < len(names)).all()),
+        "two sequences a sample",
+    )
     between = "" if all(len(name) == 1 for name in names) else " "
 
     def write(row: np.ndarray) -> str:
         return between.join(names[int(number)] for number in row if number != NOTHING)
 
     truth, read = [list(map(write, rows)) for rows in (targets, predictions)]
-    lengths, right = (targets != NOTHING).sum(1), np.array([a == b for a, b in zip(truth, read, strict=True)])
-    rows = [[int(n), int((lengths == n).sum()), f"{right[lengths == n].mean():.4f}"] for n in np.unique(lengths)]
+    lengths, right = (
+        (targets != NOTHING).sum(1),
+        np.array([a == b for a, b in zip(truth, read, strict=True)]),
+    )
+    rows = [
+        [int(n), int((lengths == n).sum()), f"{right[lengths == n].mean():.4f}"]
+        for n in np.unique(lengths)
+    ]
     yield Table(["length", "samples", "read without a mistake"], rows, title="By length")
     mistakes: Counter[tuple[str, str]] = Counter()
     wrong = [i for i, fine in enumerate(right) if not fine]
     for i in wrong[:5000]:
-        a, b = ([names[int(number)] for number in row if number != NOTHING] for row in (targets[i], predictions[i]))
-        for what, from_, to, start, end in difflib.SequenceMatcher(None, a, b, autojunk=False).get_opcodes():
+        a, b = (
+            [names[int(number)] for number in row if number != NOTHING]
+            for row in (targets[i], predictions[i])
+        )
+        for what, from_, to, start, end in difflib.SequenceMatcher(
+            None, a, b, autojunk=False
+        ).get_opcodes():
             if what != "equal":
                 mistakes[between.join(a[from_:to]), between.join(b[start:end])] += 1
     if mistakes:
-        rows = [[one or "nothing", other or "nothing", times] for (one, other), times in mistakes.most_common(MOST_PAIRS)]
+        rows = [
+            [one or "nothing", other or "nothing", times]
+            for (one, other), times in mistakes.most_common(MOST_PAIRS)
+        ]
         yield Table(["true", "read", "times"], rows, title="Most frequent mistakes")
     if case.samples is None:
         rows = [[int(case.answers.id[i]), truth[i], read[i]] for i in wrong[:MOST_SHOWN]]
         yield Table(["id", "true", "read"], rows, title="Read wrong")
         return
-    shown_truth, shown_read = [list(map(write, case.samples[part])) for part in ("target", "prediction")]
+    shown_truth, shown_read = [
+        list(map(write, case.samples[part])) for part in ("target", "prediction")
+    ]
 
     def words(i: int) -> tuple[str, str]:
         return shown_truth[i], shown_read[i] or "nothing"
@@ -290,7 +393,10 @@ def sequences(case: Case) -> Iterator[Part]:
 def embedding(case: Case) -> Iterator[Part]:
     """Points in space, looked at in their plane of widest spread."""
     points, targets, names = case.predictions, case.answers.target, case.spec.names
-    case.check(points.ndim == 2 and targets.ndim == 1 and bool((targets < len(names)).all()), "points and their classes")
+    case.check(
+        points.ndim == 2 and targets.ndim == 1 and bool((targets < len(names)).all()),
+        "points and their classes",
+    )
     flat, share = principal_plane(points.double().numpy())
     shown_points, shown_classes = plots.some(flat, targets)
     title = f"The plane of widest spread ({share:.0%} of the variance)"
@@ -313,7 +419,9 @@ def embedding(case: Case) -> Iterator[Part]:
 
 
 def principal_plane(points: np.ndarray) -> tuple[np.ndarray, float]:
-    """Points (N, D) in the plane of their two widest directions, (N, 2), and that plane's share of the variance."""
+    """Points (N, D) in the plane of their two widest directions, (N, 2), and that plane's share of
+    the variance.
+    """
     centred = points - points.mean(0)
     spread, directions = np.linalg.eigh(centred.T @ centred)
     plane = centred @ directions[:, ::-1][:, :2]

@@ -50,7 +50,10 @@ class Case:
             Unfit: they do not fit the description of the data.
         """
         if not fits:
-            shapes = f"predictions {self.answers.prediction.shape} and targets {self.answers.target.shape}"
+            shapes = (
+                f"predictions {self.answers.prediction.shape} and targets "
+                f"{self.answers.target.shape}"
+            )
             path = self.run.folder.predictions(self.split)
             raise Unfit(f"{path}: {shapes} are not {expected}; are they another run's?")
 
@@ -63,7 +66,9 @@ def worst_first(case: Case) -> list[int]:
 
 
 def first_ones(case: Case) -> list[int]:
-    """Positions among the samples of those that the split begins with, not chosen for their error."""
+    """Positions among the samples of those that the split begins with, not chosen for their
+    error.
+    """
     assert case.samples is not None
     ids = case.samples["id"]
     begins = ids == case.answers.id[: len(ids)]
@@ -71,9 +76,15 @@ def first_ones(case: Case) -> list[int]:
 
 
 def shown(
-    case: Case, chosen: list[int], words: Callable[[int], tuple[str, str]], wrong: np.ndarray | None, title: str
+    case: Case,
+    chosen: list[int],
+    words: Callable[[int], tuple[str, str]],
+    wrong: np.ndarray | None,
+    title: str,
 ) -> Iterator[Part]:
-    """Samples with their truth and answer in words, as pictures, or as rows where they are none; nothing of no sample."""
+    """Samples with their truth and answer in words, as pictures, or as rows where they are none;
+    nothing of no sample.
+    """
     samples = case.samples
     assert samples is not None
     chosen = list(dict.fromkeys(chosen))[:MOST_SHOWN]
@@ -90,10 +101,22 @@ def shown(
     rows = [[int(samples["id"][i]), *words(i), float(samples["error"][i])] for i in chosen]
     if samples["input"].ndim == 2 and samples["input"].shape[1] <= MOST_COLUMNS:
         width = samples["input"].shape[1]
-        head += case.spec.columns if len(case.spec.columns) == width else [f"input {i}" for i in range(width)]
-        rows = [[*row, *(float(value) for value in samples["input"][i])] for row, i in zip(rows, chosen, strict=True)]
+        head += (
+            case.spec.columns
+            if len(case.spec.columns) == width
+            else [f"input {i}" for i in range(width)]
+        )
+        rows = [
+            [*row, *(float(value) for value in samples["input"][i])]
+            for row, i in zip(rows, chosen, strict=True)
+        ]
     if rows:
-        yield Table(head, rows, title=title, note="Inputs as the network sees them." if len(head) > 4 else "")
+        yield Table(
+            head,
+            rows,
+            title=title,
+            note="Inputs as the network sees them." if len(head) > 4 else "",
+        )
 
 
 def listed(values: Any) -> str:

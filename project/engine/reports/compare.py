@@ -1,4 +1,6 @@
-"""Groups of runs that differ in nothing but the seed, and what can be claimed of the differences between them."""
+"""Groups of runs that differ in nothing but the seed, and what can be claimed of the differences
+between them.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,9 @@ from .run import Run, written
 from .student import LEVEL, Difference, difference, holm, mean_of
 from .table import NO_HYPERPARAMETERS, differing, short
 
-WHERE = {".".join(path) for path in MAY_CHANGE}  # settings that change where and how data is read, not what
+WHERE = {
+    ".".join(path) for path in MAY_CHANGE
+}  # settings that change where and how data is read, not what
 
 
 @dataclass
@@ -30,14 +34,19 @@ class Group:
 
     def values(self, figure: str) -> dict[int, float]:
         """A final figure by seed, of the runs that have it."""
-        return {seed: value for seed, run in self.runs.items() if (value := run.figure(figure)) is not None}
+        return {
+            seed: value
+            for seed, run in self.runs.items()
+            if (value := run.figure(figure)) is not None
+        }
 
 
 # ---------------------------------------------------------------------- grouping
 
 
 def group(paths: Iterable[Path]) -> list[Group]:
-    """The runs of these folders, grouped by what decides their result; of equal ones the last counts.
+    """The runs of these folders, grouped by what decides their result; of equal ones the last
+    counts.
 
     What cannot be read, or has not ended, is named and left out.
 
@@ -50,7 +59,11 @@ def group(paths: Iterable[Path]) -> list[Group]:
             run = Run(path)
             if run.state not in ("finished", ""):
                 raise UserError(f"{path}: {run.state}, not finished")
-            key = str(sorted((name, written(value)) for name, value in run.settings.items() if decides(name)))
+            key = str(
+                sorted(
+                    (name, written(value)) for name, value in run.settings.items() if decides(name)
+                )
+            )
             group = groups.setdefault(key, Group(""))
             if run.seed in group.runs:
                 print(f"{group.runs[run.seed]}: left out, {run} is the same with the same seed")
@@ -59,7 +72,11 @@ def group(paths: Iterable[Path]) -> list[Group]:
             print(f"left out: {error}")
     if not groups:
         raise UserError("there is no finished run to compare")
-    for found, label in zip(groups.values(), labels([next(iter(found.runs.values())) for found in groups.values()]), strict=True):
+    for found, label in zip(
+        groups.values(),
+        labels([next(iter(found.runs.values())) for found in groups.values()]),
+        strict=True,
+    ):
         found.label = label
     return list(groups.values())
 
@@ -70,7 +87,9 @@ def decides(name: str) -> bool:
 
 
 def labels(runs: list[Run]) -> list[str]:
-    """A name for each of these runs that tells it from the others: its own, or the fewest settings that do."""
+    """A name for each of these runs that tells it from the others: its own, or the fewest settings
+    that do.
+    """
     names = [run.name for run in runs]
     if len(set(names)) == len(names):
         return names
@@ -80,7 +99,9 @@ def labels(runs: list[Run]) -> list[str]:
         rest = [key for key in every if key not in chosen]
         if not rest:
             return [str(run) for run in runs]
-        chosen.append(max(rest, key=lambda key: len({_words(run, [*chosen, key]) for run in runs})))  # the first of the best
+        chosen.append(
+            max(rest, key=lambda key: len({_words(run, [*chosen, key]) for run in runs}))
+        )  # the first of the best
     for size in range(len(chosen), 0, -1):  # where fewer words are enough for one, it has no more
         for i, run in enumerate(runs):
             fewer = _words(run, chosen[:size])
@@ -101,7 +122,8 @@ def _words(run: Run, keys: list[str]) -> tuple[tuple[str, str], ...]:
 
 
 def print_comparison(groups: list[Group], figure: str | None) -> None:
-    """A row for each group with its mean and interval, and a sentence for each difference that was asked for.
+    """A row for each group with its mean and interval, and a sentence for each difference that was
+    asked for.
 
     Raises:
         UserError: no run has the figure.
@@ -115,13 +137,17 @@ def print_comparison(groups: list[Group], figure: str | None) -> None:
     known = sorted({name for run in runs for name in run.figures})
     if figure not in known:
         way_out = f" ({PROGRAM} test --ckpt_path RUN)" if figure.startswith("test/") else ""
-        raise UserError(f"--metric {figure}: no run has it{way_out}; {suggest(figure, known, 'there are')}")
+        raise UserError(
+            f"--metric {figure}: no run has it{way_out}; {suggest(figure, known, 'there are')}"
+        )
     for run in runs:
         if run.figure(figure) is None:
             print(f"left out: {run}: it has no {figure}")
     there = [found for found in groups if found.values(figure)]
     falls = runs[0].mode(figure) == "min"
-    there.sort(key=lambda found: mean_of(list(found.values(figure).values())).value * (1 if falls else -1))
+    there.sort(
+        key=lambda found: mean_of(list(found.values(figure).values())).value * (1 if falls else -1)
+    )
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     table.add_column(figure, overflow="fold")
     for head in ("seeds", "mean", f"{LEVEL:.0%} interval", "smallest", "largest"):
@@ -130,7 +156,14 @@ def print_comparison(groups: list[Group], figure: str | None) -> None:
         values = list(found.values(figure).values())
         mean = mean_of(values)
         interval = f"+- {said(mean.half)}" if math.isfinite(mean.half) else "one seed"
-        table.add_row(found.label, str(mean.count), said(mean.value), interval, said(min(values)), said(max(values)))
+        table.add_row(
+            found.label,
+            str(mean.count),
+            said(mean.value),
+            interval,
+            said(min(values)),
+            said(max(values)),
+        )
     console = Console(highlight=False, markup=False)
     console.width = console.width if console.is_terminal else 80
     console.print(table)
@@ -139,7 +172,9 @@ def print_comparison(groups: list[Group], figure: str | None) -> None:
 
 
 def claims(groups: list[Group], figure: str, falls: bool) -> list[str]:
-    """What can be said of the best group, which comes first, against each other one, in plain words."""
+    """What can be said of the best group, which comes first, against each other one, in plain
+    words.
+    """
     pairs = list(itertools.combinations(groups, 2))
     tests = [difference(first.values(figure), second.values(figure)) for first, second in pairs]
     done = [test for test in tests if test is not None]
@@ -151,32 +186,56 @@ def claims(groups: list[Group], figure: str, falls: bool) -> list[str]:
         if first is groups[0]
     ]
     if len(done) > 1:
-        lines.append(f"p-values are raised for {len(done)} comparisons (Holm); intervals are those of single comparisons")
+        lines.append(
+            f"p-values are raised for {len(done)} comparisons (Holm); intervals are those of "
+            "single comparisons"
+        )
     return lines
 
 
-def claim(first: str, second: str, test: Difference | None, p: float, figure: str, falls: bool, tests: int) -> str:
+def claim(
+    first: str, second: str, test: Difference | None, p: float, figure: str, falls: bool, tests: int
+) -> str:
     """One sentence on one difference."""
     if test is None:
-        return f"{first} and {second}: no difference can be claimed with one seed; run more with --seed_everything 1, 2, ..."
-    value, low, high = (-test.value, -test.high, -test.low) if falls else (test.value, test.low, test.high)
-    how = f"{test.count} seeds in pairs" if test.paired else f"not the same seeds, {test.count} or more each, Welch's test"
+        return (
+            f"{first} and {second}: no difference can be claimed with one seed; run more with "
+            "--seed_everything 1, 2, ..."
+        )
+    value, low, high = (
+        (-test.value, -test.high, -test.low) if falls else (test.value, test.low, test.high)
+    )
+    how = (
+        f"{test.count} seeds in pairs"
+        if test.paired
+        else f"not the same seeds, {test.count} or more each, Welch's test"
+    )
     figures = f"{said(value)} [{said(low)}, {said(high)}]"
     chance = "p < 0.001" if p < 0.001 else f"p = {p:.2g}"
     if p < 1 - LEVEL:
         return f"{first} is better than {second} by {figures} in {figure} ({how}, {chance})"
-    return f"no difference between {first} and {second} can be claimed: {figures} in {figure} ({how}, {chance})"
+    return (
+        f"no difference between {first} and {second} can be claimed: {figures} in {figure} "
+        f"({how}, {chance})"
+    )
 
 
 def said(value: float) -> str:
-    return f"{value:,.0f}" if abs(value) >= 1e4 else f"{value:.4g}" if abs(value) >= 1 else f"{value:.4f}"
+    return (
+        f"{value:,.0f}"
+        if abs(value) >= 1e4
+        else f"{value:.4g}"
+        if abs(value) >= 1
+        else f"{value:.4f}"
+    )
 
 
 # ---------------------------------------------------------------------- curves
 
 
 def draw(groups: list[Group], name: str, path: Path) -> Path:
-    """The curves of all groups in one picture: the mean over the seeds, and from the lowest to the highest as a band.
+    """The curves of all groups in one picture: the mean over the seeds, and from the lowest to the
+    highest as a band.
 
     Raises:
         UserError: no run has such a curve, or the picture cannot be written.
@@ -195,7 +254,11 @@ def draw(groups: list[Group], name: str, path: Path) -> Path:
             bands[found.label] = np.nanmin(values, axis=0), np.nanmax(values, axis=0)
     if not lines:
         known = {
-            column for found in groups for run in found.runs.values() for column in run.metrics if column not in ("step", "epoch")
+            column
+            for found in groups
+            for run in found.runs.values()
+            for column in run.metrics
+            if column not in ("step", "epoch")
         }
         raise UserError(f"--curve {name}: no run has it; {suggest(name, known, 'there are')}")
     if lonely := [found.label for found in groups if found.label not in lines]:
@@ -206,5 +269,7 @@ def draw(groups: list[Group], name: str, path: Path) -> Path:
             path.parent.mkdir(parents=True, exist_ok=True)
             figure.savefig(path, dpi=120)
         except (OSError, ValueError) as error:
-            raise UserError(f"--picture {path}: {getattr(error, 'strerror', None) or error}") from None
+            raise UserError(
+                f"--picture {path}: {getattr(error, 'strerror', None) or error}"
+            ) from None
     return path

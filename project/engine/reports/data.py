@@ -1,4 +1,6 @@
-"""The data of a config: a table of its splits, classes and columns, and a picture of a batch before and after augmentation."""
+"""The data of a config: a table of its splits, classes and columns, and a picture of a batch before
+and after augmentation.
+"""
 
 from __future__ import annotations
 
@@ -53,7 +55,9 @@ def show(request: Request, path: Path) -> None:
             path.parent.mkdir(parents=True, exist_ok=True)
             figure.savefig(path, dpi=110)
         except (OSError, ValueError) as error:
-            raise UserError(f"--output {path}: {getattr(error, 'strerror', None) or error}") from None
+            raise UserError(
+                f"--output {path}: {getattr(error, 'strerror', None) or error}"
+            ) from None
     print(path)
 
 
@@ -61,7 +65,9 @@ def show(request: Request, path: Path) -> None:
 
 
 def print_tables(data: DataModule) -> None:
-    """Splits with their samples, then classes with their counts, or targets and columns with their statistics."""
+    """Splits with their samples, then classes with their counts, or targets and columns with their
+    statistics.
+    """
     spec = data.spec
     print(f"{type(data).__name__}: inputs {spec.shape()}, target {spec.target}")
     splits = [[split, f"{len(data.loaded(split)):,}"] for split in SPLITS]
@@ -69,7 +75,10 @@ def print_tables(data: DataModule) -> None:
     if spec.counts:
         print_rows(["class", *SPLITS], class_counts(data, spec))
     if spec.scale:
-        rows = [[name, f"{mean:.5g}", f"{std:.5g}"] for name, (mean, std) in zip(spec.names, spec.scale, strict=True)]
+        rows = [
+            [name, f"{mean:.5g}", f"{std:.5g}"]
+            for name, (mean, std) in zip(spec.names, spec.scale, strict=True)
+        ]
         print_rows(["target", "mean", "deviation"], rows)
     if isinstance(data, ImageData):
         channels = zip(data.fitted["mean"], data.fitted["std"], strict=True)
@@ -82,7 +91,10 @@ def print_tables(data: DataModule) -> None:
 def class_counts(data: DataModule, spec: DataSpec) -> list[list[str]]:
     """How often each class stands in each split: samples, labels, characters or pixels."""
     counted = [counts_of(data, split, spec) for split in SPLITS]
-    return [[name, *(f"{counts[i]:,}" if counts is not None else "?" for counts in counted)] for i, name in enumerate(spec.names)]
+    return [
+        [name, *(f"{counts[i]:,}" if counts is not None else "?" for counts in counted)]
+        for i, name in enumerate(spec.names)
+    ]
 
 
 def counts_of(data: DataModule, split: str, spec: DataSpec) -> list[int] | None:
@@ -94,11 +106,15 @@ def counts_of(data: DataModule, split: str, spec: DataSpec) -> list[int] | None:
     if spec.target == "labels":
         return targets.sum(0).long().tolist()
     values = targets.flatten().long()
-    return torch.bincount(values[(values >= 0) & (values < len(spec.names))], minlength=len(spec.names)).tolist()
+    return torch.bincount(
+        values[(values >= 0) & (values < len(spec.names))], minlength=len(spec.names)
+    ).tolist()
 
 
 def column_rows(data: DataModule, spec: DataSpec) -> list[list[str]]:
-    """The input columns of a table: kind, share of missing values, mean and deviation, number of distinct values."""
+    """The input columns of a table: kind, share of missing values, mean and deviation, number of
+    distinct values.
+    """
     numbers: dict[str, Any] = data.fitted.get("numbers") or {}
     categories: dict[str, Any] = data.fitted.get("categories") or {}
     if not numbers and not categories:
@@ -140,13 +156,23 @@ def print_rows(head: list[str], rows: list[list[str]]) -> None:
 
 
 def first_batch(data: DataModule) -> tuple[Batch, Batch]:
-    """The first training batch as it is loaded, and as the network gets it: the way that a Trainer takes it."""
-    trainer = L.Trainer(accelerator="cpu", devices=1, logger=False, enable_checkpointing=False, enable_progress_bar=False)
+    """The first training batch as it is loaded, and as the network gets it: the way that a Trainer
+    takes it.
+    """
+    trainer = L.Trainer(
+        accelerator="cpu",
+        devices=1,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+    )
     trainer.training = True
     data.trainer = trainer
     before = next(iter(data.train_dataloader()))
     copied = tuple(part.clone() for part in several(before.inputs))
-    after = data.on_after_batch_transfer(before._replace(inputs=copied if len(copied) > 1 else copied[0]), 0)
+    after = data.on_after_batch_transfer(
+        before._replace(inputs=copied if len(copied) > 1 else copied[0]), 0
+    )
     return before, after
 
 
@@ -160,7 +186,9 @@ def drawn_pictures(data: DataModule, before: Batch, after: Batch) -> Figure:
     across = min(across, len(first))
     down = -(-len(first) // across)
     tile = 9.0 / across
-    drawing = Figure(figsize=(9.0, down * (2 * tile * height / width + 0.55) + 0.5), layout="constrained")
+    drawing = Figure(
+        figsize=(9.0, down * (2 * tile * height / width + 0.55) + 0.5), layout="constrained"
+    )
     grid = drawing.subplots(2 * down, across, squeeze=False)
     for axes in grid.flat:
         axes.set_axis_off()
@@ -173,11 +201,18 @@ def drawn_pictures(data: DataModule, before: Batch, after: Batch) -> Figure:
                 image = overlay(image, batch.targets[i].numpy())
             axes = grid[place, column]
             axes.imshow(image, interpolation="nearest")
-            text = "" if spec.target == "mask" else plots.shortened(title_of(spec, batch.targets[i]), 24)
+            text = (
+                ""
+                if spec.target == "mask"
+                else plots.shortened(title_of(spec, batch.targets[i]), 24)
+            )
             axes.set_title(text, fontsize=8, fontweight="normal", pad=2)
     seen = several(after.inputs)[0]
     span = f"values {float(seen.min()):.2f} to {float(seen.max()):.2f}"
-    drawing.suptitle(f"{type(data).__name__}, first batch: as loaded, and below as the network sees it ({span})", fontsize=10)
+    drawing.suptitle(
+        f"{type(data).__name__}, first batch: as loaded, and below as the network sees it ({span})",
+        fontsize=10,
+    )
     return drawing
 
 
@@ -192,13 +227,23 @@ def visible(data: DataModule, images: Tensor) -> Tensor:
 def title_of(spec: DataSpec, target: Tensor) -> str:
     """A target for people; of blended classes, each with its share."""
     if spec.target == "class" and target.ndim and float(target.max()) < 0.995:
-        shares = [(float(share), name) for share, name in zip(target, spec.names, strict=True) if share > 0.005]
+        shares = [
+            (float(share), name)
+            for share, name in zip(target, spec.names, strict=True)
+            if share > 0.005
+        ]
         return " + ".join(f"{name} {share:.2f}" for share, name in sorted(shares, reverse=True))
-    return target_text(spec.target, spec.names, (target.argmax() if spec.target == "class" and target.ndim else target).numpy())
+    return target_text(
+        spec.target,
+        spec.names,
+        (target.argmax() if spec.target == "class" and target.ndim else target).numpy(),
+    )
 
 
 def drawn_columns(data: DataModule) -> Figure:
-    """Histograms of the input columns, as the network sees them, and of the targets, over the training split."""
+    """Histograms of the input columns, as the network sees them, and of the targets, over the
+    training split.
+    """
     part = data.loaded("train")
     ids = part.rows[torch.linspace(0, len(part) - 1, min(plots.SCATTERED, len(part))).long()]
     inputs, targets = data.fetch("train", ids)
@@ -206,7 +251,12 @@ def drawn_columns(data: DataModule) -> Figure:
     names = data.spec.columns or tuple(f"input {i}" for i in range(flat.shape[1]))
     columns = [(name, flat[:, i].numpy()) for i, name in list(enumerate(names))[:MOST_HISTOGRAMS]]
     if targets.ndim == 1 or targets.shape[-1] == 1:
-        columns.append((f"target {data.spec.names[0]}" if data.spec.target == "number" else "target", targets.flatten().numpy()))
+        columns.append(
+            (
+                f"target {data.spec.names[0]}" if data.spec.target == "number" else "target",
+                targets.flatten().numpy(),
+            )
+        )
     across = min(4, len(columns))
     down = -(-len(columns) // across)
     drawing = Figure(figsize=(9.0, 1.9 * down + 0.4), layout="constrained")
@@ -215,5 +265,7 @@ def drawn_columns(data: DataModule) -> Figure:
         plots.count(axes, values, colour=plots.ORANGE if name.startswith("target") else plots.BLUE)
         axes.set_title(plots.shortened(name, 24), fontsize=9)
         axes.ticklabel_format(scilimits=(-3, 4))
-    drawing.suptitle(f"{type(data).__name__}, training split: the columns as the network sees them", fontsize=10)
+    drawing.suptitle(
+        f"{type(data).__name__}, training split: the columns as the network sees them", fontsize=10
+    )
     return drawing

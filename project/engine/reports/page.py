@@ -29,11 +29,15 @@ def write_report(run: Run) -> Path:
     return path
 
 
-def page(title: str, sections: Iterable[Section], facts: dict[str, Any], figures: dict[str, float]) -> str:
+def page(
+    title: str, sections: Iterable[Section], facts: dict[str, Any], figures: dict[str, float]
+) -> str:
     """Sections as HTML, below a title, a line of facts and cards of figures.
 
     To be called, and the figures to be drawn, within `plots.drawn(page=True)`.
     """
     numbers = itertools.count(1)
     filters = {"drawn": lambda part: svg(part.figure, next(numbers))}
-    return render("page.html", filters, title=title, sections=list(sections), facts=facts, figures=figures)
+    return render(
+        "page.html", filters, title=title, sections=list(sections), facts=facts, figures=figures
+    )

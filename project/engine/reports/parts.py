@@ -28,7 +28,10 @@ class Drawing(Part):
 
 @dataclass
 class Table(Part):
-    """Rows below a head, folded away or not. The rows beyond `most` are left out, and the page says so."""
+    """Rows below a head, folded away or not.
+
+    The rows beyond `most` are left out, and the page says so.
+    """
 
     form = "table"
     head: Sequence[str]

@@ -17,10 +17,15 @@ from .plots import COLOURS, GRID, INK
 
 SIDE = 112  # pixels: larger pictures are made smaller
 TINTS = np.array([tuple(bytes.fromhex(colour[1:])) for colour in COLOURS], dtype=np.float32)
+UNUSED_IDS = (
+    "figure|axes|patch|text|line2d|matplotlib|xtick|ytick|legend|PathCollection|FillBetween"
+)
 
 
 def pixels(sample: np.ndarray) -> np.ndarray | None:
-    """A sample as (H, W, 3) uint8: (C, H, W) with 1 or 3 channels, uint8 or any range of floats; None if it is no picture."""
+    """A sample as (H, W, 3) uint8: (C, H, W) with 1 or 3 channels, uint8 or any range of floats;
+    None if it is no picture.
+    """
     if sample.ndim != 3 or sample.shape[0] not in (1, 3):
         return None
     if sample.dtype != np.uint8:
@@ -30,7 +35,8 @@ def pixels(sample: np.ndarray) -> np.ndarray | None:
 
 
 def overlay(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """An image with the classes of a mask in colour: (H, W, 3) uint8 and (H, W) class numbers to (H, W, 3) uint8.
+    """An image with the classes of a mask in colour: (H, W, 3) uint8 and (H, W) class numbers to
+    (H, W, 3) uint8.
 
     The first class, the background, has no colour; ignored pixels are dark.
     """
@@ -48,7 +54,9 @@ def beside(*images: np.ndarray) -> np.ndarray:
 
 
 def data_uri(image: np.ndarray, side: int = SIDE) -> str:
-    """An image (H, W, 3) uint8 as the text of an <img src>; photographs as JPEG, small ones as PNG."""
+    """An image (H, W, 3) uint8 as the text of an <img src>; photographs as JPEG, small ones as
+    PNG.
+    """
     picture = Image.fromarray(image)
     is_photograph = max(picture.size) > 64
     picture.thumbnail((side * 4, side))
@@ -58,15 +66,20 @@ def data_uri(image: np.ndarray, side: int = SIDE) -> str:
 
 
 def svg(figure: Figure, number: int) -> Markup:
-    """A drawing as an <svg> that takes its colours of text and lines from the page; `number` sets its ids apart from others'."""
+    """A drawing as an <svg> that takes its colours of text and lines from the page; `number` sets
+    its ids apart from others'.
+    """
     stream = io.StringIO()
     with matplotlib.rc_context({"svg.hashsalt": str(number), "svg.fonttype": "none"}):
-        figure.savefig(stream, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None}, dpi=150)
+        figure.savefig(
+            stream,
+            format="svg",
+            metadata={"Date": None, "Creator": None, "Format": None, "Type": None},
+            dpi=150,
+        )
     text = stream.getvalue()
     text = text[text.index("<svg") :]
     text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.S)
-    text = re.sub(
-        r' id="(?:figure|axes|patch|text|line2d|matplotlib|xtick|ytick|legend|PathCollection|FillBetween)[\w.]*"', "", text
-    )
+    text = re.sub(rf' id="(?:{UNUSED_IDS})[\w.]*"', "", text)
     text = re.sub(r"font: ((?:bold )?[\d.]+px) [^;\"]*", r"font: \1 var(--font)", text)
     return Markup(text.replace(INK, "currentColor").replace(GRID, "var(--line)"))

@@ -1,7 +1,8 @@
 """Drawings: plain functions from arrays to matplotlib Figures, without pyplot and its state.
 
-On a page text and lines have the colours `INK` and `GRID`, which a page replaces by its own, light or dark; the colours
-of the data read well on both. In a file of their own, figures are drawn with matplotlib's defaults.
+On a page text and lines have the colours `INK` and `GRID`, which a page replaces by its own, light
+or dark; the colours of the data read well on both. In a file of their own, figures are drawn with
+matplotlib's defaults.
 """
 
 from __future__ import annotations
@@ -20,7 +21,9 @@ from matplotlib.ticker import MaxNLocator, NullFormatter
 
 INK, GRID = "#0a0b0c", "#0d0e0f"  # no colour of ours: each stands for one of the page's
 STYLE: dict[Any, Any] = {
-    **dict.fromkeys(("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color"), INK),
+    **dict.fromkeys(
+        ("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color"), INK
+    ),
     "grid.color": GRID,
     "figure.facecolor": "none",
     "axes.facecolor": "none",
@@ -42,9 +45,22 @@ PLAIN: dict[Any, Any] = {  # for every drawing
     "lines.linewidth": 1.6,
     "text.parse_math": False,  # a dollar in the name of a class is a dollar
 }
-COLOURS = ("#3f84d6", "#e0752d", "#3d9a5f", "#d64f62", "#8d6fd1", "#a2703f", "#d46fb0", "#7f8790", "#a8a32b", "#2aa5b5")
+COLOURS = (
+    "#3f84d6",
+    "#e0752d",
+    "#3d9a5f",
+    "#d64f62",
+    "#8d6fd1",
+    "#a2703f",
+    "#d46fb0",
+    "#7f8790",
+    "#a8a32b",
+    "#2aa5b5",
+)
 BLUE, ORANGE, GREEN, RED = COLOURS[:4]
-SHADES = LinearSegmentedColormap.from_list("shades", [(0.25, 0.52, 0.84, 0.0), (0.16, 0.38, 0.68, 1.0)])
+SHADES = LinearSegmentedColormap.from_list(
+    "shades", [(0.25, 0.52, 0.84, 0.0), (0.16, 0.38, 0.68, 1.0)]
+)
 DASHES = ("-", "--", ":", "-.")
 MOST_NAMED = 30  # classes whose names fit beside a drawing
 MOST_NUMBERED = 20  # classes up to which a confusion matrix shows its numbers
@@ -55,9 +71,13 @@ DECADES = 2.0  # over so many powers of ten a loss is drawn on a logarithmic axi
 
 @contextlib.contextmanager
 def drawn(page: bool = False) -> Iterator[None]:
-    """A context in which figures are made and saved: for a page, whose colours they follow, or for a file of their own."""
+    """A context in which figures are made and saved: for a page, whose colours they follow, or for
+    a file of their own.
+    """
     with matplotlib.rc_context(PLAIN | STYLE if page else PLAIN), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Glyph .* missing")  # names in other scripts; a browser has their letters
+        warnings.filterwarnings(
+            "ignore", message="Glyph .* missing"
+        )  # names in other scripts; a browser has their letters
         yield
 
 
@@ -91,12 +111,21 @@ def curves(
         style = DASHES[number // len(COLOURS) % len(DASHES)]
         marker = {"marker": "o", "markersize": 3.5} if len(places) <= 25 else {}
         thin = slice(None, None, max(1, len(places) // CURVE))
-        axes.plot(places[thin], values[thin], style, color=colour, label=name, **marker)  # type: ignore[arg-type]
+        options: dict[str, Any] = {**marker, "color": colour, "label": name}
+        axes.plot(places[thin], values[thin], style, **options)
         if bands and name in bands:
             low, high = bands[name]
-            axes.fill_between(places[thin], low[thin], high[thin], color=colour, alpha=0.2, linewidth=0)
+            axes.fill_between(
+                places[thin], low[thin], high[thin], color=colour, alpha=0.2, linewidth=0
+            )
     for number, (name, value) in enumerate((levels or {}).items(), len(lines)):
-        axes.axhline(value, linestyle="--", color=COLOURS[number % len(COLOURS)], label=f"{name} {value:.4g}", linewidth=1.2)
+        axes.axhline(
+            value,
+            linestyle="--",
+            color=COLOURS[number % len(COLOURS)],
+            label=f"{name} {value:.4g}",
+            linewidth=1.2,
+        )
     every = np.concatenate([values for _, values in lines.values()]) if lines else np.ones(1)
     every = every[np.isfinite(every)]
     if log and len(every) and every.min() > 0 and np.log10(every.max() / every.min()) > DECADES:
@@ -128,7 +157,9 @@ def bars(names: Sequence[str], values: Sequence[float], title: str, across: str)
 def columns(values: Sequence[float], title: str, across: str, up: str) -> Figure:
     """A vertical bar for each value, numbered from 1."""
     drawing, (axes,) = figure(5.2, 2.4)
-    axes.bar(np.arange(1, len(values) + 1), values, color=BLUE, width=0.75 if len(values) > 1 else 0.3)
+    axes.bar(
+        np.arange(1, len(values) + 1), values, color=BLUE, width=0.75 if len(values) > 1 else 0.3
+    )
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.grid(axis="x", visible=False)
     axes.set(title=title, xlabel=across, ylabel=up, xlim=(0.4, len(values) + 0.6))
@@ -138,8 +169,11 @@ def columns(values: Sequence[float], title: str, across: str, up: str) -> Figure
 # ---------------------------------------------------------------------- classes
 
 
-def confusion(matrix: np.ndarray, names: Sequence[str], title: str = "Confusion", percent: bool = False) -> Figure:
-    """A confusion matrix (K, K) of counts: rows are the truth, columns the answers; shaded by the share of the row.
+def confusion(
+    matrix: np.ndarray, names: Sequence[str], title: str = "Confusion", percent: bool = False
+) -> Figure:
+    """A confusion matrix (K, K) of counts: rows are the truth, columns the answers; shaded by the
+    share of the row.
 
     percent: Write the share of the row in percent instead of the count, where it is not 0 then.
     """
@@ -152,8 +186,16 @@ def confusion(matrix: np.ndarray, names: Sequence[str], title: str = "Confusion"
         for row, column in zip(*np.nonzero(matrix), strict=True):
             strong = shares[row, column] > 0.5
             text = f"{100 * shares[row, column]:.0f}" if percent else f"{int(matrix[row, column])}"
-            colour = {"color": "white"} if strong else {}
-            axes.text(column, row, text, ha="center", va="center", fontsize=8 if size <= 12 else 6, **colour)  # type: ignore[arg-type]
+            colour: dict[str, Any] = {"color": "white"} if strong else {}
+            axes.text(
+                column,
+                row,
+                text,
+                ha="center",
+                va="center",
+                fontsize=8 if size <= 12 else 6,
+                **colour,
+            )
     if size <= MOST_NAMED:
         labels = [shortened(name) for name in names]
         upright = max(map(len, labels), default=0) > 2
@@ -164,21 +206,35 @@ def confusion(matrix: np.ndarray, names: Sequence[str], title: str = "Confusion"
     return drawing
 
 
-def reliability(confidence: np.ndarray, accuracy: np.ndarray, share: np.ndarray, error: float) -> Figure:
-    """How often the network is right when it says how sure it is: mean confidence, accuracy and share of samples per bin."""
+def reliability(
+    confidence: np.ndarray, accuracy: np.ndarray, share: np.ndarray, error: float
+) -> Figure:
+    """How often the network is right when it says how sure it is: mean confidence, accuracy and
+    share of samples per bin.
+    """
     drawing, (axes,) = figure(3.6, 3.2)
     axes.plot([0, 1], [0, 1], "--", color="#7f8790", linewidth=1)
     width = 1 / len(share)
     places = (np.arange(len(share)) + 0.5) * width
     axes.bar(places, share, width * 0.9, color=BLUE, alpha=0.25, label="share of the samples")
     filled = share > 0
-    axes.plot(confidence[filled], accuracy[filled], "o-", color=ORANGE, markersize=4, label="accuracy")
-    axes.set(title=f"Calibration (ECE {error:.3f})", xlabel="confidence", ylabel="accuracy", xlim=(0, 1), ylim=(0, 1.02))
+    axes.plot(
+        confidence[filled], accuracy[filled], "o-", color=ORANGE, markersize=4, label="accuracy"
+    )
+    axes.set(
+        title=f"Calibration (ECE {error:.3f})",
+        xlabel="confidence",
+        ylabel="accuracy",
+        xlim=(0, 1),
+        ylim=(0, 1.02),
+    )
     axes.legend(fontsize=8, loc="upper left")
     return drawing
 
 
-def map_of_points(points: np.ndarray, classes: np.ndarray, names: Sequence[str], title: str) -> Figure:
+def map_of_points(
+    points: np.ndarray, classes: np.ndarray, names: Sequence[str], title: str
+) -> Figure:
     """Points (N, 2) in the plane, coloured by class (N,)."""
     drawing, (axes,) = figure(5.6, 4.2)
     for number, name in enumerate(names):
@@ -196,7 +252,13 @@ def map_of_points(points: np.ndarray, classes: np.ndarray, names: Sequence[str],
             rasterized=True,
         )
     if len(names) <= MOST_NAMED:
-        axes.legend(fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5), markerscale=1.5, ncols=1 + len(names) // 16)
+        axes.legend(
+            fontsize=8,
+            loc="center left",
+            bbox_to_anchor=(1, 0.5),
+            markerscale=1.5,
+            ncols=1 + len(names) // 16,
+        )
     axes.set(title=title, xticks=[], yticks=[])
     return drawing
 
@@ -209,7 +271,10 @@ def predicted_against_true(target: np.ndarray, prediction: np.ndarray, name: str
     drawing, (axes,) = figure(3.8, 3.4)
     target, prediction = some(target, prediction)
     axes.scatter(target, prediction, s=8, color=BLUE, alpha=0.4, linewidths=0, rasterized=True)
-    low, high = float(min(target.min(), prediction.min())), float(max(target.max(), prediction.max()))
+    low, high = (
+        float(min(target.min(), prediction.min())),
+        float(max(target.max(), prediction.max())),
+    )
     axes.plot([low, high], [low, high], "--", color=ORANGE, linewidth=1.2, label="exact")
     axes.set(title=f"{shortened(name)}: predicted", xlabel="true", ylabel="predicted")
     axes.ticklabel_format(scilimits=(-3, 4))
@@ -259,7 +324,9 @@ def scores_against_values(values: np.ndarray, scores: np.ndarray) -> Figure:
 
 
 def count(axes: Axes, values: np.ndarray, bins: int = 30, colour: str = BLUE) -> None:
-    """A histogram of the finite ones of some values (N,); of equal ones, which have no width, a single bar."""
+    """A histogram of the finite ones of some values (N,); of equal ones, which have no width, a
+    single bar.
+    """
     values = values[np.isfinite(values)].astype(np.float64)
     if not len(values):
         return

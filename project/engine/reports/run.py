@@ -1,4 +1,6 @@
-"""A run as it lies on disk, read when asked for: nothing here needs torch, so that hundreds of runs are a table in a moment."""
+"""A run as it lies on disk, read when asked for: nothing here needs torch, so that hundreds of runs
+are a table in a moment.
+"""
 
 from __future__ import annotations
 
@@ -25,8 +27,16 @@ if TYPE_CHECKING:
 DEPTH = 6  # of folders in which runs are looked for
 MOST_BYTES = 1_000_000  # of a config
 MOST_ALIASES = 100
-PARTS = {"config.yaml", "run.json", "metrics.csv", "checkpoints"}  # a folder that has one of these is a run's
-KIND_OF_TASK = {"Embedding": "embedding", "Ranking": "ranking"}  # tasks whose answers are not of the kind of their target
+PARTS = {
+    "config.yaml",
+    "run.json",
+    "metrics.csv",
+    "checkpoints",
+}  # a folder that has one of these is a run's
+KIND_OF_TASK = {
+    "Embedding": "embedding",
+    "Ranking": "ranking",
+}  # tasks whose answers are not of the kind of their target
 BETTER_SMALL = {"loss", "rmse", "mae", "mse"}
 
 TOLD: dict[str, type] = {  # what run.json holds, as far as it is more than a word or a number
@@ -50,7 +60,8 @@ class Run:
     """The folder of a run.
 
     Raises:
-        UserError: it is no run folder, an empty or a half written one; any attribute: that file cannot be understood.
+        UserError: it is no run folder, an empty or a half written one; any attribute: that file
+            cannot be understood.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -65,11 +76,14 @@ class Run:
             raise UserError(f"{self.path}: not a run folder, it has no {self.folder.config.name}")
         for part in (self.folder.config, self.folder.description):
             if part.name not in names:
-                raise UserError(f"{self.path}: half written, it has no {part.name}; fit --run may continue it")
+                raise UserError(
+                    f"{self.path}: half written, it has no {part.name}; fit --run may continue it"
+                )
         missing = {"data", "model"} - set(self.config)
         if missing:
             raise UserError(
-                f"{self.folder.config}: no {' and no '.join(sorted(missing))}; was another version's run written here?"
+                f"{self.folder.config}: no {' and no '.join(sorted(missing))}; was another "
+                "version's run written here?"
             )
 
     def __str__(self) -> str:
@@ -84,7 +98,8 @@ class Run:
         try:
             if (
                 len(text) > MOST_BYTES
-                or sum(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, LOADER)) > MOST_ALIASES
+                or sum(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, LOADER))
+                > MOST_ALIASES
             ):
                 raise UserError(f"{self.folder.config}: larger than a config is")
             config = yaml.load(text, LOADER)
@@ -108,7 +123,9 @@ class Run:
         told = self._json(self.folder.description)
         for name, kind in TOLD.items():
             if name in told and not isinstance(told[name], kind):
-                raise UserError(f"{self.folder.description}: {name} is not what this version writes there")
+                raise UserError(
+                    f"{self.folder.description}: {name} is not what this version writes there"
+                )
         return told
 
     @property
@@ -122,12 +139,18 @@ class Run:
     @functools.cached_property
     def task(self) -> str:
         """The short name of the task's class."""
-        written = self.config["model"].get("class_path", "") if isinstance(self.config["model"], dict) else ""
+        written = (
+            self.config["model"].get("class_path", "")
+            if isinstance(self.config["model"], dict)
+            else ""
+        )
         return str(self.description.get("task") or written.rpartition(".")[2])
 
     @functools.cached_property
     def spec(self) -> DataSpec | None:
-        """The description of the data; of an older run from its best checkpoint, None where there is neither."""
+        """The description of the data; of an older run from its best checkpoint, None where there
+        is neither.
+        """
         from ..spec import DataSpec
 
         values = self.description.get("spec")
@@ -138,11 +161,16 @@ class Run:
         try:
             return DataSpec.from_dict(values) if values is not None else None
         except (TypeError, AttributeError):
-            raise UserError(f"{self.folder.description}: spec is not the description of data that this version writes") from None
+            raise UserError(
+                f"{self.folder.description}: spec is not the description of data that this "
+                "version writes"
+            ) from None
 
     @property
     def kind(self) -> str:
-        """What its answers are: class, labels, number, mask, sequence, embedding, ranking; empty where unknown."""
+        """What its answers are: class, labels, number, mask, sequence, embedding, ranking; empty
+        where unknown.
+        """
         target = self.spec.target if self.spec else ""
         return KIND_OF_TASK.get(self.task, target)
 
@@ -182,7 +210,9 @@ class Run:
         return "min" if base in BETTER_SMALL else "max"
 
     def figure(self, name: str) -> float | None:
-        """A final figure, such as test/accuracy; the monitored one is that of the best checkpoint."""
+        """A final figure, such as test/accuracy; the monitored one is that of the best
+        checkpoint.
+        """
         best = self.results.get("best") or {}
         if name == best.get("monitor"):
             return _number(best.get("value"))
@@ -190,33 +220,55 @@ class Run:
 
     @functools.cached_property
     def figures(self) -> dict[str, Any]:
-        """All final figures by name: of the last epoch, of later validations and tests, and of the best checkpoint."""
+        """All final figures by name: of the last epoch, of later validations and tests, and of the
+        best checkpoint.
+        """
         found = dict(self.results.get("last") or {})
         if not found and self.folder.epochs.is_file():
-            found = {name: float(column[-1]) for name, column in self.epochs.items() if "/" in name and len(column)}
+            found = {
+                name: float(column[-1])
+                for name, column in self.epochs.items()
+                if "/" in name and len(column)
+            }
         for split in ("val", "test"):
-            found |= {name: value for name, value in (self.results.get(split) or {}).items() if _number(value) is not None}
+            found |= {
+                name: value
+                for name, value in (self.results.get(split) or {}).items()
+                if _number(value) is not None
+            }
         best = self.results.get("best") or {}
-        return found | ({best["monitor"]: best["value"]} if {"monitor", "value"} <= set(best) else {})
+        return found | (
+            {best["monitor"]: best["value"]} if {"monitor", "value"} <= set(best) else {}
+        )
 
     def curve(self, name: str) -> tuple[np.ndarray, np.ndarray]:
         """A column of metrics.csv over the epochs, fractions of them included: (N,) both.
 
-        It is that of epochs.csv where that has more, which is so when an epoch is shorter than the steps between two rows.
+        It is that of epochs.csv where that has more, which is so when an epoch is shorter than the
+        steps between two rows.
         """
         values, of_epochs = self.metrics.get(name, np.zeros(0)), self.epochs.get(name, np.zeros(0))
         there = ~np.isnan(values)
         if there.sum() < (~np.isnan(of_epochs)).sum():
             return self.epochs["epoch"] + 1, of_epochs
-        return self._as_epochs(self.metrics["step"][there]) if len(values) else values, values[there]
+        return self._as_epochs(self.metrics["step"][there]) if len(values) else values, values[
+            there
+        ]
 
     def _as_epochs(self, steps: np.ndarray) -> np.ndarray:
-        """Steps (N,) as the epochs that are done then, by the ends that epochs.csv has; within an epoch, evenly."""
+        """Steps (N,) as the epochs that are done then, by the ends that epochs.csv has; within an
+        epoch, evenly.
+        """
         ends, epochs = self.epochs.get("step", np.zeros(0)), self.epochs.get("epoch", np.zeros(0))
         if not len(ends):
             return steps
-        known_steps, known_epochs = np.concatenate([[0.0], ends]), np.concatenate([[epochs[0]], epochs + 1])
-        beyond = np.clip(steps - known_steps[-1], 0, None) / max(known_steps[-1] - known_steps[-2], 1)
+        known_steps, known_epochs = (
+            np.concatenate([[0.0], ends]),
+            np.concatenate([[epochs[0]], epochs + 1]),
+        )
+        beyond = np.clip(steps - known_steps[-1], 0, None) / max(
+            known_steps[-1] - known_steps[-2], 1
+        )
         return np.interp(steps, known_steps, known_epochs) + beyond
 
     def splits(self) -> list[str]:
@@ -230,7 +282,9 @@ class Run:
         return Answers(arrays["id"], arrays["target"], arrays["prediction"])
 
     def samples(self, split: str) -> Columns | None:
-        """Some samples of a split: id, input, target, prediction, error, worst; None in older runs."""
+        """Some samples of a split: id, input, target, prediction, error, worst; None in older
+        runs.
+        """
         path = self.folder.samples(split)
         if not path.is_file():
             return None
@@ -260,14 +314,26 @@ class Run:
             return {}
         names, *rows = list(csv.reader(self._text(path).splitlines())) or [[]]
         if "epoch" not in names or "step" not in names:
-            raise UserError(f"{path}: no columns step and epoch in its first line; it is damaged, or another version's")
+            raise UserError(
+                f"{path}: no columns step and epoch in its first line; it is damaged, or another "
+                "version's"
+            )
         if rows and len(rows[-1]) < len(names):
             rows.pop()  # the run is writing it, or was killed while it did
         try:
-            table = np.array([[float(cell or "nan") for cell in row] for row in rows], dtype=np.float64)
+            table = np.array(
+                [[float(cell or "nan") for cell in row] for row in rows], dtype=np.float64
+            )
             return dict(zip(names, table.reshape(len(rows), len(names)).T, strict=True))
         except ValueError:
-            wrong = next((i for i, row in enumerate(rows, 2) if len(row) != len(names) or not _are_numbers(row)), 2)
+            wrong = next(
+                (
+                    i
+                    for i, row in enumerate(rows, 2)
+                    if len(row) != len(names) or not _are_numbers(row)
+                ),
+                2,
+            )
             raise UserError(f"{path}:{wrong}: not {len(names)} numbers") from None
 
     def _arrays(self, path: Path, names: tuple[str, ...]) -> Columns:
@@ -303,7 +369,9 @@ def written(value: Any) -> str:
         return str(value["class_path"])
     if isinstance(value, list):
         return "[" + ", ".join(map(written, value)) + "]"
-    return "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+    return (
+        "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+    )
 
 
 def target_text(kind: str, names: tuple[str, ...], target: np.ndarray) -> str:
@@ -313,7 +381,9 @@ def target_text(kind: str, names: tuple[str, ...], target: np.ndarray) -> str:
     if kind == "labels":
         return ", ".join(name for name, on in zip(names, target, strict=True) if on > 0.5)
     if kind == "sequence":
-        return ("" if all(len(name) == 1 for name in names) else " ").join(names[int(i)] for i in target if i >= 0)
+        return ("" if all(len(name) == 1 for name in names) else " ").join(
+            names[int(i)] for i in target if i >= 0
+        )
     return ", ".join(f"{float(value):.5g}" for value in np.atleast_1d(target))
 
 
@@ -321,7 +391,8 @@ def target_text(kind: str, names: tuple[str, ...], target: np.ndarray) -> str:
 
 
 def find_runs(words: Iterable[str | Path]) -> list[Path]:
-    """The run folders that are meant by run folders, folders of them at any depth, and patterns such as `runs/lenet/*`.
+    """The run folders that are meant by run folders, folders of them at any depth, and patterns
+    such as `runs/lenet/*`.
 
     A folder that should be a run's and is not whole is among them: `Run` says what it lacks.
 
@@ -331,7 +402,8 @@ def find_runs(words: Iterable[str | Path]) -> list[Path]:
     found: dict[Path, None] = {}
     for word in words:
         given = Path(word)
-        places = [given] if given.exists() else [Path(place) for place in sorted(glob.glob(str(word)))]  # noqa: PTH207 - also of absolute paths
+        pattern = glob.glob(str(word))  # noqa: PTH207 - Path.glob takes no absolute pattern
+        places = [given] if given.exists() else [Path(place) for place in sorted(pattern)]
         if not places:
             raise UserError(f"{word}: no such folder")
         runs = [run for place in places if place.is_dir() for run in _below(place)]

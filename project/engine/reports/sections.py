@@ -1,4 +1,6 @@
-"""What a page says of any run: what was asked for, the data, the network, how training went, and from what it was made."""
+"""What a page says of any run: what was asked for, the data, the network, how training went, and
+from what it was made.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,10 @@ SPLITS = {"val": "validation", "test": "test", "train": "training"}
 MOST_PICTURES = 32
 MOST_CLASSES = 60
 # What of run.json has its own place on the page; the rest stands at its end.
-TOLD = set("git command configs overrides spec data seed state task net monitor monitor_mode layers initialised".split())
+TOLD = set(
+    "git command configs overrides spec data seed state task net monitor monitor_mode layers "
+    "initialised".split()
+)
 WORDS = 60  # characters of a value in a table
 
 
@@ -53,7 +58,9 @@ def summary(run: Run) -> dict[str, Any]:
 def headline(run: Run) -> dict[str, float]:
     """The figures of validation and test, the monitored one first."""
     figures = {name: run.figure(name) for name in run.figures if name.startswith(("val/", "test/"))}
-    order = sorted(figures, key=lambda name: (name != run.monitor, not name.startswith("val/"), name))
+    order = sorted(
+        figures, key=lambda name: (name != run.monitor, not name.startswith("val/"), name)
+    )
     return {name: value for name in order if (value := figures[name]) is not None}
 
 
@@ -69,10 +76,17 @@ def settings(run: Run) -> Iterator[Part]:
         base = ", ".join(map(str, files)) or "the defaults"
         rows = [[key, written(value)] for key, value in given.items()]
         if rows:
-            yield Table(["key", "value"], rows, title="What differs from the base", note=f"The base is {base}.")
+            yield Table(
+                ["key", "value"],
+                rows,
+                title="What differs from the base",
+                note=f"The base is {base}.",
+            )
         else:
             yield Facts({"base": base, "what differs from it": "nothing"})
-    yield Code(yaml.safe_dump(run.config, sort_keys=False, allow_unicode=True), title="The whole config")
+    yield Code(
+        yaml.safe_dump(run.config, sort_keys=False, allow_unicode=True), title="The whole config"
+    )
 
 
 def data(run: Run) -> Iterator[Part]:
@@ -86,19 +100,27 @@ def data(run: Run) -> Iterator[Part]:
         facts["columns"] = ", ".join(spec.columns)
     if spec.scale and len(spec.scale) == len(spec.names):
         facts |= {
-            f"{name}": f"mean {mean:.5g}, deviation {std:.5g}" for name, (mean, std) in zip(spec.names, spec.scale, strict=True)
+            f"{name}": f"mean {mean:.5g}, deviation {std:.5g}"
+            for name, (mean, std) in zip(spec.names, spec.scale, strict=True)
         }
     yield Facts(facts)
     if splits:
-        rows = [[SPLITS.get(name, name), part.get("samples"), (part.get("digest") or "")[:16]] for name, part in splits.items()]
+        rows = [
+            [SPLITS.get(name, name), part.get("samples"), (part.get("digest") or "")[:16]]
+            for name, part in splits.items()
+        ]
         yield Table(["split", "samples", "SHA-256 (its beginning)"], rows, title="Splits")
     if spec.counts and len(spec.counts) == len(spec.names):
-        across = {"mask": "training pixels", "sequence": "times in the training split"}.get(spec.target, "training samples")
+        across = {"mask": "training pixels", "sequence": "times in the training split"}.get(
+            spec.target, "training samples"
+        )
         if len(spec.names) <= MOST_CLASSES:
             yield Drawing(plots.bars(spec.names, spec.counts, "Classes", across))
         else:
             yield Table(
-                ["class", across], sorted(zip(spec.names, spec.counts, strict=True), key=lambda row: row[1]), title="Classes"
+                ["class", across],
+                sorted(zip(spec.names, spec.counts, strict=True), key=lambda row: row[1]),
+                title="Classes",
             )
     samples = run.samples("val")
     if samples is None or pixels(samples["input"][0]) is None:
@@ -118,25 +140,47 @@ def data(run: Run) -> Iterator[Part]:
 
 
 def network(run: Run) -> Iterator[Part]:
-    """The layers with their outputs and parameters, and the first weights with the rules that set them."""
+    """The layers with their outputs and parameters, and the first weights with the rules that set
+    them.
+    """
     start = "model.net."
-    options = {name.removeprefix(start): written(value) for name, value in run.settings.items() if name.startswith(start)}
+    options = {
+        name.removeprefix(start): written(value)
+        for name, value in run.settings.items()
+        if name.startswith(start)
+    }
     if options:
         yield Facts(options, title=str(run.settings.get("model.net")))
     if layers := run.description.get("layers"):
-        rows = [[layer["name"], layer["kind"], _shape(layer["output"]), layer["parameters"]] for layer in layers]
+        rows = [
+            [layer["name"], layer["kind"], _shape(layer["output"]), layer["parameters"]]
+            for layer in layers
+        ]
         note = f"{sum(row[-1] for row in rows):,} parameters."
-        yield Table(["layer", "kind", "output", "parameters"], rows, title="Layers", note=note, most=1000)
+        yield Table(
+            ["layer", "kind", "output", "parameters"], rows, title="Layers", note=note, most=1000
+        )
     first = run.description.get("initialised") or {}
     weights = [
-        [name, _shape(at["shape"]), math.prod(at["shape"]), at["mean"], at["std"], at["min"], at["max"]]
+        [
+            name,
+            _shape(at["shape"]),
+            math.prod(at["shape"]),
+            at["mean"],
+            at["std"],
+            at["min"],
+            at["max"],
+        ]
         for name, at in (first.get("layers") or {}).items()
     ]
     if weights:
         head = ["parameter", "shape", "values", "mean", "deviation", "smallest", "largest"]
         yield Table(head, weights, title="First weights", most=1000, folded=True)
     if rules := first.get("rules"):
-        yield Facts({rule: ", ".join(names) for rule, names in rules.items()}, title="Rules of the first weights")
+        yield Facts(
+            {rule: ", ".join(names) for rule, names in rules.items()},
+            title="Rules of the first weights",
+        )
 
 
 def _shape(sides: list[int] | None) -> str:
@@ -149,17 +193,34 @@ def _shape(sides: list[int] | None) -> str:
 def training(run: Run) -> Iterator[Part]:
     """Curves of every figure, of the learning rate, and the time of each epoch."""
     columns = dict.fromkeys([*run.metrics, *run.epochs])
-    for name in dict.fromkeys(name.partition("/")[2] for name in columns if name.startswith(("train/", "val/"))):
-        lines = {split: line for split in ("train", "val") if len((line := run.curve(f"{split}/{name}"))[0])}
+    for name in dict.fromkeys(
+        name.partition("/")[2] for name in columns if name.startswith(("train/", "val/"))
+    ):
+        lines = {
+            split: line
+            for split in ("train", "val")
+            if len((line := run.curve(f"{split}/{name}"))[0])
+        }
         tested = run.figure(f"test/{name}")
         levels = {"test": tested} if tested is not None else None
         yield Drawing(plots.curves(lines, name, levels=levels, log="loss" in name))
-    rates = {name: line for name in columns if name.split("/")[0] == "lr" and len((line := run.curve(name))[0])}
+    rates = {
+        name: line
+        for name in columns
+        if name.split("/")[0] == "lr" and len((line := run.curve(name))[0])
+    }
     if rates:
         yield Drawing(plots.curves(rates, "learning rate"))
     seconds = run.epochs.get("epoch_seconds")
     if seconds is not None and len(seconds):
-        yield Drawing(plots.columns(seconds.tolist(), f"Time per epoch, {seconds.sum():.1f} s together", "epoch", "seconds"))
+        yield Drawing(
+            plots.columns(
+                seconds.tolist(),
+                f"Time per epoch, {seconds.sum():.1f} s together",
+                "epoch",
+                "seconds",
+            )
+        )
 
 
 # ---------------------------------------------------------------------- from what
@@ -169,13 +230,23 @@ def origin(run: Run) -> Iterator[Part]:
     """Versions, the code with what was changed in it, and anything else the run wrote of itself."""
     told = run.description
     git = told.get("git") or {}
-    versions = {key: value for key, value in told.items() if key not in TOLD and isinstance(value, (str, int, float))}
+    versions = {
+        key: value
+        for key, value in told.items()
+        if key not in TOLD and isinstance(value, (str, int, float))
+    }
     diff = str(git.get("diff") or "")
-    code = {"commit": git.get("commit") or "no git repository", "uncommitted changes": "below" if diff else "none"}
+    code = {
+        "commit": git.get("commit") or "no git repository",
+        "uncommitted changes": "below" if diff else "none",
+    }
     yield Facts({**versions, **code, "folder": str(run.path.absolute())})
     for name, value in told.items():
         if name not in TOLD and isinstance(value, (dict, list)) and value:
-            rows = [[".".join(map(str, path)), written(item)] for path, item in leaves_with_class({name: value})]
+            rows = [
+                [".".join(map(str, path)), written(item)]
+                for path, item in leaves_with_class({name: value})
+            ]
             yield Table(["key", "value"], rows, title=name)
     if diff:
         yield Code(diff, title="Uncommitted changes")

@@ -1,4 +1,6 @@
-"""Many runs as one table: the settings that differ as columns, and the figures. It needs no torch and no drawing."""
+"""Many runs as one table: the settings that differ as columns, and the figures. It needs no torch
+and no drawing.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,13 @@ from ..errors import UserError, clip, suggest
 from ..runs.files import csv_line, write_atomic, write_text
 from .run import Run, written
 
-NO_HYPERPARAMETERS = ("name", "run.", "seed_everything", "data.root", "trainer.default_root_dir")  # where, not what
+NO_HYPERPARAMETERS = (
+    "name",
+    "run.",
+    "seed_everything",
+    "data.root",
+    "trainer.default_root_dir",
+)  # where, not what
 FACTS = ("parameters", "steps", "epochs", "seconds")
 WIDEST = 34  # characters of a cell in the terminal
 NARROW = 80  # columns of a pipe
@@ -35,14 +43,21 @@ class Rows:
     falling: set[str]  # the figures that should be small
 
     def sort(self, column: str) -> None:
-        """The best first, or, of a column that is no figure, the smallest; runs without a value last.
+        """The best first, or, of a column that is no figure, the smallest; runs without a value
+        last.
 
         Raises:
             UserError: there is no such column.
         """
-        names = {column} if column in self.columns else {name for name in self.settings if name.endswith(f".{column}")}
+        names = (
+            {column}
+            if column in self.columns
+            else {name for name in self.settings if name.endswith(f".{column}")}
+        )
         if len(names) != 1:
-            raise UserError(f"--sort {column}: no such column; {suggest(column, self.columns, 'columns')}")
+            raise UserError(
+                f"--sort {column}: no such column; {suggest(column, self.columns, 'columns')}"
+            )
         key = names.pop()
         there = [row for row in self.rows if row[key] is not None]
         down = key in self.figures and key not in self.falling
@@ -69,19 +84,41 @@ def gather(paths: Iterable[Path]) -> Rows:
     facts = [name for name in FACTS if any(name in run.results for run in whole)]
     rare = {name for name in settings if is_rare(name, whole)}
     main = [name for name in settings if name not in rare]
-    columns = ["run", "state", "reason", *main, "seed", *figures, *facts, *sorted(rare, key=settings.index), "commit", "folder"]
+    columns = [
+        "run",
+        "state",
+        "reason",
+        *main,
+        "seed",
+        *figures,
+        *facts,
+        *sorted(rare, key=settings.index),
+        "commit",
+        "folder",
+    ]
     rows = [row(path, run, reason, columns, settings, figures) for path, run, reason in runs]
     falling = {name for name in figures for run in whole[:1] if run.mode(name) == "min"}
     return Rows(columns, rows, settings, rare, figures, falling)
 
 
-def row(path: Path, run: Run | None, reason: str, columns: list[str], settings: list[str], figures: list[str]) -> dict[str, Any]:
+def row(
+    path: Path,
+    run: Run | None,
+    reason: str,
+    columns: list[str],
+    settings: list[str],
+    figures: list[str],
+) -> dict[str, Any]:
     """One run's values."""
     values: dict[str, Any] = dict.fromkeys(columns)
     values |= {"run": "/".join(path.absolute().parts[-2:]), "folder": str(path)}
     if run is None:
         return values | {"state": "unreadable", "reason": reason}
-    values |= {"state": run.state, "seed": run.seed, "commit": (run.description.get("git") or {}).get("commit")}
+    values |= {
+        "state": run.state,
+        "seed": run.seed,
+        "commit": (run.description.get("git") or {}).get("commit"),
+    }
     values |= {name: plain_value(run.settings[name]) for name in settings if name in run.settings}
     values |= {name: run.figure(name) for name in figures}
     return values | {name: run.results.get(name) for name in FACTS if name in columns}
@@ -89,13 +126,23 @@ def row(path: Path, run: Run | None, reason: str, columns: list[str], settings: 
 
 def plain_value(value: Any) -> Any:
     """A setting as a number or a text."""
-    return value if isinstance(value, (int, float)) and not isinstance(value, bool) else written(value)
+    return (
+        value if isinstance(value, (int, float)) and not isinstance(value, bool) else written(value)
+    )
 
 
 def differing(runs: list[Run]) -> list[str]:
-    """The settings that are not the same in all runs: first those given on a command line, then those that all runs have."""
-    names = dict.fromkeys(name for run in runs for name in run.settings if not name.startswith(NO_HYPERPARAMETERS))
-    differ = [name for name in names if len({written(run.settings[name]) if name in run.settings else None for run in runs}) > 1]
+    """The settings that are not the same in all runs: first those given on a command line, then
+    those that all runs have.
+    """
+    names = dict.fromkeys(
+        name for run in runs for name in run.settings if not name.startswith(NO_HYPERPARAMETERS)
+    )
+    differ = [
+        name
+        for name in names
+        if len({written(run.settings[name]) if name in run.settings else None for run in runs}) > 1
+    ]
     given = {name for run in runs for name in run.description.get("overrides") or ()}
     return sorted(differ, key=lambda name: (name not in given, is_rare(name, runs)))
 
@@ -108,7 +155,9 @@ def is_rare(name: str, runs: list[Run]) -> bool:
 
 
 def ordered_figures(runs: list[Run]) -> list[str]:
-    """The names of all final figures: what is monitored, the test's, the other validation's, those of training."""
+    """The names of all final figures: what is monitored, the test's, the other validation's, those
+    of training.
+    """
     names = dict.fromkeys(name for run in runs for name in run.figures)
     monitored = Counter(run.monitor for run in runs)
     bases = {name.partition("/")[2] for name in monitored}
@@ -136,7 +185,13 @@ def print_table(table: Rows) -> None:
     for name in chosen:
         is_number = any(isinstance(row[name], (int, float)) for row in table.rows)
         side: Any = "right" if is_number else "left"
-        shown.add_column(short(name, table.settings), justify=side, no_wrap=True, overflow="ellipsis", max_width=WIDEST)
+        shown.add_column(
+            short(name, table.settings),
+            justify=side,
+            no_wrap=True,
+            overflow="ellipsis",
+            max_width=WIDEST,
+        )
     for row in table.rows:
         shown.add_row(*(cell(row[name]) for name in chosen))
     console = Console(width=width, highlight=False, markup=False, file=sys.stdout)
@@ -145,16 +200,25 @@ def print_table(table: Rows) -> None:
         if row["reason"]:
             print(f"{row['run']}: {row['reason']}")
     if left_out:
-        print(f"{len(left_out)} columns do not fit ({clip(', '.join(left_out), 2 * width)}): --output runs.html, .csv or .json")
+        print(
+            f"{len(left_out)} columns do not fit ({clip(', '.join(left_out), 2 * width)}): "
+            "--output runs.html, .csv or .json"
+        )
 
 
 def fitting(table: Rows, width: int) -> tuple[list[str], list[str]]:
-    """The columns for a terminal of so many characters, in their order, and the settings and figures that are left out."""
+    """The columns for a terminal of so many characters, in their order, and the settings and
+    figures that are left out.
+    """
     unfinished = any(row["state"] != "finished" for row in table.rows)
     several_seeds = len({row["seed"] for row in table.rows}) > 1
     main = [name for name in table.settings if name not in table.rare]
     wanted = ["run", *(["state"] if unfinished else []), *table.figures[:2], *main]
-    wanted += [*(["seed"] if several_seeds else []), *table.figures[2:], *(name for name in FACTS if name in table.columns)]
+    wanted += [
+        *(["seed"] if several_seeds else []),
+        *table.figures[2:],
+        *(name for name in FACTS if name in table.columns),
+    ]
     wanted += sorted(table.rare, key=table.columns.index)
     chosen, room = [], width
     for name in wanted:
@@ -163,7 +227,11 @@ def fitting(table: Rows, width: int) -> tuple[list[str], list[str]]:
         if needed <= room:
             chosen.append(name)
             room -= needed
-    left_out = [name for name in (*table.settings, *table.figures) if name not in chosen and not name.startswith("train/")]
+    left_out = [
+        name
+        for name in (*table.settings, *table.figures)
+        if name not in chosen and not name.startswith("train/")
+    ]
     return [name for name in table.columns if name in chosen], left_out
 
 
@@ -193,7 +261,10 @@ def save_table(table: Rows, path: Path) -> Path:
         UserError: an unknown ending, or the file cannot be written.
     """
     if path.suffix not in WRITERS:
-        raise UserError(f"--output {path}: unknown ending {path.suffix!r}; a table is written as {', '.join(WRITERS)}")
+        raise UserError(
+            f"--output {path}: unknown ending {path.suffix!r}; a table is written as "
+            f"{', '.join(WRITERS)}"
+        )
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -204,7 +275,10 @@ def save_table(table: Rows, path: Path) -> Path:
 
 def save_csv(table: Rows, path: Path) -> None:
     lines = [csv_line(table.columns)]
-    lines += [csv_line(["" if row[name] is None else row[name] for name in table.columns]) for row in table.rows]
+    lines += [
+        csv_line(["" if row[name] is None else row[name] for name in table.columns])
+        for row in table.rows
+    ]
     write_atomic(path, lambda file: file.write(b"".join(lines)))
 
 
@@ -216,13 +290,26 @@ def save_html(table: Rows, path: Path) -> None:
     """A table that its reader can sort, each run leading to its page."""
     from .templates import render
 
-    columns = [name for name in table.columns if name != "reason" or any(row["reason"] for row in table.rows)]
+    columns = [
+        name
+        for name in table.columns
+        if name != "reason" or any(row["reason"] for row in table.rows)
+    ]
     here = path.absolute().parent
     links = []
     for row in table.rows:
         page = Path(row["folder"]).absolute() / "report.html"
         links.append(quote(os.path.relpath(page, here)) if page.is_file() else "")
-    write_text(path, render("table.html", title=f"{len(table.rows)} runs", columns=columns, rows=table.rows, links=links))
+    write_text(
+        path,
+        render(
+            "table.html",
+            title=f"{len(table.rows)} runs",
+            columns=columns,
+            rows=table.rows,
+            links=links,
+        ),
+    )
 
 
 WRITERS = {".csv": save_csv, ".json": save_json, ".html": save_html}

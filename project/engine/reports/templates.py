@@ -17,11 +17,17 @@ HERE = Path(__file__).parent
 NUMERIC = re.compile(r"-?[\d,]*\.?\d+(e[-+]?\d+)?%?|nan|")  # a cell that stands to the right
 
 
-def render(template: str, filters: dict[str, Callable[[Any], Any]] | None = None, **values: Any) -> str:
+def render(
+    template: str, filters: dict[str, Callable[[Any], Any]] | None = None, **values: Any
+) -> str:
     """A page from a template, with the style sheet in it, so that it needs nothing beside it."""
-    environment = jinja2.Environment(autoescape=True, loader=jinja2.FileSystemLoader(HERE), undefined=jinja2.StrictUndefined)
+    environment = jinja2.Environment(
+        autoescape=True, loader=jinja2.FileSystemLoader(HERE), undefined=jinja2.StrictUndefined
+    )
     environment.filters |= {"shown": shown, "numeric": numeric, **(filters or {})}
-    return environment.get_template(template).render(style=style(), footer=f"{PACKAGE} {VERSION[0]}", **values)
+    return environment.get_template(template).render(
+        style=style(), footer=f"{PACKAGE} {VERSION[0]}", **values
+    )
 
 
 @functools.cache
@@ -32,7 +38,9 @@ def style() -> Markup:
 
 def numeric(table: Any) -> list[bool]:
     """Which columns of a table hold nothing but numbers."""
-    return [all(NUMERIC.fullmatch(shown(row[i])) for row in table.rows) for i in range(len(table.head))]
+    return [
+        all(NUMERIC.fullmatch(shown(row[i])) for row in table.rows) for i in range(len(table.head))
+    ]
 
 
 def shown(value: Any) -> str:

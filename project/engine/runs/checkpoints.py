@@ -1,4 +1,6 @@
-"""Checkpoint files: written whole, verified before they are believed, loaded without running code."""
+"""Checkpoint files: written whole, verified before they are believed, loaded without running
+code.
+"""
 
 from __future__ import annotations
 
@@ -21,14 +23,20 @@ KEEP = 2
 
 
 class SafeIO(CheckpointIO):
-    """Atomic, durable saves; loads of tensors and plain values only, whatever the caller asks for."""
+    """Atomic, durable saves; loads of tensors and plain values only, whatever the caller asks
+    for.
+    """
 
-    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
+    def save_checkpoint(
+        self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None
+    ) -> None:
         target = Path(path)
         target.parent.mkdir(parents=True, exist_ok=True)
         write_atomic(target, lambda file: torch.save(checkpoint, file))
 
-    def load_checkpoint(self, path: Any, map_location: Any = None, weights_only: bool | None = True) -> dict[str, Any]:
+    def load_checkpoint(
+        self, path: Any, map_location: Any = None, weights_only: bool | None = True
+    ) -> dict[str, Any]:
         return read(Path(path))
 
     def remove_checkpoint(self, path: Any) -> None:
@@ -36,7 +44,10 @@ class SafeIO(CheckpointIO):
 
 
 class BestCheckpoint(ModelCheckpoint):
-    """best.ckpt: the weights of the best validation. It is written inside a validation, where no run can continue."""
+    """best.ckpt: the weights of the best validation.
+
+    It is written inside a validation, where no run can continue.
+    """
 
     def __init__(self, folder: Path, monitor: str, mode: str) -> None:
         super().__init__(
@@ -55,11 +66,14 @@ class BestCheckpoint(ModelCheckpoint):
         """Only validations count."""
 
     def on_validation_end(self, trainer: Any, pl_module: L.LightningModule) -> None:
-        """Save what was validated: weights that are averaged take the place of the trained ones once more.
+        """Save what was validated: weights that are averaged take the place of the trained ones
+        once more.
 
         Lightning asks no callback what belongs into a checkpoint of weights alone.
         """
-        averaging = [callback for callback in trainer.callbacks if isinstance(callback, WeightAveraging)]
+        averaging = [
+            callback for callback in trainer.callbacks if isinstance(callback, WeightAveraging)
+        ]
         for callback in averaging:
             callback.on_validation_epoch_start(trainer, pl_module)
         try:
@@ -69,7 +83,9 @@ class BestCheckpoint(ModelCheckpoint):
                 callback.on_validation_epoch_end(trainer, pl_module)
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take the scores and no path: a run folder may have moved, and a path in a file is not to be believed."""
+        """Take the scores and no path: a run folder may have moved, and a path in a file is not to
+        be believed.
+        """
         self.current_score = state_dict["current_score"]
         score = state_dict["best_model_score"]
         if score is not None:
@@ -96,7 +112,9 @@ def forget_old(folder: RunFolder) -> None:
 
 
 def fault(path: Path) -> str | None:
-    """Why a file is not a whole checkpoint; None when it is. torch.load itself checks no checksum."""
+    """Why a file is not a whole checkpoint; None when it is. torch.load itself checks no
+    checksum.
+    """
     try:
         with zipfile.ZipFile(path) as archive:
             if any(record.compress_type for record in archive.infolist()):
@@ -120,14 +138,22 @@ def read(path: Path) -> dict[str, Any]:
     try:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
-        raise UserError(f"checkpoint {path}: it holds more than tensors and plain values ({clip(error, 80)})") from None
-    if not isinstance(checkpoint, dict) or not {"state_dict", "spec", "fitted", "config"} <= set(checkpoint):
-        raise UserError(f"checkpoint {path}: not written by a run of ours (no data description and config in it)")
+        raise UserError(
+            f"checkpoint {path}: it holds more than tensors and plain values ({clip(error, 80)})"
+        ) from None
+    if not isinstance(checkpoint, dict) or not {"state_dict", "spec", "fitted", "config"} <= set(
+        checkpoint
+    ):
+        raise UserError(
+            f"checkpoint {path}: not written by a run of ours (no data description and config in "
+            "it)"
+        )
     return checkpoint
 
 
 def resumable(folder: RunFolder) -> Iterator[tuple[Path, dict[str, Any]]]:
-    """The checkpoints a run can continue from, the newest first; those that do not verify are named and passed over.
+    """The checkpoints a run can continue from, the newest first; those that do not verify are named
+    and passed over.
 
     Raises:
         UserError: there are some, and none can be read: a run is never silently started anew.
@@ -141,11 +167,15 @@ def resumable(folder: RunFolder) -> Iterator[tuple[Path, dict[str, Any]]]:
         whole += 1
         yield path, read(path)
     if found and not whole:
-        raise UserError(f"{folder}: none of its {len(found)} checkpoints can be read; start another run with --run FOLDER")
+        raise UserError(
+            f"{folder}: none of its {len(found)} checkpoints can be read; start another run with "
+            "--run FOLDER"
+        )
 
 
 def locate(path: Path) -> Path:
-    """The file meant by a checkpoint or a run folder: of a folder, best.ckpt, or the newest where no validation ran.
+    """The file meant by a checkpoint or a run folder: of a folder, best.ckpt, or the newest where
+    no validation ran.
 
     Raises:
         UserError: nothing is there.

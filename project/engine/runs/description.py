@@ -34,7 +34,9 @@ def git_state(folder: Path) -> dict[str, Any]:
     """Commit and uncommitted changes of the code; empty outside a repository."""
 
     def git(*arguments: str) -> str:
-        done = subprocess.run(["git", *arguments], cwd=folder, capture_output=True, text=True, timeout=20)
+        done = subprocess.run(
+            ["git", *arguments], cwd=folder, capture_output=True, text=True, timeout=20
+        )
         return done.stdout if done.returncode == 0 else ""
 
     try:

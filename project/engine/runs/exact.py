@@ -1,8 +1,9 @@
 """Exact resume: one save point, and a run that is killed and continued equals one that never was.
 
-The save point is the start of a training batch with no gradient pending. There everything of the last step is done and
-nothing of the next has begun, and because every random draw is a function of its place (randomness.py), a
-checkpoint needs no generator. The causes this answers one by one are in docs/resume.md.
+The save point is the start of a training batch with no gradient pending. There everything of the
+last step is done and nothing of the next has begun, and because every random draw is a function of
+its place (randomness.py), a checkpoint needs no generator. The causes this answers one by one are
+in docs/resume.md.
 """
 
 from __future__ import annotations
@@ -25,7 +26,9 @@ from .signals import Signals
 
 
 class Stop(SystemExit):
-    """The end of a run at a save point, before its limits: `state` is the word for it in run.json."""
+    """The end of a run at a save point, before its limits: `state` is the word for it in
+    run.json.
+    """
 
     def __init__(self, code: int, state: str) -> None:
         super().__init__(code)
@@ -33,7 +36,8 @@ class Stop(SystemExit):
 
 
 class ExactResume(Callback):
-    """Saves and restores what a run needs to continue exactly. Must be the first callback of the list.
+    """Saves and restores what a run needs to continue exactly. Must be the first callback of the
+    list.
 
     Args:
         folder: Where checkpoints go; None saves nothing (fast_dev_run).
@@ -50,11 +54,15 @@ class ExactResume(Callback):
         self.restored: dict[str, Any] | None = None
         self.resumed: internals.ResumedStart | None = None
         self.mid_epoch_end = False
-        self.stop_as: str | None = None  # another callback's wish to stop at the next save point, and the state to stop in
+        self.stop_as: str | None = (
+            None  # another callback's wish to stop at the next save point, and the state to stop in
+        )
 
     # ------------------------------------------------------------------ saving
 
-    def on_train_batch_start(self, trainer: L.Trainer, module: L.LightningModule, batch: Any, batch_idx: int) -> None:
+    def on_train_batch_start(
+        self, trainer: L.Trainer, module: L.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
         if self.resumed is not None:
             self.resumed.first_batch(trainer)
             self.resumed = None
@@ -92,7 +100,9 @@ class ExactResume(Callback):
         trainer.save_checkpoint(step_file(self.folder, trainer.global_step))
         forget_old(self.folder)
 
-    def on_save_checkpoint(self, trainer: Any, module: L.LightningModule, checkpoint: dict[str, Any]) -> None:
+    def on_save_checkpoint(
+        self, trainer: Any, module: L.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
         internals.rewind_fetched_batch(checkpoint["loops"])
         if self.finished and not self._ended_mid_epoch(trainer):
             internals.open_next_epoch(checkpoint["loops"])
@@ -101,7 +111,10 @@ class ExactResume(Callback):
     @staticmethod
     def _ended_mid_epoch(trainer: L.Trainer) -> bool:
         """Whether max_steps ended the run inside an epoch."""
-        return trainer.fit_loop.epoch_loop.batch_progress.current.completed < trainer.num_training_batches
+        return (
+            trainer.fit_loop.epoch_loop.batch_progress.current.completed
+            < trainer.num_training_batches
+        )
 
     def state_dict(self) -> dict[str, Any]:
         trainer = self.trainer
@@ -109,7 +122,9 @@ class ExactResume(Callback):
             "finished": self.finished,
             "mid_epoch_end": self.finished and self._ended_mid_epoch(trainer),
             "should_stop": trainer.should_stop,
-            "metrics_file": self.metrics.mark() if self.metrics is not None and trainer.is_global_zero else None,
+            "metrics_file": self.metrics.mark()
+            if self.metrics is not None and trainer.is_global_zero
+            else None,
             "metric_states": internals.metric_states(trainer.lightning_module),
             "log": internals.log_state(trainer),
         }
@@ -140,7 +155,9 @@ class ExactResume(Callback):
 
     @staticmethod
     def _lengthen_schedules(trainer: L.Trainer, module: Any) -> None:
-        """A schedule as long as the run follows a run that is prolonged; torch restores the old length."""
+        """A schedule as long as the run follows a run that is prolonged; torch restores the old
+        length.
+        """
         if module.make_schedule is None or not length_is_open(module.make_schedule):
             return
         for config in trainer.lr_scheduler_configs:
@@ -150,8 +167,13 @@ class ExactResume(Callback):
 
     # ------------------------------------------------------------------ a loss that is not finite
 
-    def on_before_backward(self, trainer: Any, module: L.LightningModule, loss: torch.Tensor) -> None:
-        """Stop before a bad loss reaches the weights. On a GPU the look costs a wait, so it is taken every n steps."""
+    def on_before_backward(
+        self, trainer: Any, module: L.LightningModule, loss: torch.Tensor
+    ) -> None:
+        """Stop before a bad loss reaches the weights.
+
+        On a GPU the look costs a wait, so it is taken every n steps.
+        """
         if loss.device.type != "cpu" and trainer.global_step % trainer.log_every_n_steps:
             return
         if math.isfinite(loss.item()):

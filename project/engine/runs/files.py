@@ -20,7 +20,8 @@ except ImportError:  # Windows has no fcntl: a run folder is then not locked
 
 
 def write_atomic(path: Path, write: Callable[[IO[bytes]], object]) -> None:
-    """Write a file beside its final name, sync it and rename it; a reader sees the old file or the whole new one.
+    """Write a file beside its final name, sync it and rename it; a reader sees the old file or the
+    whole new one.
 
     Raises:
         UserError: the system's reason, in one line; the old file is untouched.
@@ -50,7 +51,10 @@ def told(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise UserError(f"{path}: {error.strerror or error}; the same command continues the run when that is mended") from error
+        raise UserError(
+            f"{path}: {error.strerror or error}; the same command continues the run when that is "
+            "mended"
+        ) from error
 
 
 def write_text(path: Path, text: str) -> None:
@@ -62,15 +66,21 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def update_json(path: Path, values: dict[str, Any]) -> None:
-    """Put values into a JSON file, new or known; what else stands in it stays. Only the first process of a run writes."""
-    from lightning.pytorch.utilities import rank_zero_only  # here, because who only reads runs needs no torch
+    """Put values into a JSON file, new or known; what else stands in it stays. Only the first
+    process of a run writes.
+    """
+    from lightning.pytorch.utilities import (
+        rank_zero_only,
+    )  # here, because who only reads runs needs no torch
 
     known = json.loads(path.read_text()) if path.is_file() else {}
     rank_zero_only(write_json)(path, known | values)
 
 
 def plain(value: Any) -> Any:
-    """Text that a spreadsheet would run as a formula gets a leading apostrophe; numbers stay numbers, read from text too."""
+    """Text that a spreadsheet would run as a formula gets a leading apostrophe; numbers stay
+    numbers, read from text too.
+    """
     if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r"):
         try:
             float(value)
@@ -118,7 +128,8 @@ def lock(path: Path) -> IO[bytes] | None:
     """
     file = open(path, "ab")  # noqa: SIM115 - the open file is the lock
     if fcntl is not None:
-        try:  # lockf and not flock: it is gone with the process and loader workers do not inherit it
+        # lockf and not flock: it is gone with the process and loader workers do not inherit it
+        try:
             fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             file.close()
@@ -127,7 +138,9 @@ def lock(path: Path) -> IO[bytes] | None:
 
 
 def _system_reason(error: BaseException) -> str | None:
-    """What the system says; torch turns a full disk into a RuntimeError with the OSError behind it."""
+    """What the system says; torch turns a full disk into a RuntimeError with the OSError behind
+    it.
+    """
     seen: BaseException | None = error
     while seen is not None:
         if isinstance(seen, OSError) and seen.strerror:

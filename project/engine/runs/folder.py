@@ -62,10 +62,13 @@ class RunFolder:
             self._lock = lock(self.path / ".lock")
         except BlockingIOError:
             raise UserError(
-                f"{self.path}: another process is writing to this run; wait for it or choose another folder"
+                f"{self.path}: another process is writing to this run; wait for it or choose "
+                "another folder"
             ) from None
         except OSError as error:
-            raise UserError(f"{self.path}: {error.strerror}; --run FOLDER writes elsewhere") from None
+            raise UserError(
+                f"{self.path}: {error.strerror}; --run FOLDER writes elsewhere"
+            ) from None
         for folder in (self.path, self.checkpoints):
             for part in folder.glob("*.part"):
                 part.unlink()

@@ -1,6 +1,8 @@
-"""Every private name of Lightning the engine touches, each with the reason; tests/engine/runs/test_internals.py pins them.
+"""Every private name of Lightning the engine touches, each with the reason;
+tests/engine/runs/test_internals.py pins them.
 
-lightning is held to 2.6 in pyproject.toml. When a test there fails after an upgrade, the place to mend is this file.
+lightning is held to 2.6 in pyproject.toml. When a test there fails after an upgrade, the place to
+mend is this file.
 """
 
 from __future__ import annotations
@@ -15,7 +17,15 @@ import torch
 from lightning.pytorch.profilers import PassThroughProfiler
 from torchmetrics import Metric
 
-LOGGED = ("prog_bar", "logger", "on_step", "on_epoch", "enable_graph", "add_dataloader_idx", "metric_attribute")
+LOGGED = (
+    "prog_bar",
+    "logger",
+    "on_step",
+    "on_epoch",
+    "enable_graph",
+    "add_dataloader_idx",
+    "metric_attribute",
+)
 
 
 class NullProfiler(PassThroughProfiler):
@@ -30,8 +40,9 @@ class NullProfiler(PassThroughProfiler):
 class FastHooks(L.LightningModule):
     """Two shortcuts for what Lightning does with the module in every step.
 
-    It notes the running hook on it before and after each of 22 hooks, through the slow `nn.Module.__setattr__`; and it
-    asks for the signature of training_step, which is kept here once it is known.
+    It notes the running hook on it before and after each of 22 hooks, through the slow
+    `nn.Module.__setattr__`; and it asks for the signature of training_step, which is kept here once
+    it is known.
     """
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -47,7 +58,9 @@ class FastHooks(L.LightningModule):
 
 
 def rewind_fetched_batch(loops: dict[str, Any]) -> None:
-    """In a checkpoint written at the start of a batch: the batch that was only fetched has not happened."""
+    """In a checkpoint written at the start of a batch: the batch that was only fetched has not
+    happened.
+    """
     progress = loops["fit_loop"]["epoch_loop.batch_progress"]
     for part in (progress["total"], progress["current"]):
         part["ready"] = part["started"] = part["processed"] = part["completed"]
@@ -55,7 +68,9 @@ def rewind_fetched_batch(loops: dict[str, Any]) -> None:
 
 
 def open_next_epoch(loops: dict[str, Any]) -> None:
-    """In a checkpoint written at the end of a run: stand before the next epoch, so that the run can be prolonged."""
+    """In a checkpoint written at the end of a run: stand before the next epoch, so that the run can
+    be prolonged.
+    """
     fit = loops["fit_loop"]
     for part in ("total", "current"):
         fit["epoch_progress"][part]["ready"] += 1
@@ -63,7 +78,9 @@ def open_next_epoch(loops: dict[str, Any]) -> None:
         current = fit[f"epoch_loop.{name}"]["current"]
         current.update(dict.fromkeys(current, 0))
     for part in ("step", "zero_grad"):
-        current = fit["epoch_loop.automatic_optimization.optim_progress"]["optimizer"][part]["current"]
+        current = fit["epoch_loop.automatic_optimization.optim_progress"]["optimizer"][part][
+            "current"
+        ]
         current.update(dict.fromkeys(current, 0))
     total = fit["epoch_loop.val_loop.batch_progress"]["total"]
     total.update(dict.fromkeys(total, 0))
@@ -72,9 +89,9 @@ def open_next_epoch(loops: dict[str, Any]) -> None:
 class ResumedStart:
     """Between the start of a resumed training and its first batch.
 
-    The validation of the last step is done; a check interval of nan keeps Lightning from replaying its hooks
-    (x % nan is never 0). At the first batch the interval returns, and the epoch no longer counts as restarting, since
-    Lightning would leave out its plateau step at the epoch's end.
+    The validation of the last step is done; a check interval of nan keeps Lightning from replaying
+    its hooks (x % nan is never 0). At the first batch the interval returns, and the epoch no longer
+    counts as restarting, since Lightning would leave out its plateau step at the epoch's end.
     """
 
     def __init__(self, trainer: L.Trainer) -> None:
@@ -87,7 +104,9 @@ class ResumedStart:
 
 
 def log_state(trainer: L.Trainer) -> dict[str, Any]:
-    """What Lightning knows of logged values in the middle of an epoch and does not save: plain values and tensors."""
+    """What Lightning knows of logged values in the middle of an epoch and does not save: plain
+    values and tensors.
+    """
     connector = trainer._logger_connector
     results = {}
     for key, metric in trainer.fit_loop.epoch_loop._results.items():
@@ -95,7 +114,12 @@ def log_state(trainer: L.Trainer) -> dict[str, Any]:
             continue
         meta = metric.meta
         saved = {name: getattr(meta, name) for name in LOGGED}
-        saved |= {"fx": meta.fx, "name": meta.name, "reduce_fx": meta.reduce_fx.__name__, "sync": meta.sync._should}
+        saved |= {
+            "fx": meta.fx,
+            "name": meta.name,
+            "reduce_fx": meta.reduce_fx.__name__,
+            "sync": meta.sync._should,
+        }
         saved |= {"rank_zero_only": meta.sync.rank_zero_only, "cache": metric._forward_cache}
         if metric.is_tensor:
             saved["value"] = metric.value.clone()
@@ -124,7 +148,11 @@ def restore_log_state(trainer: L.Trainer, module: L.LightningModule, state: dict
     results = trainer.fit_loop.epoch_loop._results
     for key, saved in state["results"].items():
         is_tensor = "value" in saved
-        value = torch.zeros((), device=module.device) if is_tensor else attrgetter(saved["metric_attribute"])(module)
+        value = (
+            torch.zeros((), device=module.device)
+            if is_tensor
+            else attrgetter(saved["metric_attribute"])(module)
+        )
         results.log(
             saved["fx"],
             saved["name"],
@@ -147,7 +175,10 @@ def restore_log_state(trainer: L.Trainer, module: L.LightningModule, state: dict
 def metric_states(module: torch.nn.Module) -> dict[str, Any]:
     """The running states of every torchmetrics metric in a module."""
     return {
-        name: {"count": metric._update_count, "state": {key: getattr(metric, key) for key in metric._defaults}}
+        name: {
+            "count": metric._update_count,
+            "state": {key: getattr(metric, key) for key in metric._defaults},
+        }
         for name, metric in module.named_modules()
         if isinstance(metric, Metric) and metric._update_count
     }
@@ -160,5 +191,9 @@ def restore_metric_states(module: L.LightningModule, states: dict[str, Any]) -> 
         metric: Any = named[name]
         metric._update_count = saved["count"]
         for key, value in saved["state"].items():
-            moved = [part.to(module.device) for part in value] if isinstance(value, list) else value.to(module.device)
+            moved = (
+                [part.to(module.device) for part in value]
+                if isinstance(value, list)
+                else value.to(module.device)
+            )
             setattr(metric, key, moved)

@@ -1,4 +1,6 @@
-"""What a run said of each sample: predictions-<split>.npz, and a few samples with their inputs in samples.npz."""
+"""What a run said of each sample: predictions-<split>.npz, and a few samples with their inputs in
+samples.npz.
+"""
 
 from __future__ import annotations
 
@@ -21,10 +23,12 @@ FIRST, WORST, SAMPLE_BYTES = 64, 32, 32 * 2**20  # samples kept with their input
 
 
 class Predictions(Callback):
-    """What the last validation, a test or `predict` said of each sample: ids, targets and predictions of all processes.
+    """What the last validation, a test or `predict` said of each sample: ids, targets and
+    predictions of all processes.
 
     Args:
-        folder: Where predictions-<split>.npz and samples.npz go, bounded; None keeps everything in memory for the caller.
+        folder: Where predictions-<split>.npz and samples.npz go, bounded; None keeps everything in
+            memory for the caller.
     """
 
     def __init__(self, folder: RunFolder | None) -> None:
@@ -33,7 +37,9 @@ class Predictions(Callback):
         self._start()
 
     def columns(self) -> tuple[Tensor, Tensor, Tensor]:
-        """ids (N,), targets and predictions (N, ...), sorted by id; a collective call when there are several processes."""
+        """ids (N,), targets and predictions (N, ...), sorted by id; a collective call when there
+        are several processes.
+        """
         parts = self.kept
         if torch.distributed.is_available() and torch.distributed.is_initialized():
             gathered: list[Any] = [None] * torch.distributed.get_world_size()
@@ -48,9 +54,16 @@ class Predictions(Callback):
         self.count = self.bytes = 0
 
     def _keep(self, outputs: Any) -> None:
-        if not isinstance(outputs, dict) or "predictions" not in outputs or self.count >= self.most or self.bytes >= BYTES:
+        if (
+            not isinstance(outputs, dict)
+            or "predictions" not in outputs
+            or self.count >= self.most
+            or self.bytes >= BYTES
+        ):
             return
-        ids, targets, predictions = (outputs[key].detach().cpu() for key in ("ids", "targets", "predictions"))
+        ids, targets, predictions = (
+            outputs[key].detach().cpu() for key in ("ids", "targets", "predictions")
+        )
         predictions = predictions.float() if predictions.is_floating_point() else predictions
         self.kept.append((ids, targets, predictions))
         self.count += len(ids)
@@ -67,11 +80,20 @@ class Predictions(Callback):
         with torch.no_grad():
             errors = module.errors(predictions, targets).float()
         data = trainer.datamodule
-        row_bytes = sum(part[:1].nbytes for part in (*several(data.fetch(split, ids[:1])[0]), predictions, targets))
+        row_bytes = sum(
+            part[:1].nbytes
+            for part in (*several(data.fetch(split, ids[:1])[0]), predictions, targets)
+        )
         positions, worst = shown(errors, row_bytes)
-        inputs = {f"input{n or ''}": part for n, part in enumerate(several(data.fetch(split, ids[positions])[0]))}
+        inputs = {
+            f"input{n or ''}": part
+            for n, part in enumerate(several(data.fetch(split, ids[positions])[0]))
+        }
         columns = {name: column[positions] for name, column in columns.items()}
-        save(self.folder.samples(split), {**columns, **inputs, "error": errors[positions], "worst": worst})
+        save(
+            self.folder.samples(split),
+            {**columns, **inputs, "error": errors[positions], "worst": worst},
+        )
 
     def on_validation_epoch_start(self, trainer: L.Trainer, module: Any) -> None:
         self._start()
@@ -79,7 +101,9 @@ class Predictions(Callback):
     def on_test_epoch_start(self, trainer: L.Trainer, module: Any) -> None:
         self._start()
 
-    def on_validation_batch_end(self, trainer: L.Trainer, module: Any, outputs: Any, *_: Any) -> None:
+    def on_validation_batch_end(
+        self, trainer: L.Trainer, module: Any, outputs: Any, *_: Any
+    ) -> None:
         self._keep(outputs)
 
     def on_test_batch_end(self, trainer: L.Trainer, module: Any, outputs: Any, *_: Any) -> None:
@@ -106,7 +130,8 @@ def save(path: Path, columns: dict[str, Tensor]) -> None:
 
 
 def shown(errors: Tensor, row_bytes: int) -> tuple[Tensor, Tensor]:
-    """Which samples are kept with their inputs: the first ones and the worst, as many as the space allows.
+    """Which samples are kept with their inputs: the first ones and the worst, as many as the space
+    allows.
 
     errors: (N,) float32, NaN where nothing tells.
     Returns their positions in ascending order, and whether each is among the worst.

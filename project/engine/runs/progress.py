@@ -1,4 +1,6 @@
-"""What a person sees while a run goes on: a bar where there is a terminal, a line per epoch, lines between on request."""
+"""What a person sees while a run goes on: a bar where there is a terminal, a line per epoch, lines
+between on request.
+"""
 
 from __future__ import annotations
 
@@ -49,7 +51,9 @@ class Line(tqdm):
 
 
 class Bar(ProgressBar):
-    """One line for what is in hand: how far it is, samples a second, the time the run has left, the latest figures."""
+    """One line for what is in hand: how far it is, samples a second, the time the run has left, the
+    latest figures.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -64,7 +68,8 @@ class Bar(ProgressBar):
 
     def begin(self, what: str, total: float, factor: int = 1, first: int = 0) -> None:
         self.end()
-        samples = factor * getattr(self.trainer.datamodule, "batch_size", 1) * self.trainer.world_size  # type: ignore[attr-defined]
+        trainer: Any = self.trainer
+        samples = factor * getattr(trainer.datamodule, "batch_size", 1) * trainer.world_size
         self.line = Line(what, total, samples, first, self.on)
 
     def move(self, done: int, text: str = "") -> None:
@@ -95,7 +100,9 @@ class Bar(ProgressBar):
     def begin_epoch(self, trainer: L.Trainer, first: int) -> None:
         self.begin(f"epoch {epoch_of(trainer)}", self.total_train_batches, first=first)
 
-    def on_train_batch_end(self, trainer: L.Trainer, module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
+    def on_train_batch_end(
+        self, trainer: L.Trainer, module: Any, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
         if self.is_due:
             self.move(batch_idx + 1, self.text(trainer, module))
 
@@ -121,7 +128,9 @@ class Bar(ProgressBar):
             left = f"{tqdm.format_interval(seconds)} left "
         latest = getattr(module, "latest", {})
         return left + " ".join(
-            f"{name.removeprefix('train/')} {value:.3g}" for name, value in latest.items() if not name.startswith("val/")
+            f"{name.removeprefix('train/')} {value:.3g}"
+            for name, value in latest.items()
+            if not name.startswith("val/")
         )
 
     # ------------------------------------------------------------------ evaluation
@@ -132,22 +141,30 @@ class Bar(ProgressBar):
     def on_predict_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         self.begin("predict", sum(trainer.num_predict_batches), factor=4)
 
-    def on_validation_batch_end(self, trainer: L.Trainer, module: Any, outputs: Any, batch: Any, batch_idx: int, *_: Any) -> None:
+    def on_validation_batch_end(
+        self, trainer: L.Trainer, module: Any, outputs: Any, batch: Any, batch_idx: int, *_: Any
+    ) -> None:
         if trainer.state.fn == "validate" and self.is_due:
             self.move(batch_idx + 1)
 
-    def on_test_batch_end(self, trainer: L.Trainer, module: Any, outputs: Any, batch: Any, batch_idx: int, *_: Any) -> None:
+    def on_test_batch_end(
+        self, trainer: L.Trainer, module: Any, outputs: Any, batch: Any, batch_idx: int, *_: Any
+    ) -> None:
         if self.is_due:
             self.move(batch_idx + 1)
 
-    def on_predict_batch_end(self, trainer: L.Trainer, module: Any, outputs: Any, batch: Any, batch_idx: int, *_: Any) -> None:
+    def on_predict_batch_end(
+        self, trainer: L.Trainer, module: Any, outputs: Any, batch: Any, batch_idx: int, *_: Any
+    ) -> None:
         if self.is_due:
             self.move(batch_idx + 1)
 
     def teardown(self, trainer: L.Trainer, module: L.LightningModule, stage: str) -> None:
         self.end()
 
-    def on_exception(self, trainer: L.Trainer, module: L.LightningModule, exception: BaseException) -> None:
+    def on_exception(
+        self, trainer: L.Trainer, module: L.LightningModule, exception: BaseException
+    ) -> None:
         self.end()
 
 
@@ -169,17 +186,25 @@ def bars() -> list[Callback]:
 
 
 class EpochTable:
-    """A row for each epoch, under a head that is printed once; what has no room in the width is left to epochs.csv."""
+    """A row for each epoch, under a head that is printed once; what has no room in the width is
+    left to epochs.csv.
+    """
 
     def __init__(self) -> None:
         self.names: list[str] = []
 
-    def rows(self, epoch: str, values: Mapping[str, float], monitor: str, speed: float, seconds: float) -> list[str]:
+    def rows(
+        self, epoch: str, values: Mapping[str, float], monitor: str, speed: float, seconds: float
+    ) -> list[str]:
         """The row of an epoch, the head before the first."""
         lines = []
         if not self.names:
             self.names = self._fitting(list(values), monitor)
-            lines.append(self._line("epoch", [f"{name:>{width(name)}}" for name in self.names], "samples/s", "time"))
+            lines.append(
+                self._line(
+                    "epoch", [f"{name:>{width(name)}}" for name in self.names], "samples/s", "time"
+                )
+            )
         cells = [f"{number(values.get(name)):>{width(name)}}" for name in self.names]
         return [*lines, self._line(epoch, cells, f"{speed:,.0f}", clock(seconds))]
 
@@ -189,8 +214,16 @@ class EpochTable:
 
     @staticmethod
     def _fitting(names: list[str], monitor: str) -> list[str]:
-        """As many names as the width allows, the most telling first: the losses, what is monitored, validation, training."""
-        ranked = ["train/loss", "val/loss", monitor, *(name for name in names if name.startswith("val/")), *names]
+        """As many names as the width allows, the most telling first: the losses, what is monitored,
+        validation, training.
+        """
+        ranked = [
+            "train/loss",
+            "val/loss",
+            monitor,
+            *(name for name in names if name.startswith("val/")),
+            *names,
+        ]
         room, chosen = WIDTH - len(EpochTable._line("", [""], "", "")) + 2, set[str]()
         for name in dict.fromkeys(ranked):
             if name in names and width(name) + 2 <= room:
@@ -210,7 +243,13 @@ def number(value: float | None) -> str:
     size = abs(value)
     if 1e-3 <= size < 100 or not size:
         return f"{value:.4f}"
-    return f"{value:.3g}" if size < 1e-3 or size >= 1e6 else f"{value:.1f}" if size < 1e4 else f"{value:.0f}"
+    return (
+        f"{value:.3g}"
+        if size < 1e-3 or size >= 1e6
+        else f"{value:.1f}"
+        if size < 1e4
+        else f"{value:.0f}"
+    )
 
 
 def clock(seconds: float) -> str:
@@ -234,5 +273,9 @@ class Lines(Logger):
     @rank_zero_only
     def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
         if step is not None and step % self.every == 0 and "train/loss" in metrics:
-            figures = (f"{name.removeprefix('train/')} {number(value)}" for name, value in metrics.items() if name != "epoch")
+            figures = (
+                f"{name.removeprefix('train/')} {number(value)}"
+                for name, value in metrics.items()
+                if name != "epoch"
+            )
             say(f"step {step:<6}  {'  '.join(figures)}")

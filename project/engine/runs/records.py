@@ -38,11 +38,13 @@ class CSVRows:
                 same_columns = file.read(len(head)) == head
             if same_columns and os.path.getsize(self.path) >= mark["bytes"]:
                 os.truncate(self.path, mark["bytes"])
-                self.file = open(self.path, "ab", buffering=0)  # noqa: SIM115 - open as long as the run
+                self.file = open(self.path, "ab", buffering=0)  # noqa: SIM115
             else:  # a column was added after the checkpoint
                 self._rewrite(self._read()[: self.rows])
         except OSError as error:
-            raise UserError(f"{self.path}: {error.strerror}; the run cannot continue without its records") from None
+            raise UserError(
+                f"{self.path}: {error.strerror}; the run cannot continue without its records"
+            ) from None
         if os.path.getsize(self.path) != mark["bytes"]:
             raise UserError(f"{self.path}: does not match the checkpoint; it was changed by hand?")
 
@@ -62,7 +64,11 @@ class CSVRows:
         assert self.file is not None
         with told(self.path):
             os.fsync(self.file.fileno())
-            return {"rows": self.rows, "bytes": os.path.getsize(self.path), "columns": list(self.columns)}
+            return {
+                "rows": self.rows,
+                "bytes": os.path.getsize(self.path),
+                "columns": list(self.columns),
+            }
 
     def close(self) -> None:
         if self.file is not None:
@@ -75,13 +81,18 @@ class CSVRows:
 
     def _rewrite(self, rows: list[dict[str, str]]) -> None:
         self.close()
-        lines = [csv_line(self.columns)] + [csv_line([row.get(name) or "" for name in self.columns]) for row in rows]
+        lines = [csv_line(self.columns)] + [
+            csv_line([row.get(name) or "" for name in self.columns]) for row in rows
+        ]
         write_atomic(self.path, lambda file: file.write(b"".join(lines)))
         self.file = open(self.path, "ab", buffering=0)  # noqa: SIM115
 
 
 class MetricsFile(Logger):
-    """metrics.csv: a row for each logging step and each validation. No clock in it, so that equal runs are equal bytes."""
+    """metrics.csv: a row for each logging step and each validation.
+
+    No clock in it, so that equal runs are equal bytes.
+    """
 
     def __init__(self, folder: RunFolder) -> None:
         super().__init__()
@@ -106,10 +117,11 @@ class MetricsFile(Logger):
 
 
 class Epochs(Callback):
-    """A line on the screen for each epoch and a row in epochs.csv, the one file that a clock has a part in.
+    """A line on the screen for each epoch and a row in epochs.csv, the one file that a clock has a
+    part in.
 
-    Durations go on where a run is continued, without the time between. Samples per second are those of training,
-    without validations.
+    Durations go on where a run is continued, without the time between. Samples per second are those
+    of training, without validations.
     """
 
     def __init__(self, folder: RunFolder | None) -> None:
@@ -139,7 +151,9 @@ class Epochs(Callback):
         if self.rows is not None:
             self.rows.close()
 
-    def on_exception(self, trainer: L.Trainer, module: L.LightningModule, exception: BaseException) -> None:
+    def on_exception(
+        self, trainer: L.Trainer, module: L.LightningModule, exception: BaseException
+    ) -> None:
         self.teardown(trainer, module, "fit")
 
     def on_train_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
@@ -159,18 +173,35 @@ class Epochs(Callback):
 
     def on_train_epoch_end(self, trainer: Any, module: Any) -> None:
         figures = trainer.callback_metrics | module.train_figures()
-        values = {name: float(value) for name, value in figures.items() if self.validated or not name.startswith("val/")}
+        values = {
+            name: float(value)
+            for name, value in figures.items()
+            if self.validated or not name.startswith("val/")
+        }
         if not trainer.is_global_zero:
             return
         seconds = self.epoch.seconds
         batches = (trainer.global_step - self.first_step) * trainer.accumulate_grad_batches
         samples = batches * getattr(trainer.datamodule, "batch_size", 0) * trainer.world_size
         speed = samples / max(seconds - self.validation.seconds, 1e-9)
-        values = {name: values[name] for name in sorted(values, key=lambda name: (not name.startswith("train"), name))}
-        self.timing = {"epoch_seconds": seconds, "run_seconds": self.run.seconds, "samples_per_second": speed}
+        values = {
+            name: values[name]
+            for name in sorted(values, key=lambda name: (not name.startswith("train"), name))
+        }
+        self.timing = {
+            "epoch_seconds": seconds,
+            "run_seconds": self.run.seconds,
+            "samples_per_second": speed,
+        }
         if self.rows is not None:
-            row = {"epoch": trainer.current_epoch, "step": trainer.global_step} | {n: round(v, 6) for n, v in values.items()}
-            self.rows.append(row | module.rates() | {name: round(value, 3) for name, value in self.timing.items()})
+            row = {"epoch": trainer.current_epoch, "step": trainer.global_step} | {
+                n: round(v, 6) for n, v in values.items()
+            }
+            self.rows.append(
+                row
+                | module.rates()
+                | {name: round(value, 3) for name, value in self.timing.items()}
+            )
         for line in self.table.rows(epoch_of(trainer), values, module.monitor, speed, seconds):
             say(line)
 

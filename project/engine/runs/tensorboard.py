@@ -1,7 +1,9 @@
-"""TensorBoard: what a run shows while it goes on, written into its folder at the ends of epochs, without a trace in the run.
+"""TensorBoard: what a run shows while it goes on, written into its folder at the ends of epochs,
+without a trace in the run.
 
-Figures go through `Events`, a logger like any other; pictures, histograms, the graph and the texts through `Board`. Nothing
-here draws from a generator of the run or touches its network, so that a run ends with the same bits with and without it.
+Figures go through `Events`, a logger like any other; pictures, histograms, the graph and the texts
+through `Board`. Nothing here draws from a generator of the run or touches its network, so that a
+run ends with the same bits with and without it.
 """
 
 from __future__ import annotations
@@ -43,7 +45,9 @@ def is_there() -> bool:
     """Whether TensorBoard is installed; says so when it is not."""
     if importlib.util.find_spec("tensorboard") is not None:
         return True
-    rank_zero_only(say)("note      TensorBoard is not installed, nothing is written for it: pip install tensorboard")
+    rank_zero_only(say)(
+        "note      TensorBoard is not installed, nothing is written for it: pip install tensorboard"
+    )
     return False
 
 
@@ -57,7 +61,9 @@ class Events(TensorBoardLogger):
 
     def __init__(self, folder: RunFolder, step: int | None) -> None:
         # Readers forget what an earlier file of this run says of later steps: those come again.
-        super().__init__(str(folder), name="", version="", purge_step=None if step is None else step + 1)
+        super().__init__(
+            str(folder), name="", version="", purge_step=None if step is None else step + 1
+        )
         self.folder, self.is_new, self.is_open = folder, step is None, False
 
     @property
@@ -99,7 +105,8 @@ class Events(TensorBoardLogger):
 
 
 class Board(Callback):
-    """Pictures, histograms, the graph and texts for TensorBoard. Its order among the callbacks: after Epochs and Predictions.
+    """Pictures, histograms, the graph and texts for TensorBoard. Its order among the callbacks:
+    after Epochs and Predictions.
 
     Args:
         events: Where they go.
@@ -110,7 +117,12 @@ class Board(Callback):
     """
 
     def __init__(
-        self, events: Events, epochs: Epochs, predictions: Predictions, texts: Mapping[str, str], parameters: Mapping[str, Any]
+        self,
+        events: Events,
+        epochs: Epochs,
+        predictions: Predictions,
+        texts: Mapping[str, str],
+        parameters: Mapping[str, Any],
     ) -> None:
         self.events, self.epochs, self.predictions = events, epochs, predictions
         self.texts, self.parameters = texts, parameters
@@ -134,11 +146,14 @@ class Board(Callback):
 
         for name, text in self.texts.items():
             self.events.experiment.add_text(name, text, step + 1)
-        # Without a description of the experiment, TensorBoard makes one of all runs, those settings first that differ.
+        # Without a description of the experiment, TensorBoard makes one of all runs, those settings
+        # first that differ.
         _, start, self.end = hparams(dict(self.parameters), {})
         if self.events.is_new:
             self.events.experiment.file_writer.add_summary(start)
-            self._draw_graph(module.net, tuple(torch.zeros(2, *shape) for shape in module.spec.inputs))
+            self._draw_graph(
+                module.net, tuple(torch.zeros(2, *shape) for shape in module.spec.inputs)
+            )
         self.events.flush()
 
     def _draw_graph(self, net: nn.Module, inputs: tuple[Tensor, ...]) -> None:
@@ -150,46 +165,74 @@ class Board(Callback):
         except OSError:
             raise
         except Exception as error:
-            say(f"note      TensorBoard shows no graph: {type(net).__name__} cannot be traced ({clip(error)})")
+            say(
+                f"note      TensorBoard shows no graph: {type(net).__name__} cannot be traced "
+                f"({clip(error)})"
+            )
 
     @rank_zero_only
     def on_train_end(self, trainer: L.Trainer, module: Any) -> None:
         best: Any = trainer.checkpoint_callback
         with told(self.events.folder.path):
             if best is not None and best.best_model_score is not None:
-                self.events.experiment.add_scalar(f"best/{module.monitor}", float(best.best_model_score), trainer.global_step)
+                self.events.experiment.add_scalar(
+                    f"best/{module.monitor}", float(best.best_model_score), trainer.global_step
+                )
             self.events.experiment.file_writer.add_summary(self.end)
             self.events.flush()
 
     # ------------------------------------------------------------------ at some epochs
 
-    def on_train_batch_start(self, trainer: Any, module: L.LightningModule, batch: Any, batch_idx: int) -> None:
+    def on_train_batch_start(
+        self, trainer: Any, module: L.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
         """The first training batch as the network sees it, in the epochs 1, 2, 4, 8, ..."""
         if batch_idx or not trainer.is_global_zero:
             return
         epoch = trainer.current_epoch + 1
-        images = trainer.datamodule.pictures(several(batch.inputs)[0]) if not epoch & (epoch - 1) else None
+        images = (
+            trainer.datamodule.pictures(several(batch.inputs)[0])
+            if not epoch & (epoch - 1)
+            else None
+        )
         if images is not None:
             shown = images[: max(1, min(IMAGES, PIXELS // images[0, 0].numel()))]
             with told(self.events.folder.path):
-                self.events.experiment.add_images("training batch", shown.cpu(), trainer.global_step + 1)
+                self.events.experiment.add_images(
+                    "training batch", shown.cpu(), trainer.global_step + 1
+                )
 
     def on_before_optimizer_step(self, trainer: Any, module: Any, optimizer: Any) -> None:
         """The gradients of the epoch's last step."""
-        if not (trainer.is_last_batch or (self.max_steps > 0 and trainer.global_step + 1 == self.max_steps)):
+        if not (
+            trainer.is_last_batch
+            or (self.max_steps > 0 and trainer.global_step + 1 == self.max_steps)
+        ):
             return
         if trainer.is_global_zero and is_due(trainer.current_epoch + 1, trainer.max_epochs):
-            gradients = {name: weight.grad for name, weight in module.net.named_parameters() if weight.grad is not None}
+            gradients = {
+                name: weight.grad
+                for name, weight in module.net.named_parameters()
+                if weight.grad is not None
+            }
             self._draw_histograms("gradients", gradients, trainer.global_step + 1)
 
     def on_train_epoch_end(self, trainer: Any, module: Any) -> None:
-        figures = {f"epoch/{name.removeprefix('train/')}": float(value) for name, value in module.train_figures().items()}
+        figures = {
+            f"epoch/{name.removeprefix('train/')}": float(value)
+            for name, value in module.train_figures().items()
+        }
         if trainer.is_global_zero:
-            times = {f"epoch/{name.removeprefix('epoch_')}": value for name, value in self.epochs.timing.items()}
+            times = {
+                f"epoch/{name.removeprefix('epoch_')}": value
+                for name, value in self.epochs.timing.items()
+            }
             self.events.log_metrics({**figures, **times}, trainer.global_step)
         if is_due(trainer.current_epoch + 1, trainer.max_epochs):
             if trainer.is_global_zero:
-                self._draw_histograms("weights", dict(module.net.named_parameters()), trainer.global_step)
+                self._draw_histograms(
+                    "weights", dict(module.net.named_parameters()), trainer.global_step
+                )
             self._draw_confusion(trainer, module)
 
     @torch.no_grad()
@@ -197,7 +240,9 @@ class Board(Callback):
         with told(self.events.folder.path):
             for name, tensor in tensors.items():
                 if (found := histogram(tensor)) is not None:
-                    self.events.experiment.add_histogram_raw(f"{group}/{name}", **found, global_step=step)
+                    self.events.experiment.add_histogram_raw(
+                        f"{group}/{name}", **found, global_step=step
+                    )
 
     def _draw_confusion(self, trainer: Any, module: Any) -> None:
         """What the last validation took for what, where the task chooses classes."""
@@ -208,18 +253,26 @@ class Board(Callback):
         for _, targets, predictions in self.predictions.kept:
             if (chosen := module.chosen(predictions)) is None:
                 return
-            options: dict[str, Any] = {"num_classes": len(names), "ignore_index": IGNORED, "validate_args": False}
+            options: dict[str, Any] = {
+                "num_classes": len(names),
+                "ignore_index": IGNORED,
+                "validate_args": False,
+            }
             matrix += multiclass_confusion_matrix(chosen, targets.long(), **options)
         if trainer.world_size > 1:
             matrix = trainer.strategy.reduce(matrix.to(module.device), reduce_op="sum").cpu()
         if trainer.is_global_zero:
             with told(self.events.folder.path):
                 picture = confusion_picture(matrix, names)
-                self.events.experiment.add_image("val/confusion", picture, trainer.global_step, dataformats="HWC")
+                self.events.experiment.add_image(
+                    "val/confusion", picture, trainer.global_step, dataformats="HWC"
+                )
 
 
 def is_due(epoch: int, last: int | None) -> bool:
-    """Whether pictures are drawn at the end of an epoch, counted from 1: of each up to 100, of each tenth up to 1000, ..."""
+    """Whether pictures are drawn at the end of an epoch, counted from 1: of each up to 100, of each
+    tenth up to 1000, ...
+    """
     return epoch == last or epoch % max(1, 10 ** (len(str(epoch)) - 2)) == 0
 
 

@@ -1,6 +1,7 @@
 """`batch-size`: samples per second of training steps at several batch sizes.
 
-Lightning's own search finds the largest size that fits into memory, which is rarely the one to train with.
+Lightning's own search finds the largest size that fits into memory, which is rarely the one to
+train with.
 """
 
 from __future__ import annotations
@@ -31,13 +32,17 @@ ON_A_CPU = 4096  # samples in the largest batch tried there, unless more are ask
 
 
 class Clock(Callback):
-    """Times the batches after the first few, and ends the training when they have taken long enough."""
+    """Times the batches after the first few, and ends the training when they have taken long
+    enough.
+    """
 
     def __init__(self) -> None:
         self.batches = self.samples = 0
         self.start = self.seconds = 0.0
 
-    def on_train_batch_end(self, trainer: L.Trainer, module: L.LightningModule, outputs: Any, batch: Batch, i: int) -> None:
+    def on_train_batch_end(
+        self, trainer: L.Trainer, module: L.LightningModule, outputs: Any, batch: Batch, i: int
+    ) -> None:
         self.batches += 1
         if self.batches == WARM_UP:
             wait_for(module.device)
@@ -58,7 +63,9 @@ def wait_for(device: torch.device) -> None:
 
 @dataclass
 class Measured:
-    """The throughput of a batch size: samples per second in each round, and the most memory a GPU had in use, in bytes."""
+    """The throughput of a batch size: samples per second in each round, and the most memory a GPU
+    had in use, in bytes.
+    """
 
     size: int
     throughputs: list[float]
@@ -73,7 +80,11 @@ class Measured:
 def find_size(request: Request) -> int:
     """Time the sizes, print a table with the one to use, and draw it; returns the exit code."""
     least = int(number_above(request, "--min_batch", 8, 1))
-    most = int(number_above(request, "--max_batch", math.inf, least)) if "--max_batch" in request.options else None
+    most = (
+        int(number_above(request, "--max_batch", math.inf, least))
+        if "--max_batch" in request.options
+        else None
+    )
     rounds = int(number_above(request, "--rounds", 3, 1))
     path = picture_path(request, "batch-size.png")
     cli = prepared(request)
@@ -98,12 +109,16 @@ def find_size(request: Request) -> int:
 
 def sizes_between(least: int, most: int, configured: int) -> list[int]:
     """The powers of two, and the size of the config."""
-    powers = [1 << exponent for exponent in range(most.bit_length()) if least <= 1 << exponent <= most]
+    powers = [
+        1 << exponent for exponent in range(most.bit_length()) if least <= 1 << exponent <= most
+    ]
     return sorted({*powers, *([configured] if configured <= most else [])} or {least})
 
 
 def measure(cli: ProjectCLI, sizes: Sequence[int], rounds: int) -> list[Measured]:
-    """Each size timed once in every round, from the smallest up and in the next round down again."""
+    """Each size timed once in every round, from the smallest up and in the next round down
+    again.
+    """
     measured = [Measured(size, []) for size in sizes]
     first = copy.deepcopy(cli.model.net.state_dict())
     cli.datamodule.drop_last = True  # batches of the whole size alone
@@ -153,12 +168,23 @@ def smallest_close(timed: Sequence[Measured]) -> Measured:
 
 def table(measured: Sequence[Measured], chosen: Measured, configured: int) -> None:
     best = max(one.best for one in measured)
-    columns = ["batch size", "samples/s", "of the best", "ms a batch", *(["memory"] if measured[0].memory else []), ""]
+    columns = [
+        "batch size",
+        "samples/s",
+        "of the best",
+        "ms a batch",
+        *(["memory"] if measured[0].memory else []),
+        "",
+    ]
     rows = []
     for one in measured:
         notes = ["<- use"] * (one is chosen) + ["the config"] * (one.size == configured)
         if one.fits:
-            figures = [f"{one.best:,.0f}", f"{100 * one.best / best:.0f} %", f"{1000 * one.size / one.best:.2f}"]
+            figures = [
+                f"{one.best:,.0f}",
+                f"{100 * one.best / best:.0f} %",
+                f"{1000 * one.size / one.best:.2f}",
+            ]
             figures += [f"{one.memory / 2**20:,.0f} MiB"] if measured[0].memory else []
         else:
             figures, notes = ["-"] * (len(columns) - 2), [*notes, "out of memory"]
@@ -168,7 +194,10 @@ def table(measured: Sequence[Measured], chosen: Measured, configured: int) -> No
 
 def advice(cli: ProjectCLI, chosen: Measured, configured: int) -> str:
     """The option to use, and what becomes of the learning rate."""
-    use = f"use       --data.batch_size {chosen.size}, the smallest within {100 * (1 - CLOSE):.0f} % of the best"
+    use = (
+        f"use       --data.batch_size {chosen.size}, the smallest within {100 * (1 - CLOSE):.0f} "
+        "% of the best"
+    )
     optimizer = cli.config_tree["model"]["init_args"]["optimizer"]
     rate, factor = (optimizer.get("init_args") or {}).get("lr"), chosen.size / configured
     if factor == 1 or not isinstance(rate, (int, float)):
@@ -176,9 +205,13 @@ def advice(cli: ProjectCLI, chosen: Measured, configured: int) -> str:
     if optimizer["class_path"].endswith("SGD"):
         scaled, rule = rate * factor, "SGD's rate goes with the batch size (Goyal et al., 2017)"
     else:
-        scaled, rule = rate * math.sqrt(factor), "an adaptive rate goes with its root (Malladi et al., 2022)"
+        scaled, rule = (
+            rate * math.sqrt(factor),
+            "an adaptive rate goes with its root (Malladi et al., 2022)",
+        )
     return (
-        f"{use}\nrate      {rule}:\n          --model.optimizer.lr {scaled:.2g} instead of {rate:g}; "
+        f"{use}\nrate      {rule}:\n          --model.optimizer.lr {scaled:.2g} instead of "
+        f"{rate:g}; "
         f"lr-find measures it\nsteps     an epoch has {1 / factor:.2g} times as many"
     )
 

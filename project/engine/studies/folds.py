@@ -1,4 +1,7 @@
-"""`kfold`: cross-validation (Stone, 1974). Each fold is a run of `fit`, tested on the samples it was not trained on."""
+"""`kfold`: cross-validation (Stone, 1974).
+
+Each fold is a run of `fit`, tested on the samples it was not trained on.
+"""
 
 from __future__ import annotations
 
@@ -34,18 +37,32 @@ def kfold(request: Request) -> int:
         print(config_text(tree), end="")
         return 0
     if str(tree["trainer"].get("devices")) not in ("auto", "1", "None"):
-        raise UserError("kfold trains on one device; with more, run the folds one by one: fit --data.folds 5 --data.fold 0 ...")
-    place = request.path("--run") or Path(tree["run"]["root"]) / str(tree["name"]) / f"kfold-{folds}"
+        raise UserError(
+            "kfold trains on one device; with more, run the folds one by one: fit --data.folds 5 "
+            "--data.fold 0 ..."
+        )
+    place = (
+        request.path("--run") or Path(tree["run"]["root"]) / str(tree["name"]) / f"kfold-{folds}"
+    )
     print(f"{folds} folds in {place}; if it is stopped, the same command continues it", flush=True)
-    results = [one_fold(request, place / f"fold-{number}", folds, number) for number in range(folds)]
+    results = [
+        one_fold(request, place / f"fold-{number}", folds, number) for number in range(folds)
+    ]
     figures = summary(results)
-    count = write_predictions([place / f"fold-{number}" for number in range(folds)], place / "predictions.csv")
+    count = write_predictions(
+        [place / f"fold-{number}" for number in range(folds)], place / "predictions.csv"
+    )
     write_json(place / "results.json", {"folds": folds, "samples": count, "figures": figures})
     show(
         ["", "mean", "deviation", "smallest", "largest"],
-        [[name, *(f"{row[key]:.4f}" for key in ("mean", "std", "min", "max"))] for name, row in figures.items()],
+        [
+            [name, *(f"{row[key]:.4f}" for key in ("mean", "std", "min", "max"))]
+            for name, row in figures.items()
+        ],
     )
-    print(f"{count:,} predictions in {place / 'predictions.csv'}, figures in {place / 'results.json'}")
+    print(
+        f"{count:,} predictions in {place / 'predictions.csv'}, figures in {place / 'results.json'}"
+    )
     return 0
 
 
@@ -58,7 +75,10 @@ def one_fold(request: Request, path: Path, folds: int, number: int) -> dict[str,
     kept = {key: value for key, value in request.options.items() if key in ("--weights", "--fresh")}
     fold = [("data.folds", str(folds)), ("data.fold", str(number))]
     training = dataclasses.replace(
-        request, command="fit", options={"--run": str(path), **kept}, assignments=[*request.assignments, *fold]
+        request,
+        command="fit",
+        options={"--run": str(path), **kept},
+        assignments=[*request.assignments, *fold],
     )
     began = time.monotonic()
     try:
@@ -66,7 +86,10 @@ def one_fold(request: Request, path: Path, folds: int, number: int) -> dict[str,
             fit(training)
             evaluate(Request("test", options={"--ckpt_path": str(path)}))
     except UserError as error:
-        raise UserError(f"fold {number}: {error}; other settings are another k-fold, in another folder: --run FOLDER") from error
+        raise UserError(
+            f"fold {number}: {error}; other settings are another k-fold, in another folder: "
+            "--run FOLDER"
+        ) from error
     except SystemExit:
         print(f"stopped in fold {number}; the same command continues it", flush=True)
         raise
@@ -78,7 +101,9 @@ def one_fold(request: Request, path: Path, folds: int, number: int) -> dict[str,
 
 
 def summary(results: Sequence[dict[str, float]]) -> dict[str, dict[str, Any]]:
-    """Of each figure its mean, its standard deviation over the folds, the smallest, the largest, and all of them."""
+    """Of each figure its mean, its standard deviation over the folds, the smallest, the largest,
+    and all of them.
+    """
     table = {name: np.array([figures[name] for figures in results]) for name in results[0]}
     return {
         name: {
@@ -98,7 +123,9 @@ def write_predictions(runs: Sequence[Path], path: Path) -> int:
     for number, run in enumerate(runs):
         task = load(run)
         with np.load(RunFolder(run).predictions("test")) as kept:
-            ids, targets, predictions = (torch.from_numpy(kept[key]) for key in ("id", "target", "prediction"))
+            ids, targets, predictions = (
+                torch.from_numpy(kept[key]) for key in ("id", "target", "prediction")
+            )
         columns = {"id": ids.tolist(), "fold": [number] * len(ids), **task.readable(predictions)}
         columns["target"] = task.readable_targets(targets)
         rows += map(list, zip(*columns.values(), strict=True))

@@ -17,7 +17,16 @@ from ..runs.exact import ExactResume
 
 NEVER = 10**9
 OWN_PACE = (  # what a short training decides for itself
-    *("max_epochs", "min_epochs", "max_steps", "min_steps", "max_time", "logger", "callbacks", "fast_dev_run"),
+    *(
+        "max_epochs",
+        "min_epochs",
+        "max_steps",
+        "min_steps",
+        "max_time",
+        "logger",
+        "callbacks",
+        "fast_dev_run",
+    ),
     *(
         "check_val_every_n_epoch",
         "val_check_interval",
@@ -31,7 +40,9 @@ OWN_PACE = (  # what a short training decides for itself
 
 
 def prepared(request: Request) -> ProjectCLI | None:
-    """Task and data of a command line, as fit assembles them, without a schedule; None when settings were only to be printed."""
+    """Task and data of a command line, as fit assembles them, without a schedule; None when
+    settings were only to be printed.
+    """
     cli = ProjectCLI(merge(request))
     settle_threads(cli.config_tree)
     if request.print_config:
@@ -44,16 +55,28 @@ def prepared(request: Request) -> ProjectCLI | None:
 
 
 def train(cli: ProjectCLI, callback: Callback, steps: int = -1) -> None:
-    """Train so many optimizer steps at a constant rate, on one device and without validation, watched by a callback.
+    """Train so many optimizer steps at a constant rate, on one device and without validation,
+    watched by a callback.
 
-    Of the callbacks of the config only those that freeze parts of the network remain: the others watch validations.
+    Of the callbacks of the config only those that freeze parts of the network remain: the others
+    watch validations.
     """
     own = cli.trainer_arguments.get("callbacks") or []
-    freezing = [one for one in (own if isinstance(own, list) else [own]) if isinstance(one, BaseFinetuning)]
+    freezing = [
+        one for one in (own if isinstance(own, list) else [own]) if isinstance(one, BaseFinetuning)
+    ]
     kept = {key: value for key, value in cli.trainer_arguments.items() if key not in OWN_PACE}
-    pace: dict[str, Any] = {"max_epochs": -1, "max_steps": steps, "devices": 1, "limit_val_batches": 0, "num_sanity_val_steps": 0}
+    pace: dict[str, Any] = {
+        "max_epochs": -1,
+        "max_steps": steps,
+        "devices": 1,
+        "limit_val_batches": 0,
+        "num_sanity_val_steps": 0,
+    }
     quiet = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
-    trainer = build_trainer({**kept, **pace, **quiet}, [ExactResume(None, NEVER, None), *freezing, callback])
+    trainer = build_trainer(
+        {**kept, **pace, **quiet}, [ExactResume(None, NEVER, None), *freezing, callback]
+    )
     cli.model.train()  # as a training before has left it
     trainer.fit(cli.model, datamodule=cli.datamodule)
 

@@ -1,1 +1,3 @@
-"""Sweeps: many runs of one config with some of its settings varied, chosen and counted by Optuna."""
+"""Sweeps: many runs of one config with some of its settings varied, chosen and counted by
+Optuna.
+"""

@@ -1,4 +1,6 @@
-"""Before the first trial: every value of the space is parsed, and one trial is built, as `fit` would."""
+"""Before the first trial: every value of the space is parsed, and one trial is built, as `fit`
+would.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,8 @@ def check(plan: Plan, debug: bool = False) -> tuple[str, str]:
     """The monitored value and its direction, when all of the plan can be run.
 
     Raises:
-        UserError: what `fit` would say, with the key of the space in the place of the command line's.
+        UserError: what `fit` would say, with the key of the space in the place of the command
+            line's.
     """
     with as_found(), quiet(debug):
         first, *others = plan.space.to_check()
@@ -30,18 +33,25 @@ def check(plan: Plan, debug: bool = False) -> tuple[str, str]:
         cli = parse(plan, first)
         settle_threads(cli.config_tree)
         check_devices(cli.config_tree["trainer"])
-        assemble(cli, Request("fit"), Start())  # the data is there and fits the network; caches are built once, here
+        assemble(
+            cli, Request("fit"), Start()
+        )  # the data is there and fits the network; caches are built once, here
         task = cli.model
         monitor = plan.monitor or task.monitor
         known = {name for name in task.figures() if not name.startswith("test/")}
         if monitor not in known and monitor not in CLOCKS:
             where = plan.origins.get("monitor", "--model.monitor")
-            raise UserError(f"{where}: nothing reports {clip(monitor)!r}; {suggest(monitor, {*known, *CLOCKS}, 'there are')}")
+            raise UserError(
+                f"{where}: nothing reports {clip(monitor)!r}; "
+                f"{suggest(monitor, {*known, *CLOCKS}, 'there are')}"
+            )
         own = {"min": "minimize", "max": "maximize"}[task.mode]
         known_ways = {**CLOCKS, "train/loss": "minimize", "val/loss": "minimize", task.monitor: own}
         direction = plan.direction or known_ways.get(monitor)
         if direction is None:
-            raise UserError(f"the direction of {monitor} is not known: --direction minimize or maximize")
+            raise UserError(
+                f"the direction of {monitor} is not known: --direction minimize or maximize"
+            )
         return monitor, direction
 
 
@@ -56,14 +66,17 @@ def parse(plan: Plan, parameters: dict[str, Scalar]) -> ProjectCLI:
         return on_the_command_line(path)
 
     settings = Settings(copy.deepcopy(plan.settings.tree), dict(plan.settings.origins))
-    settings.add(from_assignments([(key, as_text(value)) for key, value in parameters.items()], say))
+    settings.add(
+        from_assignments([(key, as_text(value)) for key, value in parameters.items()], say)
+    )
     cli = ProjectCLI(settings)
     refuse_several_devices(cli.config_tree["trainer"])
     return cli
 
 
 def refuse_several_devices(trainer: dict[str, Any]) -> None:
-    """A trial takes one device: Lightning would start the whole sweep once more for each further one.
+    """A trial takes one device: Lightning would start the whole sweep once more for each further
+    one.
 
     Raises:
         UserError: several are asked for.
@@ -72,4 +85,7 @@ def refuse_several_devices(trainer: dict[str, Any]) -> None:
     text = str(devices).strip()
     several = len(devices) > 1 if isinstance(devices, list) else text not in ("auto", "1", "None")
     if several or trainer.get("num_nodes", 1) != 1:
-        raise UserError(f"--trainer.devices {text}: a trial takes one device; --workers runs several trials at a time")
+        raise UserError(
+            f"--trainer.devices {text}: a trial takes one device; --workers runs several trials "
+            "at a time"
+        )

@@ -14,18 +14,19 @@ from optuna.storages import BaseStorage, RDBStorage
 from ..errors import UserError, clip
 
 # The server notices within half a minute that a machine is gone, and frees its locks.
-KEEPALIVE = {"keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3}
+KEEPALIVE: dict[str, Any] = {"keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3}
 NOTICES = "-c tcp_keepalives_idle=10 -c tcp_keepalives_interval=5 -c tcp_keepalives_count=3"
 
 
 class Database:
     """Optuna's tables, and PostgreSQL's advisory locks as the word on who is alive.
 
-    An advisory lock belongs to a connection. Each process holds one under a number of its own for as long as it runs
-    trials; when another can take it, that process is gone.
+    An advisory lock belongs to a connection. Each process holds one under a number of its own for
+    as long as it runs trials; when another can take it, that process is gone.
 
     Args:
-        address: postgresql://user@host/database; a password better stands in ~/.pgpass or PGPASSWORD.
+        address: postgresql://user@host/database; a password better stands in ~/.pgpass or
+            PGPASSWORD.
         name: The sweep's; its hash keeps the locks of different sweeps apart.
     """
 
@@ -34,20 +35,28 @@ class Database:
             import psycopg
         except ImportError:
             raise UserError(
-                "--storage postgresql://...: psycopg is not installed; pip install 'psycopg[binary]', "
+                "--storage postgresql://...: psycopg is not installed; pip install "
+                "'psycopg[binary]', "
                 "or python -m pip install -e '.[postgres]'"
             ) from None
         self.lost = psycopg.Error
         plain = re.sub(r"^postgres(ql)?(\+psycopg)?://", "postgresql://", address)
         self.shown = re.sub(r":[^:@/]*@", ":***@", plain)
-        self.sweep = int.from_bytes(hashlib.blake2b(name.encode(), digest_size=4).digest(), "little", signed=True)
+        self.sweep = int.from_bytes(
+            hashlib.blake2b(name.encode(), digest_size=4).digest(), "little", signed=True
+        )
         self.owner = str(random.SystemRandom().randrange(1, 2**31))
         try:
-            self.session = psycopg.connect(plain, connect_timeout=5, autocommit=True, options=NOTICES, **KEEPALIVE)  # type: ignore[arg-type]
+            self.session = psycopg.connect(
+                plain, connect_timeout=5, autocommit=True, options=NOTICES, **KEEPALIVE
+            )
             with self.exclusive():  # two machines that start at once would both make the tables
                 self.optuna: BaseStorage = RDBStorage(
                     re.sub(r"^postgresql://", "postgresql+psycopg://", plain),
-                    engine_kwargs={"pool_pre_ping": True, "connect_args": {"connect_timeout": 5, **KEEPALIVE}},
+                    engine_kwargs={
+                        "pool_pre_ping": True,
+                        "connect_args": {"connect_timeout": 5, **KEEPALIVE},
+                    },
                 )
             self._ask("select pg_advisory_lock(%s, %s)", self.sweep, int(self.owner))
         except UserError:
@@ -69,17 +78,24 @@ class Database:
             raise
         except Exception as error:
             cause = error.__cause__ or error
-            if isinstance(error, self.lost) or isinstance(cause, self.lost) or isinstance(error.__context__, self.lost):
+            if (
+                isinstance(error, self.lost)
+                or isinstance(cause, self.lost)
+                or isinstance(error.__context__, self.lost)
+            ):
                 said = f"the database went away ({clip(cause, 120)})"
                 raise UserError(
-                    f"--storage {self.shown}: {said}; nothing is lost, the same command continues the sweep"
+                    f"--storage {self.shown}: {said}; nothing is lost, the same command "
+                    "continues the sweep"
                 ) from None
             raise
 
     def is_alive(self, owner: str) -> bool:
         if owner == self.owner:
             return True
-        if not owner.isdecimal() or not self._ask("select pg_try_advisory_lock(%s, %s)", self.sweep, int(owner)):
+        if not owner.isdecimal() or not self._ask(
+            "select pg_try_advisory_lock(%s, %s)", self.sweep, int(owner)
+        ):
             return bool(owner.isdecimal())
         self._ask("select pg_advisory_unlock(%s, %s)", self.sweep, int(owner))
         return False

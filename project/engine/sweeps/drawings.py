@@ -1,4 +1,6 @@
-"""Drawings of a sweep: values over trials, over each parameter, and over all of them side by side."""
+"""Drawings of a sweep: values over trials, over each parameter, and over all of them side by
+side.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,9 @@ IN_A_ROW = 3  # slices
 
 
 class Axis:
-    """Where the values of a parameter stand: numbers by size (by power of ten on a log scale), words side by side."""
+    """Where the values of a parameter stand: numbers by size (by power of ten on a log scale),
+    words side by side.
+    """
 
     def __init__(self, name: str, values: Sequence[Any], log: bool) -> None:
         self.name, self.log = name, log
@@ -26,7 +30,9 @@ class Axis:
         if all(isinstance(value, int | float) and not isinstance(value, bool) for value in values):
             self.places = np.array(values, dtype=float)
             # A few values given one by one are chosen by people in powers more often than not.
-            self.log = log or (self.places.min() > 0 and self.places.max() / self.places.min() >= 100)
+            self.log = log or (
+                self.places.min() > 0 and self.places.max() / self.places.min() >= 100
+            )
         else:
             texts = [str(value) for value in values]
             self.words = sorted(set(texts), key=by_number)
@@ -73,10 +79,14 @@ def history(numbers: np.ndarray, values: np.ndarray, best: np.ndarray, name: str
 def slices(parameters: Mapping[str, Axis], values: np.ndarray, name: str) -> Figure:
     """The value of each trial (N,) over each parameter."""
     rows = -(-len(parameters) // IN_A_ROW)
-    drawing = Figure(figsize=(3.0 * min(len(parameters), IN_A_ROW) + 0.4, 2.5 * rows), layout="constrained")
+    drawing = Figure(
+        figsize=(3.0 * min(len(parameters), IN_A_ROW) + 0.4, 2.5 * rows), layout="constrained"
+    )
     for number, axis in enumerate(parameters.values()):
         axes = drawing.add_subplot(rows, min(len(parameters), IN_A_ROW), number + 1)
-        points = axes.scatter(axis.places, values, s=14, c=np.arange(len(values)), cmap=SHADES, vmin=-len(values) / 2)
+        points = axes.scatter(
+            axis.places, values, s=14, c=np.arange(len(values)), cmap=SHADES, vmin=-len(values) / 2
+        )
         points.set_edgecolor(BLUE)
         points.set_linewidth(0.5)
         axis.across(axes)
@@ -85,13 +95,19 @@ def slices(parameters: Mapping[str, Axis], values: np.ndarray, name: str) -> Fig
     return drawing
 
 
-def parallel(parameters: Mapping[str, Axis], values: np.ndarray, name: str, downwards: bool) -> Figure:
-    """A line for each trial through its parameters to its value (N,), of which the smallest is best if `downwards`."""
+def parallel(
+    parameters: Mapping[str, Axis], values: np.ndarray, name: str, downwards: bool
+) -> Figure:
+    """A line for each trial through its parameters to its value (N,), of which the smallest is best
+    if `downwards`.
+    """
     drawing, (axes,) = figure(max(5.2, 1.3 * (len(parameters) + 1)), 3.2)
     columns = [*parameters.values(), Axis(name, list(values), log=False)]
     heights = np.stack([axis.shares() for axis in columns], axis=1)
     shade = Normalize(-0.3, 1.0)
-    ranks = np.argsort(np.argsort(-values if downwards else values)) / max(1, len(values) - 1)  # 1 is best
+    ranks = np.argsort(np.argsort(-values if downwards else values)) / max(
+        1, len(values) - 1
+    )  # 1 is best
     for place in np.argsort(ranks):
         axes.plot(heights[place], color=SHADES(shade(ranks[place])), linewidth=1.2)
     for place, axis in enumerate(columns):

@@ -35,7 +35,9 @@ class Order:
 
 @dataclass(frozen=True)
 class Report:
-    """The end of an epoch: the number of epochs so far, the monitored value, and how many are planned."""
+    """The end of an epoch: the number of epochs so far, the monitored value, and how many are
+    planned.
+    """
 
     epoch: int
     value: float | None
@@ -59,12 +61,18 @@ class Findings:
     def counts(self) -> dict[str, int]:
         """How many trials ended in each way, where some did."""
         states = [row["state"] for row in self.rows]
-        return {state: states.count(state) for state in ("complete", "pruned", "failed") if state in states}
+        return {
+            state: states.count(state)
+            for state in ("complete", "pruned", "failed")
+            if state in states
+        }
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a trial ended: complete, pruned, failed or interrupted; `value` is the best that was reported."""
+    """How a trial ended: complete, pruned, failed or interrupted; `value` is the best that was
+    reported.
+    """
 
     state: str
     value: float | None = None

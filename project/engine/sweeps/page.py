@@ -22,7 +22,12 @@ def write_page(found: Findings) -> Path:
     """Write sweep.html into the sweep's folder; returns its path."""
     path = found.folder / "sweep.html"
     best = found.rows[0]
-    facts = {"trials": len(found.rows), **found.counts(), "monitor": found.monitor, "direction": found.direction}
+    facts = {
+        "trials": len(found.rows),
+        **found.counts(),
+        "monitor": found.monitor,
+        "direction": found.direction,
+    }
     figures = {found.monitor: best["value"]} if best["value"] is not None else {}
     with plots.drawn(page=True):
         write_text(path, page(f"sweep {found.name}", sections(found), facts, figures))
@@ -31,7 +36,16 @@ def write_page(found: Findings) -> Path:
 
 def sections(found: Findings) -> list[Section]:
     """The sections of the page."""
-    head = ["rank", "trial", "state", found.monitor, *found.names.values(), "epochs", "seconds", "reason"]
+    head = [
+        "rank",
+        "trial",
+        "state",
+        found.monitor,
+        *found.names.values(),
+        "epochs",
+        "seconds",
+        "reason",
+    ]
     rows = [
         [rank, row["trial"], row["state"], row["value"]]
         + [shown(row["parameters"].get(key)) for key in found.names]
@@ -39,7 +53,9 @@ def sections(found: Findings) -> list[Section]:
         for rank, row in enumerate(found.rows, 1)
     ]
     made = [Section("Trials", [Table(head, rows)])]
-    whole = sorted((row for row in found.rows if row["state"] == "complete"), key=lambda row: row["trial"])
+    whole = sorted(
+        (row for row in found.rows if row["state"] == "complete"), key=lambda row: row["trial"]
+    )
     if len(whole) > 1:
         made.append(Section("What made the difference", list(differences(found, whole))))
     if lines := curves(found):
@@ -55,7 +71,8 @@ def differences(found: Findings, whole: list[dict[str, Any]]) -> list[Drawing]:
     downwards = found.direction == "minimize"
     best = np.minimum.accumulate(values) if downwards else np.maximum.accumulate(values)
     parameters = {
-        name: Axis(name, [shown(row["parameters"][key]) for row in whole], key in found.log) for key, name in found.names.items()
+        name: Axis(name, [shown(row["parameters"][key]) for row in whole], key in found.log)
+        for key, name in found.names.items()
     }
     drawings = [Drawing(history(numbers, values, best, found.monitor))]
     if found.importances:
@@ -70,7 +87,9 @@ def differences(found: Findings, whole: list[dict[str, Any]]) -> list[Drawing]:
 
 def shown(value: Any) -> Any:
     """A parameter's value as a number, or as its label."""
-    return value if isinstance(value, int | float) and not isinstance(value, bool) else as_label(value)
+    return (
+        value if isinstance(value, int | float) and not isinstance(value, bool) else as_label(value)
+    )
 
 
 def curves(found: Findings) -> dict[str, tuple[np.ndarray, np.ndarray]]:

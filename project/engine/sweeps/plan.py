@@ -1,4 +1,6 @@
-"""What a sweep is to do: read from its files and its command line. A sweep's file is a config with a few keys more."""
+"""What a sweep is to do: read from its files and its command line. A sweep's file is a config with
+a few keys more.
+"""
 
 from __future__ import annotations
 
@@ -13,10 +15,21 @@ from ..cli.settings import Settings, from_assignments, from_tree, read_yaml
 from ..errors import UserError, clip, suggest
 from .space import Space, read_space
 
-KEYS = ("config", "space", "sampler", "trials", "workers", "pruner", "monitor", "direction", "storage")
+KEYS = (
+    "config",
+    "space",
+    "sampler",
+    "trials",
+    "workers",
+    "pruner",
+    "monitor",
+    "direction",
+    "storage",
+)
 DIRECTIONS = ("minimize", "maximize")
 SAMPLERS = {
-    "grid": "",  # every combination, in order; ours, because Optuna's may run one twice when several workers ask
+    # every combination, in order; ours, because Optuna's may run one twice when several workers ask
+    "grid": "",
     "random": "RandomSampler",
     "tpe": "TPESampler",
     "cmaes": "CmaEsSampler",
@@ -46,19 +59,28 @@ class Choice:
     where: str
 
     def make(self, **defaults: Any) -> Any:
-        """The object; `defaults` are taken where its class has such an argument and nobody has given it.
+        """The object; `defaults` are taken where its class has such an argument and nobody has
+        given it.
 
         Raises:
-            UserError: there is no such class, it refuses its arguments, or a package that it needs is not there.
+            UserError: there is no such class, it refuses its arguments, or a package that it needs
+                is not there.
         """
         found = self._class()
         known = [name for name in inspect.signature(found.__init__).parameters if name != "self"]
         for name in self.arguments:
             if name not in known:
-                raise UserError(f"{self.where}.{name}: {found.__name__} has no such argument; {suggest(name, known, 'it has')}")
-        arguments = {name: value for name, value in defaults.items() if name in known} | self.arguments
+                raise UserError(
+                    f"{self.where}.{name}: {found.__name__} has no such argument; "
+                    f"{suggest(name, known, 'it has')}"
+                )
+        arguments = {
+            name: value for name, value in defaults.items() if name in known
+        } | self.arguments
         try:
-            with warnings.catch_warnings():  # Optuna's word for most of its classes is "experimental"
+            with (
+                warnings.catch_warnings()
+            ):  # Optuna's word for most of its classes is "experimental"
                 warnings.simplefilter("ignore")
                 return found(**arguments)
         except Exception as error:
@@ -67,11 +89,27 @@ class Choice:
     def _class(self) -> Any:
         import optuna
 
-        table, module = (SAMPLERS, optuna.samplers) if self.kind == "sampler" else (PRUNERS, optuna.pruners)
+        table, module = (
+            (SAMPLERS, optuna.samplers) if self.kind == "sampler" else (PRUNERS, optuna.pruners)
+        )
         found = getattr(module, table.get(self.name, self.name), None)
-        if not isinstance(found, type) or not found.__name__.endswith(self.kind.title()) or inspect.isabstract(found):
-            names = [*table, *(name for name in dir(module) if name.endswith(self.kind.title()) and name[:4] != "Base")]
-            raise UserError(f"{self.where}: unknown {self.kind} {clip(self.name)!r}; {suggest(self.name, names, 'there are')}")
+        if (
+            not isinstance(found, type)
+            or not found.__name__.endswith(self.kind.title())
+            or inspect.isabstract(found)
+        ):
+            names = [
+                *table,
+                *(
+                    name
+                    for name in dir(module)
+                    if name.endswith(self.kind.title()) and name[:4] != "Base"
+                ),
+            ]
+            raise UserError(
+                f"{self.where}: unknown {self.kind} {clip(self.name)!r}; "
+                f"{suggest(self.name, names, 'there are')}"
+            )
         return found
 
 
@@ -107,7 +145,8 @@ class Plan:
 
 
 def read_plan(request: Request) -> Plan:
-    """The plan of a command line: the command line over the files, a file over those that its `config` names.
+    """The plan of a command line: the command line over the files, a file over those that its
+    `config` names.
 
     Raises:
         UserError: a key or a value that no sweep has.
@@ -122,26 +161,43 @@ def read_plan(request: Request) -> Plan:
     sampler = read_choice("sampler", own.get("sampler"), "grid" if size else "tpe", say("sampler"))
     if sampler.name == "grid" and size is None:
         free = next(p for p in space.parameters if not p.every())
-        raise UserError(f"{free.where}: a grid needs values or a step; --sampler tpe or random draws from ranges")
-    trials = read_number(own.get("trials"), say("trials")) if own.get("trials") is not None else None
+        raise UserError(
+            f"{free.where}: a grid needs values or a step; --sampler tpe or random draws from "
+            "ranges"
+        )
+    trials = (
+        read_number(own.get("trials"), say("trials")) if own.get("trials") is not None else None
+    )
     if sampler.name == "grid" and trials is not None and size is not None and trials > size:
-        raise UserError(f"{say('trials')}: {trials} trials of a grid of {size}; leave it out for all of them")
+        raise UserError(
+            f"{say('trials')}: {trials} trials of a grid of {size}; leave it out for all of them"
+        )
     if trials is None and sampler.name != "grid":
-        raise UserError(f"{say('trials')}: the {sampler.name} sampler has no end of its own; --trials 30 tries 30")
+        raise UserError(
+            f"{say('trials')}: the {sampler.name} sampler has no end of its own; --trials 30 "
+            "tries 30"
+        )
     sampler_seed = sampler.arguments.pop("seed", 0)
     if sampler.name not in ("grid", "random", "tpe"):
         rehearse(sampler, space)
     if own.get("direction") is not None and own["direction"] not in DIRECTIONS:
-        raise UserError(f"{say('direction')}: expected one of {', '.join(DIRECTIONS)}, got {clip(own['direction'])!r}")
+        raise UserError(
+            f"{say('direction')}: expected one of {', '.join(DIRECTIONS)}, got "
+            f"{clip(own['direction'])!r}"
+        )
     for key in ("monitor", "storage"):
         if not isinstance(own.get(key), str | None):
             raise UserError(f"{say(key)}: expected text, got {clip(own[key])!r}")
     trainer = settings.tree.setdefault("trainer", {})
     if isinstance(trainer, dict):
-        trainer.setdefault("devices", 1)  # all of them would be one trial that starts the whole sweep on each
+        trainer.setdefault(
+            "devices", 1
+        )  # all of them would be one trial that starts the whole sweep on each
     name = str(settings.tree.pop("name"))
     if name in (".", "..") or "/" in name or "\\" in name or ":" in name:
-        raise UserError(f"--name {clip(name)!r}: it names a folder under --run.root, so it has no slash")
+        raise UserError(
+            f"--name {clip(name)!r}: it names a folder under --run.root, so it has no slash"
+        )
     return Plan(
         name=name,
         settings=settings,
@@ -159,7 +215,8 @@ def read_plan(request: Request) -> Plan:
 
 
 def rehearse(sampler: Choice, space: Space) -> None:
-    """Let a sampler draw a few times, for nothing: some find out only then that a package is missing or a space unfit.
+    """Let a sampler draw a few times, for nothing: some find out only then that a package is
+    missing or a space unfit.
 
     Raises:
         UserError: it cannot.
@@ -172,7 +229,9 @@ def rehearse(sampler: Choice, space: Space) -> None:
         for number in range(12):
             study.tell(study.ask(space.distributions()), float(number))
     except Exception as error:
-        raise UserError(f"{sampler.where}: {sampler.name} cannot draw from this space: {clip(error, 160)}") from error
+        raise UserError(
+            f"{sampler.where}: {sampler.name} cannot draw from this space: {clip(error, 160)}"
+        ) from error
 
 
 def read_layers(request: Request) -> tuple[dict[str, Any], dict[str, str], Settings]:
@@ -184,7 +243,9 @@ def read_layers(request: Request) -> tuple[dict[str, Any], dict[str, str], Setti
     for path in request.configs:
         tree = read_yaml(read_config(path), str(path))
         found = {key: tree.pop(key) for key in KEYS if key in tree}
-        stem = stem or (path.stem if found else f"{path.stem}-sweep")  # runs/lenet belongs to the runs of lenet.yaml
+        stem = stem or (
+            path.stem if found else f"{path.stem}-sweep"
+        )  # runs/lenet belongs to the runs of lenet.yaml
         bases = found.pop("config", None) or []
         for base in [bases] if isinstance(bases, str) else bases:
             beside = path.parent / str(base)
@@ -217,7 +278,9 @@ def read_layers(request: Request) -> tuple[dict[str, Any], dict[str, str], Setti
     return own, origins, settings
 
 
-def _lay(own: dict[str, Any], origins: dict[str, str], key: str, value: Any, source: str | None) -> None:
+def _lay(
+    own: dict[str, Any], origins: dict[str, str], key: str, value: Any, source: str | None
+) -> None:
     """Put a key of a later place over the earlier ones, and note where it was written."""
 
     def note(name: str) -> None:
@@ -228,9 +291,15 @@ def _lay(own: dict[str, Any], origins: dict[str, str], key: str, value: Any, sou
         for name in value:
             note(f"space.{name}")
         own[key] = (own.get(key) or {}) | value
-    elif isinstance(value, dict) and "class_path" not in value and isinstance(own.get(key), str | dict):
+    elif (
+        isinstance(value, dict)
+        and "class_path" not in value
+        and isinstance(own.get(key), str | dict)
+    ):
         before = own[key] if isinstance(own[key], dict) else {"class_path": own[key]}
-        own[key] = before | {"init_args": (before.get("init_args") or {}) | (value.get("init_args") or {})}
+        own[key] = before | {
+            "init_args": (before.get("init_args") or {}) | (value.get("init_args") or {})
+        }
     else:
         own[key] = value
 
@@ -246,7 +315,8 @@ def read_number(value: Any, where: str) -> int:
 
 
 def read_choice(kind: str, value: Any, default: str, where: str) -> Choice:
-    """A sampler or pruner given as a name, as {class_path, init_args}, or by arguments of the default alone.
+    """A sampler or pruner given as a name, as {class_path, init_args}, or by arguments of the
+    default alone.
 
     Raises:
         UserError: it is neither, or there is none of this name.
@@ -254,10 +324,15 @@ def read_choice(kind: str, value: Any, default: str, where: str) -> Choice:
     tree = {"class_path": value or default} if isinstance(value, str | None) else value
     if isinstance(tree, dict) and set(tree) == {"init_args"}:
         tree = {"class_path": default, **tree}
-    if not isinstance(tree, dict) or not isinstance(tree.get("class_path"), str) or set(tree) - {"class_path", "init_args"}:
+    if (
+        not isinstance(tree, dict)
+        or not isinstance(tree.get("class_path"), str)
+        or set(tree) - {"class_path", "init_args"}
+    ):
         table = SAMPLERS if kind == "sampler" else PRUNERS
         raise UserError(
-            f"{where}: expected a name ({', '.join(table)}) or {{class_path: name, init_args: ...}}, got {clip(value)!r}"
+            f"{where}: expected a name ({', '.join(table)}) or {{class_path: name, init_args: "
+            f"...}}, got {clip(value)!r}"
         )
     choice = Choice(kind, tree["class_path"], tree.get("init_args") or {}, where)
     if choice.name != "grid" or kind == "pruner":

@@ -55,9 +55,25 @@ def write_results(study: Study) -> None:
     for rank, one in enumerate(found, 1):
         parameters = [one["parameters"].get(key, "") for key in keys]
         value = "" if one["value"] is None else one["value"]
-        lines.append(csv_line([rank, one["trial"], one["state"], value, *parameters, *(one[name] for name in head[-4:])]))
+        lines.append(
+            csv_line(
+                [
+                    rank,
+                    one["trial"],
+                    one["state"],
+                    value,
+                    *parameters,
+                    *(one[name] for name in head[-4:]),
+                ]
+            )
+        )
     write_atomic(plan.folder / "results.csv", lambda file: file.write(b"".join(lines)))
-    summary = {"name": plan.name, "monitor": study.monitor, "direction": study.direction, "trials": found}
+    summary = {
+        "name": plan.name,
+        "monitor": study.monitor,
+        "direction": study.direction,
+        "trials": found,
+    }
     write_json(plan.folder / "results.json", summary)
     if found and found[0]["state"] == "complete":
         write_text(plan.folder / "best.yaml", best_config(study, found[0]))
@@ -68,18 +84,32 @@ def best_config(study: Study, best: dict[str, Any]) -> str:
     settings = Settings()
     settings.add(from_yaml(study.plan.base(), "base.yaml"))
     chosen = best["parameters"].items()
-    settings.add(from_assignments([(key, value) for key, value in chosen if isinstance(value, str)]))  # classes first
-    numbers = from_assignments([(key, as_text(value)) for key, value in chosen if not isinstance(value, str)])
+    settings.add(
+        from_assignments([(key, value) for key, value in chosen if isinstance(value, str)])
+    )  # classes first
+    numbers = from_assignments(
+        [(key, as_text(value)) for key, value in chosen if not isinstance(value, str)]
+    )
     settings.add(Layer(typed(numbers.tree), numbers.say))
     tree = {"name": f"{study.plan.name}-best", **settings.tree}
-    said = f"# The best of {study.plan.trials} trials of the sweep {study.plan.name}: trial {best['trial']}, "
-    said += f"{study.monitor} {best['value']:.6g}\n#   {PROGRAM} fit --config {study.plan.folder / 'best.yaml'}\n"
+    said = (
+        f"# The best of {study.plan.trials} trials of the sweep {study.plan.name}: trial "
+        f"{best['trial']}, "
+    )
+    said += (
+        f"{study.monitor} {best['value']:.6g}\n#   {PROGRAM} fit --config "
+        f"{study.plan.folder / 'best.yaml'}\n"
+    )
     return said + config_text(tree)
 
 
 def typed(tree: Any) -> Any:
     """A tree whose every value was written as JSON, with the values."""
-    return {key: typed(value) for key, value in tree.items()} if isinstance(tree, dict) else json.loads(tree)
+    return (
+        {key: typed(value) for key, value in tree.items()}
+        if isinstance(tree, dict)
+        else json.loads(tree)
+    )
 
 
 def findings(study: Study) -> Findings:
@@ -100,7 +130,9 @@ def findings(study: Study) -> Findings:
 
 
 def importances(study: Study) -> dict[str, float]:
-    """How much each parameter matters: Watanabe, Bansal, Hutter: PED-ANOVA, 2023. Empty where the trials cannot tell."""
+    """How much each parameter matters: Watanabe, Bansal, Hutter: PED-ANOVA, 2023. Empty where the
+    trials cannot tell.
+    """
     from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
 
     whole = [trial for trial in study.trials() if trial.state == TrialState.COMPLETE]
@@ -109,7 +141,9 @@ def importances(study: Study) -> dict[str, float]:
         return {}
     with warnings.catch_warnings():  # Optuna's word for it is "experimental"
         warnings.simplefilter("ignore")
-        return get_param_importances(study.study, evaluator=PedAnovaImportanceEvaluator(), params=varied)
+        return get_param_importances(
+            study.study, evaluator=PedAnovaImportanceEvaluator(), params=varied
+        )
 
 
 def retrain_command(study: Study) -> str:

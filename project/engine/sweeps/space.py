@@ -1,4 +1,6 @@
-"""The space of a sweep: which settings vary, over which values; keys are the options of the command line."""
+"""The space of a sweep: which settings vary, over which values; keys are the options of the command
+line.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,9 @@ Scalar = str | int | float | bool | None
 
 @dataclass(frozen=True)
 class Parameter:
-    """A setting that varies: over `values`, or from `low` to `high` (inclusive), on a log scale or in steps."""
+    """A setting that varies: over `values`, or from `low` to `high` (inclusive), on a log scale or
+    in steps.
+    """
 
     key: str
     where: str  # as its writer knows it, for messages
@@ -48,7 +52,9 @@ class Parameter:
         return tuple(round(self.low + i * self.step, 12) for i in range(count))
 
     def samples(self) -> tuple[Scalar, ...]:
-        """The values to check before anything is tried: all that are named, or the ends of the range."""
+        """The values to check before anything is tried: all that are named, or the ends of the
+        range.
+        """
         return self.values or tuple(dict.fromkeys((self.low, self.high)))
 
 
@@ -73,7 +79,9 @@ class Space:
         return {parameter.key: chosen[parameter.key] for parameter in self.parameters}
 
     def to_check(self) -> list[dict[str, Scalar]]:
-        """Combinations in which every value occurs at least once under every class that it may be an argument of."""
+        """Combinations in which every value occurs at least once under every class that it may be
+        an argument of.
+        """
         keys = [parameter.key for parameter in self.parameters]
         heads = [p for p in self.parameters if any(key.startswith(f"{p.key}.") for key in keys)]
         others = [p for p in self.parameters if p not in heads]
@@ -91,7 +99,9 @@ class Space:
         names = {}
         for key, words in parts.items():
             length = 1
-            while any(other != key and words[-length:] == parts[other][-length:] for other in parts) and length < len(words):
+            while any(
+                other != key and words[-length:] == parts[other][-length:] for other in parts
+            ) and length < len(words):
                 length += 1
             names[key] = ".".join(words[-length:])
         return names
@@ -108,8 +118,13 @@ def read_space(tree: Any, say: Callable[[str], str]) -> Space:
         UserError: there is none, or an entry is neither values nor a range.
     """
     if not isinstance(tree, dict) or not tree:
-        raise UserError(f"{say('')}: nothing varies; --space.model.optimizer.lr '[0.1, 0.01]' tries two learning rates")
-    return Space(tuple(read_parameter(str(key), value, say(str(key))) for key, value in tree.items()))
+        raise UserError(
+            f"{say('')}: nothing varies; --space.model.optimizer.lr '[0.1, 0.01]' tries two "
+            "learning rates"
+        )
+    return Space(
+        tuple(read_parameter(str(key), value, say(str(key))) for key, value in tree.items())
+    )
 
 
 def read_parameter(key: str, value: Any, where: str) -> Parameter:
@@ -120,9 +135,14 @@ def read_parameter(key: str, value: Any, where: str) -> Parameter:
     """
     top = key.partition(".")[0]
     if top not in GROUPS:
-        raise UserError(f"{where}: not an option of fit; {suggest(top, GROUPS, 'there are')}, as in model.optimizer.lr")
+        raise UserError(
+            f"{where}: not an option of fit; {suggest(top, GROUPS, 'there are')}, as in "
+            "model.optimizer.lr"
+        )
     if key in FIXED:
-        raise UserError(f"{where}: {key} says where a run lies, which the sweep does itself; leave it out")
+        raise UserError(
+            f"{where}: {key} says where a run lies, which the sweep does itself; leave it out"
+        )
     if isinstance(value, list):
         values = tuple(item if isinstance(item, Scalar) else json.dumps(item) for item in value)
         if not values:
@@ -132,17 +152,28 @@ def read_parameter(key: str, value: Any, where: str) -> Parameter:
             raise UserError(f"{where}: the value {clip(twice)} stands there twice")
         return Parameter(key, where, values)
     if not isinstance(value, dict) or not {"low", "high"} <= set(value):
-        hint = "; a colon needs a space behind it" if isinstance(value, dict) and any(":" in str(key) for key in value) else ""
-        raise UserError(f"{where}: expected values, as in [0.1, 0.01], or a range, as in {{low: 1e-5, high: 1, log: true}}{hint}")
+        hint = (
+            "; a colon needs a space behind it"
+            if isinstance(value, dict) and any(":" in str(key) for key in value)
+            else ""
+        )
+        raise UserError(
+            f"{where}: expected values, as in [0.1, 0.01], or a range, as in {{low: 1e-5, high: "
+            f"1, log: true}}{hint}"
+        )
     if wrong := set(value) - RANGE:
-        raise UserError(f"{where}.{sorted(wrong)[0]}: unknown; a range has {', '.join(sorted(RANGE))}")
+        raise UserError(
+            f"{where}.{sorted(wrong)[0]}: unknown; a range has {', '.join(sorted(RANGE))}"
+        )
     return _range(key, value, where)
 
 
 def _range(key: str, value: dict[str, Any], where: str) -> Parameter:
     low, high, step, log = value["low"], value["high"], value.get("step"), value.get("log", False)
     for name, number in (("low", low), ("high", high), ("step", step)):
-        if (number is not None or name != "step") and (isinstance(number, bool) or not isinstance(number, int | float)):
+        if (number is not None or name != "step") and (
+            isinstance(number, bool) or not isinstance(number, int | float)
+        ):
             raise UserError(f"{where}.{name}: expected a number, got {clip(number)!r}")
         if number is not None and not math.isfinite(number):
             raise UserError(f"{where}.{name}: expected a finite number, got {number}")
@@ -153,7 +184,10 @@ def _range(key: str, value: dict[str, Any], where: str) -> Parameter:
     if log and low <= 0:
         raise UserError(f"{where}: a log scale starts above 0, low is {low}")
     if step is not None and (log or step <= 0 or step > high - low):
-        raise UserError(f"{where}.step: expected a step between 0 and high - low, and not on a log scale, got {step}")
+        raise UserError(
+            f"{where}.step: expected a step between 0 and high - low, and not on a log scale, "
+            f"got {step}"
+        )
     if not all(isinstance(number, int) for number in (low, high, step or 1)):
         low, high, step = float(low), float(high), None if step is None else float(step)
     return Parameter(key, where, (), low, high, log, step)
@@ -168,14 +202,18 @@ def as_text(value: Scalar) -> str:
 
 
 def as_label(value: Scalar) -> str:
-    """A value as short as a table or a folder wants it: a class by its name and arguments, a number with four digits."""
+    """A value as short as a table or a folder wants it: a class by its name and arguments, a number
+    with four digits.
+    """
     if isinstance(value, float):
         return f"{value:.4g}"
     text = as_text(value)
     if not text.startswith("{"):
         return text
     tree = read_yaml(text, "")
-    given = ",".join(f"{name}={argument}" for name, argument in (tree.get("init_args") or {}).items())
+    given = ",".join(
+        f"{name}={argument}" for name, argument in (tree.get("init_args") or {}).items()
+    )
     return str(tree.get("class_path", "")).rpartition(".")[2] + (f"({given})" if given else "")
 
 

@@ -1,8 +1,8 @@
 """Where a sweep is remembered: a journal file, or a PostgreSQL server that many machines share.
 
-Both give Optuna its storage, let one process at a time change it, and know who of those that run trials is still alive.
-Neither needs a clock: the operating system frees a file's lock with the process that held it, however it ended, and
-PostgreSQL frees an advisory lock with its connection.
+Both give Optuna its storage, let one process at a time change it, and know who of those that run
+trials is still alive. Neither needs a clock: the operating system frees a file's lock with the
+process that held it, however it ended, and PostgreSQL frees an advisory lock with its connection.
 """
 
 from __future__ import annotations
@@ -40,14 +40,17 @@ class Storage(Protocol):
 
 
 def open_storage(address: str | None, folder: Path, name: str) -> Storage:
-    """The storage at an address: a PostgreSQL URL, a journal file, or by default a journal in the sweep's folder.
+    """The storage at an address: a PostgreSQL URL, a journal file, or by default a journal in the
+    sweep's folder.
 
     Raises:
         UserError: it is neither, or cannot be reached.
     """
     if address and "://" in address:
         if not re.match(r"postgres(ql)?(\+psycopg)?://", address):
-            raise UserError(f"--storage {clip(address)}: expected a file, or postgresql://user@host/database")
+            raise UserError(
+                f"--storage {clip(address)}: expected a file, or postgresql://user@host/database"
+            )
         from .database import Database
 
         return Database(address, name)
@@ -60,11 +63,13 @@ def open_storage(address: str | None, folder: Path, name: str) -> Storage:
 
 
 class Journal(BaseJournalBackend):
-    """Optuna's journal, one JSON value a line, so that its own JournalFileBackend and the dashboard can read it.
+    """Optuna's journal, one JSON value a line, so that its own JournalFileBackend and the dashboard
+    can read it.
 
-    Optuna's locks are files that stay behind when their process is killed, and are then broken after 30 seconds by a
-    clock. This lock dies with its process; what is written inside one `transaction` reaches the file in one piece; and
-    a last line that a crash left half written is cut off before the next.
+    Optuna's locks are files that stay behind when their process is killed, and are then broken
+    after 30 seconds by a clock. This lock dies with its process; what is written inside one
+    `transaction` reaches the file in one piece; and a last line that a crash left half written is
+    cut off before the next.
     """
 
     def __init__(self, path: Path) -> None:
@@ -86,7 +91,10 @@ class Journal(BaseJournalBackend):
                     try:
                         yield json.loads(line)
                     except ValueError:
-                        raise UserError(f"{self.path}:{number + 1}: damaged; {clip(line.decode(errors='replace'))!r}") from None
+                        raise UserError(
+                            f"{self.path}:{number + 1}: damaged; "
+                            f"{clip(line.decode(errors='replace'))!r}"
+                        ) from None
         if self.pending is not None:
             yield from self.pending[max(0, log_number_from - len(self.offsets) + 1) :]
 
@@ -151,9 +159,13 @@ class JournalFile:
             self.owners.mkdir(exist_ok=True)
             self._lock = lock(self.owners / self.owner)
         except OSError as error:
-            raise UserError(f"the journal {path}: {error.strerror}; --storage names another file or a server") from None
+            raise UserError(
+                f"the journal {path}: {error.strerror}; --storage names another file or a server"
+            ) from None
         except (KeyError, TypeError, AttributeError, AssertionError):
-            raise UserError(f"{path}: not a journal of Optuna's; --storage names another file or a server") from None
+            raise UserError(
+                f"{path}: not a journal of Optuna's; --storage names another file or a server"
+            ) from None
 
     def exclusive(self) -> contextlib.AbstractContextManager[None]:
         return self.journal.transaction()

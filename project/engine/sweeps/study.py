@@ -23,11 +23,14 @@ TOLD = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": 
 class Study:
     """The trials of a sweep.
 
-    Every change is made while the storage is held exclusively, so that each trial is run by one process, none is run
-    twice, and the parameters of trial k are what they would have been had nobody been killed.
+    Every change is made while the storage is held exclusively, so that each trial is run by one
+    process, none is run twice, and the parameters of trial k are what they would have been had
+    nobody been killed.
     """
 
-    def __init__(self, plan: Plan, storage: Storage, monitor: str, direction: str, threads: int) -> None:
+    def __init__(
+        self, plan: Plan, storage: Storage, monitor: str, direction: str, threads: int
+    ) -> None:
         self.plan, self.storage, self.threads = plan, storage, threads
         self.monitor, self.direction = monitor, direction
         self.names = plan.space.short_names()
@@ -35,10 +38,14 @@ class Study:
         pruner = plan.pruner.make(min_resource=1)
         with storage.exclusive():
             if plan.name in optuna.get_all_study_names(storage.optuna):
-                self.study = optuna.load_study(study_name=plan.name, storage=storage.optuna, pruner=pruner)
+                self.study = optuna.load_study(
+                    study_name=plan.name, storage=storage.optuna, pruner=pruner
+                )
             else:
                 way = optuna.study.StudyDirection[direction.upper()]
-                self.study = optuna.create_study(study_name=plan.name, storage=storage.optuna, pruner=pruner, direction=way)
+                self.study = optuna.create_study(
+                    study_name=plan.name, storage=storage.optuna, pruner=pruner, direction=way
+                )
             self.identity = storage.optuna.get_study_id_from_name(plan.name)
             self._remember()
 
@@ -50,7 +57,10 @@ class Study:
         """
         plan = self.plan
         now = {
-            "space": {p.key: optuna.distributions.distribution_to_json(p.distribution()) for p in plan.space.parameters},
+            "space": {
+                p.key: optuna.distributions.distribution_to_json(p.distribution())
+                for p in plan.space.parameters
+            },
             "sampler": {plan.sampler.name: plan.sampler.arguments, "seed": plan.sampler_seed},
             "monitor": self.monitor,
             "direction": self.direction,
@@ -65,8 +75,10 @@ class Study:
                 refuse_other_settings(plan.base(), before[name], plan.name)
             elif before[name] != value:
                 raise UserError(
-                    f"the sweep {plan.name} began with the {name} {clip(json.dumps(before[name]), 120)}, "
-                    f"now it is {clip(json.dumps(value), 120)}; a sweep continues as it began: --name begins another"
+                    f"the sweep {plan.name} began with the {name} "
+                    f"{clip(json.dumps(before[name]), 120)}, "
+                    f"now it is {clip(json.dumps(value), 120)}; a sweep continues as it began: "
+                    "--name begins another"
                 )
 
     # ------------------------------------------------------------------ trials
@@ -75,7 +87,9 @@ class Study:
         return self.study.get_trials(deepcopy=False)
 
     def claim(self) -> Order | None:
-        """The next trial for this process: one whose process died, or a new one; None when there is none (now)."""
+        """The next trial for this process: one whose process died, or a new one; None when there is
+        none (now).
+        """
         with self.storage.exclusive():
             trials = self.trials()
             for trial in trials:
@@ -84,7 +98,9 @@ class Study:
                     continue
                 if not (owner and self._has_died_too_often(trial)):
                     return self._take(trial)
-            if len(trials) >= self.plan.trials and not any(t.state == TrialState.WAITING for t in trials):
+            if len(trials) >= self.plan.trials and not any(
+                t.state == TrialState.WAITING for t in trials
+            ):
                 return None
             return self._take(self._new(trials))
 
@@ -94,7 +110,9 @@ class Study:
             if not any(trial.state == TrialState.WAITING for trial in trials):
                 self.study.enqueue_trial(self.plan.space.combination(number))
         else:  # a function of the sampler's seed, the number of the trial and the trials before it
-            self.study.sampler = self.plan.sampler.make(seed=seed_of(self.plan.sampler_seed, number))
+            self.study.sampler = self.plan.sampler.make(
+                seed=seed_of(self.plan.sampler_seed, number)
+            )
         asked = self.study.ask(self.plan.space.distributions())
         return self.study.get_trials(deepcopy=False)[asked.number]
 
@@ -102,7 +120,8 @@ class Study:
         """Put this process's name on a trial."""
         handle = self._handle(trial)
         for name, distribution in self.plan.space.distributions().items():
-            # Known ones stay; one may be missing where a database was cut off. In public there is one method for each kind.
+            # Known ones stay; one may be missing where a database was cut off. In public there is
+            # one method for each kind.
             handle._suggest(name, distribution)
         handle.set_user_attr("owner", self.storage.owner)
         parameters = {p.key: handle.params[p.key] for p in self.plan.space.parameters}
@@ -113,22 +132,30 @@ class Study:
         handle.set_user_attr("folder", str(folder))
         return self._order(trial.number, parameters, folder, threads)
 
-    def _order(self, number: int, parameters: dict[str, Scalar], folder: Path, threads: int) -> Order:
+    def _order(
+        self, number: int, parameters: dict[str, Scalar], folder: Path, threads: int
+    ) -> Order:
         assignments = [(key, as_text(value)) for key, value in parameters.items()]
         if "run.threads" not in parameters:
             assignments.append(("run.threads", str(threads)))
         description = {"name": self.plan.name, "trial": number, "parameters": parameters}
         base = self.plan.folder / "base.yaml"
-        return Order(number, parameters, base, folder, assignments, self.monitor, self.direction, description)
+        return Order(
+            number, parameters, base, folder, assignments, self.monitor, self.direction, description
+        )
 
     def _handle(self, trial: FrozenTrial) -> optuna.Trial:
         """Optuna's Trial for a trial that another process may have begun."""
         self.study.sampler = optuna.samplers.RandomSampler(seed=trial.number)
-        number = self.storage.optuna.get_trial_id_from_study_id_trial_number(self.identity, trial.number)
+        number = self.storage.optuna.get_trial_id_from_study_id_trial_number(
+            self.identity, trial.number
+        )
         return optuna.Trial(self.study, number)
 
     def reported(self, order: Order, report: Report) -> bool:
-        """Note the value of an epoch; whether the trial is to be given up. A resumed trial gets the same answers again."""
+        """Note the value of an epoch; whether the trial is to be given up. A resumed trial gets the
+        same answers again.
+        """
         if report.value is None:
             return False
         with self.storage.exclusive():
@@ -156,10 +183,14 @@ class Study:
                 handle.set_user_attr(name, getattr(outcome, name))
             if outcome.value is not None:
                 handle.set_user_attr("best", outcome.value)
-            self.study.tell(handle, outcome.value if outcome.state == "complete" else None, TOLD[outcome.state])
+            self.study.tell(
+                handle, outcome.value if outcome.state == "complete" else None, TOLD[outcome.state]
+            )
 
     def died(self, order: Order) -> bool:
-        """Note that the process under a trial of ours is gone; whether the trial is thereby over."""
+        """Note that the process under a trial of ours is gone; whether the trial is thereby
+        over.
+        """
         with self.storage.exclusive():
             trial = self.trials()[order.number]
             over = self._has_died_too_often(trial)
@@ -168,7 +199,9 @@ class Study:
             return over
 
     def _has_died_too_often(self, trial: FrozenTrial) -> bool:
-        """Count the deaths of a trial's process between two checkpoints; too many of them end it."""
+        """Count the deaths of a trial's process between two checkpoints; too many of them end
+        it.
+        """
         handle = self._handle(trial)
         folder = Path(trial.user_attrs.get("folder", ""))
         newest = max((path.name for path in folder.glob("checkpoints/step-*.ckpt")), default="")
@@ -184,14 +217,22 @@ class Study:
     def is_over(self) -> bool:
         """Whether every planned trial has ended."""
         trials = self.trials()
-        return len(trials) >= self.plan.trials and all(trial.state.is_finished() for trial in trials)
+        return len(trials) >= self.plan.trials and all(
+            trial.state.is_finished() for trial in trials
+        )
 
     def ranked(self) -> list[FrozenTrial]:
         """All trials, the best first; then those that were given up, then those without a value."""
         sign = -1 if self.direction == "maximize" else 1
 
         def place(trial: FrozenTrial) -> tuple[int, float, int]:
-            order = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.RUNNING, TrialState.WAITING, TrialState.FAIL)
+            order = (
+                TrialState.COMPLETE,
+                TrialState.PRUNED,
+                TrialState.RUNNING,
+                TrialState.WAITING,
+                TrialState.FAIL,
+            )
             value = trial.value if trial.value is not None else math.inf
             return order.index(trial.state), sign * value, trial.number
 
@@ -200,7 +241,9 @@ class Study:
 
 def seed_of(seed: int, number: int) -> int:
     """The sampler's seed for a trial."""
-    return int.from_bytes(hashlib.blake2b(f"{seed} {number}".encode(), digest_size=4).digest(), "little")
+    return int.from_bytes(
+        hashlib.blake2b(f"{seed} {number}".encode(), digest_size=4).digest(), "little"
+    )
 
 
 def refuse_other_settings(now: str, before: str, name: str) -> None:
@@ -213,9 +256,12 @@ def refuse_other_settings(now: str, before: str, name: str) -> None:
 
     from ..cli.arguments import MAY_CHANGE, differences
 
-    for path, (new, old) in differences(yaml.safe_load(now) or {}, yaml.safe_load(before) or {}).items():
+    for path, (new, old) in differences(
+        yaml.safe_load(now) or {}, yaml.safe_load(before) or {}
+    ).items():
         if path[0] != "run" and path not in MAY_CHANGE and path[:2] != ("trainer", "accelerator"):
             raise UserError(
-                f"--{'.'.join(path)}: the sweep {name} began with {clip(old)!r}, now it is {clip(new)!r}; "
+                f"--{'.'.join(path)}: the sweep {name} began with {clip(old)!r}, now it is "
+                f"{clip(new)!r}; "
                 "a sweep continues as it began: --name begins another"
             )

@@ -21,17 +21,26 @@ def run(plan: Plan, debug: bool) -> int:
     try:
         monitor, direction = crew.check(plan)
         if any(plan.folder.glob("[0-9]*/run.json")) and not (plan.folder / "base.yaml").exists():
-            raise UserError(f"{plan.folder} holds runs of fit; --name gives the sweep a folder of its own")
+            raise UserError(
+                f"{plan.folder} holds runs of fit; --name gives the sweep a folder of its own"
+            )
         storage = open_storage(plan.storage, plan.folder, plan.name)
         make_folder(plan)
         study = Study(plan, storage, monitor, direction, threads(plan))
         write_text(plan.folder / "base.yaml", plan.base())
-        print(f"sweep {plan.folder}: {plan.trials} trials, {plan.workers} at a time; the same command continues it", flush=True)
+        print(
+            f"sweep {plan.folder}: {plan.trials} trials, {plan.workers} at a time; the same "
+            "command continues it",
+            flush=True,
+        )
         with Watch(study, plan.workers) as watch:
             stopped = crew.work(study, watch)
         write_results(study)
         if stopped:
-            print(f"stopped; {watch.count()} of {plan.trials} trials have ended, the same command continues the sweep")
+            print(
+                f"stopped; {watch.count()} of {plan.trials} trials have ended, the same command "
+                "continues the sweep"
+            )
             return 128 + stopped
         if wants_page(plan):
             crew.draw(findings(study))
@@ -46,7 +55,9 @@ def make_folder(plan: Plan) -> None:
     try:
         plan.folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UserError(f"{plan.folder}: {error.strerror}; --run.root DIR puts it elsewhere") from None
+        raise UserError(
+            f"{plan.folder}: {error.strerror}; --run.root DIR puts it elsewhere"
+        ) from None
 
 
 def wants_page(plan: Plan) -> bool:
@@ -82,7 +93,9 @@ def conclude(study: Study) -> int:
         print(f"page      {plan.folder / 'sweep.html'}")
     if not (plan.folder / "best.yaml").is_file():
         failed = next((row for row in found if row["reason"]), None)
-        raise UserError(f"no trial has a value; {failed['reason'] if failed else 'all were given up'}")
+        raise UserError(
+            f"no trial has a value; {failed['reason'] if failed else 'all were given up'}"
+        )
     print(f"retrain   {retrain_command(study)}")
     print(f"look      tensorboard --logdir {plan.folder}")
     return 0

@@ -7,6 +7,7 @@ import signal
 import time
 import traceback
 from collections.abc import Callable
+from typing import Any
 
 import lightning.pytorch as L
 from lightning.pytorch.callbacks import Callback
@@ -24,20 +25,31 @@ Ask = Callable[[Report], bool]  # takes a report, answers whether the trial is t
 
 
 class Reporter(Callback):
-    """Tells the value of each epoch, and stops the run at its next save point when the answer is to give up."""
+    """Tells the value of each epoch, and stops the run at its next save point when the answer is to
+    give up.
+    """
 
     def __init__(self, name: str, ask: Ask) -> None:
         self.name, self.ask = name, ask
 
     def on_train_epoch_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         value = trainer.callback_metrics.get(self.name)
-        given_up = self.ask(Report(trainer.current_epoch + 1, None if value is None else float(value), trainer.max_epochs))
+        given_up = self.ask(
+            Report(
+                trainer.current_epoch + 1,
+                None if value is None else float(value),
+                trainer.max_epochs,
+            )
+        )
         if given_up:
-            next(c for c in trainer.callbacks if isinstance(c, ExactResume)).stop_as = "pruned"  # type: ignore[attr-defined]
+            callbacks: list[Any] = trainer.callbacks  # type: ignore[attr-defined]
+            next(c for c in callbacks if isinstance(c, ExactResume)).stop_as = "pruned"
 
 
 def run_trial(order: Order, ask: Ask) -> Outcome:
-    """Train as the order says, in this process and as if in one of its own; whatever happens is told, not raised."""
+    """Train as the order says, in this process and as if in one of its own; whatever happens is
+    told, not raised.
+    """
     folder = RunFolder(order.folder)
     request = Request(
         "fit",
@@ -58,7 +70,9 @@ def run_trial(order: Order, ask: Ask) -> Outcome:
         except SystemExit as stop:
             state = "pruned" if getattr(stop, "state", "") == "pruned" else "interrupted"
             code = stop.code if isinstance(stop.code, int) else 0
-            received = code - 128 if code > 128 else signal.SIGINT  # whatever else means to end the process
+            received = (
+                code - 128 if code > 128 else signal.SIGINT
+            )  # whatever else means to end the process
         except KeyboardInterrupt:
             state, received = "interrupted", signal.SIGINT
         except Exception as error:
@@ -73,7 +87,9 @@ def run_trial(order: Order, ask: Ask) -> Outcome:
 
 
 def is_free(folder: RunFolder) -> bool:
-    """Whether nobody writes there any more: the worker of a killed parent needs a moment to follow it."""
+    """Whether nobody writes there any more: the worker of a killed parent needs a moment to follow
+    it.
+    """
     for _ in range(100):
         with contextlib.suppress(UserError):
             folder.open().close()

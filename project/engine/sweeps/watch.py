@@ -1,4 +1,6 @@
-"""What a person sees of a sweep: one table that lives in a terminal; in a pipe, a line for each trial that ends."""
+"""What a person sees of a sweep: one table that lives in a terminal; in a pipe, a line for each
+trial that ends.
+"""
 
 from __future__ import annotations
 
@@ -51,7 +53,12 @@ class Watch:
 
     def __enter__(self) -> Watch:
         if self.console.is_terminal:
-            self.live = Live(console=self.console, auto_refresh=False, redirect_stdout=False, redirect_stderr=False)
+            self.live = Live(
+                console=self.console,
+                auto_refresh=False,
+                redirect_stdout=False,
+                redirect_stderr=False,
+            )
             self.live.start()
         return self
 
@@ -77,7 +84,10 @@ class Watch:
             value = "" if outcome.value is None else f"  {self.study.monitor} {outcome.value:.4f}"
             told = f"  {outcome.reason}" if outcome.reason else ""
             words = in_words(order.parameters, self.study.names)
-            line = f"{ended}/{planned}  trial {order.number}  {words}  {outcome.state}{value}  {outcome.seconds:.1f} s{told}"
+            line = (
+                f"{ended}/{planned}  trial {order.number}  {words}  {outcome.state}{value}  "
+                f"{outcome.seconds:.1f} s{told}"
+            )
             self.console.file.write(line + "\n")
             self.console.file.flush()
         self.look(0)
@@ -93,7 +103,9 @@ class Watch:
         return sum(row["state"] in ("complete", "pruned", "failed") for row in self.rows)
 
     def table(self) -> Table:
-        """The trials that run, then the best of those that have ended, as many as the terminal has room for."""
+        """The trials that run, then the best of those that have ended, as many as the terminal has
+        room for.
+        """
         table = ranking(self.study)
         table.caption, table.caption_justify = self.summary(), "left"
         for one in self.running.values():
@@ -102,7 +114,16 @@ class Watch:
             value = f"{report.value:.4f}" if report and report.value is not None else ""
             parameters = [as_label(value) for value in one.order.parameters.values()]
             seconds = f"{time.monotonic() - one.began:.0f}"
-            table.add_row("", str(one.order.number), "running", value, *parameters, done, seconds, style="cyan")
+            table.add_row(
+                "",
+                str(one.order.number),
+                "running",
+                value,
+                *parameters,
+                done,
+                seconds,
+                style="cyan",
+            )
         ended = [row for row in self.rows if row["state"] in ("complete", "pruned", "failed")]
         for rank, row in enumerate(ended[: max(3, self.console.height - len(self.running) - 6)], 1):
             add(table, self.study, rank, row)
@@ -139,9 +160,22 @@ def add(table: Table, study: Study, rank: int, row: dict[str, Any]) -> None:
     parameters = [as_label(row["parameters"].get(p.key)) for p in study.plan.space.parameters]
     style = {"failed": "red", "pruned": "dim"}.get(row["state"], "green" if rank == 1 else "")
     table.add_row(
-        str(rank), str(row["trial"]), row["state"], value, *parameters, str(row["epochs"]), f"{row['seconds']:.1f}", style=style
+        str(rank),
+        str(row["trial"]),
+        row["state"],
+        value,
+        *parameters,
+        str(row["epochs"]),
+        f"{row['seconds']:.1f}",
+        style=style,
     )
 
 
 def in_time(seconds: float) -> str:
-    return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+    return (
+        f"{seconds:.0f} s"
+        if seconds < 90
+        else f"{seconds / 60:.0f} min"
+        if seconds < 5400
+        else f"{seconds / 3600:.1f} h"
+    )

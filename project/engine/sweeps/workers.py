@@ -1,6 +1,7 @@
 """Who runs the trials: this process, or several that it starts, each with a share of the machine.
 
-The parent alone speaks to the storage, so it needs neither torch nor a network; a worker imports them once.
+The parent alone speaks to the storage, so it needs neither torch nor a network; a worker imports
+them once.
 """
 
 from __future__ import annotations
@@ -32,7 +33,8 @@ from .watch import Watch
 LOOK = 0.2  # seconds between two looks at signals, and
 ELSEWHERE = 2.0  # at trials that other machines run
 START = "spawn"  # torch does not survive a fork once it has computed or touched a GPU
-GRACE = 5.0  # seconds a worker has to reach its next save point; the checkpoint before is exact all the same
+# seconds a worker has to reach its next save point; the checkpoint before is exact all the same
+GRACE = 5.0
 
 
 class Here:
@@ -54,7 +56,8 @@ class Here:
             watch.reported(order, report)
             return study.reported(order, report)
 
-        gc.freeze()  # a look through the half million objects of the libraries after each trial would take 0.1 s
+        # a look through the half million objects of the libraries after each trial would take 0.1 s
+        gc.freeze()
         while True:
             order = study.claim()
             if order is None:
@@ -124,7 +127,9 @@ class Crew:
         return self._ask_first(plan)
 
     def draw(self, found: Findings) -> None:
-        """Let a worker write the page: it has torch, which the page's parts need, and the parent has not."""
+        """Let a worker write the page: it has torch, which the page's parts need, and the parent
+        has not.
+        """
         self._ask_first(found)
 
     def _ask_first(self, what: Any) -> Any:
@@ -136,7 +141,9 @@ class Crew:
         try:
             answer = first.connection.recv()
         except EOFError:
-            raise UserError("a worker died at something else than a trial; --workers 1 shows more") from None
+            raise UserError(
+                "a worker died at something else than a trial; --workers 1 shows more"
+            ) from None
         if isinstance(answer, BaseException):
             raise answer
         return answer
@@ -148,19 +155,27 @@ class Crew:
             busy = [worker for worker in self.workers if worker.order is not None]
             if self.received and not asked:
                 asked = time.monotonic()
-            if asked and not told and time.monotonic() > asked + LOOK:  # a scheduler's signal has reached the workers too:
+            if (
+                asked and not told and time.monotonic() > asked + LOOK
+            ):  # a scheduler's signal has reached the workers too:
                 told = True  # a second one would end them at once
                 for worker in busy:
                     os.kill(worker.process.pid or 0, signal.SIGTERM)
             if asked and time.monotonic() > asked + GRACE:
                 for worker in busy:
                     worker.process.kill()
-            if not asked and (len(busy) < len(self.workers)) and time.monotonic() - looked > (ELSEWHERE if busy else 0):
+            if (
+                not asked
+                and (len(busy) < len(self.workers))
+                and time.monotonic() - looked > (ELSEWHERE if busy else 0)
+            ):
                 busy = self._give_out(study, watch)
                 looked = time.monotonic()
             if not busy and (asked or study.is_over()):
                 return self.received
-            ready = connection.wait([worker.connection for worker in self.workers], timeout=LOOK if busy else ELSEWHERE)
+            ready = connection.wait(
+                [worker.connection for worker in self.workers], timeout=LOOK if busy else ELSEWHERE
+            )
             for worker in self.workers:
                 if worker.connection in ready:
                     self._hear(worker, study, watch, bool(asked))
@@ -184,7 +199,9 @@ class Crew:
         except (EOFError, OSError):
             if order is not None:
                 over = False if stopping else study.died(order)
-                outcome = Outcome("failed", reason="its process died") if over else Outcome("interrupted")
+                outcome = (
+                    Outcome("failed", reason="its process died") if over else Outcome("interrupted")
+                )
                 if not over:
                     study.ended(order, outcome)
                 watch.ended(order, outcome)
@@ -211,7 +228,9 @@ class Crew:
 
 @contextlib.contextmanager
 def started_with(gpu: str | None) -> Iterator[None]:
-    """What a process started meanwhile inherits: one GPU, and no ear for the terminal's Ctrl-C, which is its parent's."""
+    """What a process started meanwhile inherits: one GPU, and no ear for the terminal's Ctrl-C,
+    which is its parent's.
+    """
     variable, before = "CUDA_VISIBLE_DEVICES", os.environ.get("CUDA_VISIBLE_DEVICES")
     handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
     if gpu is not None:
@@ -225,7 +244,9 @@ def started_with(gpu: str | None) -> Iterator[None]:
 
 
 def gpus() -> list[str]:
-    """The GPUs of this machine that may be used, as CUDA_VISIBLE_DEVICES names them; found without torch."""
+    """The GPUs of this machine that may be used, as CUDA_VISIBLE_DEVICES names them; found without
+    torch.
+    """
     if (given := os.environ.get("CUDA_VISIBLE_DEVICES")) is not None:
         return [word for word in given.split(",") if word.strip()]
     if not (program := shutil.which("nvidia-smi")):
@@ -235,11 +256,16 @@ def gpus() -> list[str]:
 
 
 def serve(talk: connection.Connection) -> None:
-    """The life of a worker: check or run what it is sent, until there is nobody to send anything."""
+    """The life of a worker: check or run what it is sent, until there is nobody to send
+    anything.
+    """
     if hasattr(os, "setpgrp"):
-        os.setpgrp()  # Ctrl-C reaches a whole group of processes; this one is told by its parent, once
+        # Ctrl-C reaches a whole group of processes; this one is told by its parent, once
+        os.setpgrp()
     Thread(target=follow_parent, daemon=True).start()
-    tqdm.set_lock(RLock())  # its own is a semaphore of the system, which a process that is killed leaves behind
+    tqdm.set_lock(
+        RLock()
+    )  # its own is a semaphore of the system, which a process that is killed leaves behind
     from .check import check
     from .page import write_page
     from .trial import run_trial
@@ -262,7 +288,9 @@ def serve(talk: connection.Connection) -> None:
 
 
 def attempt(call: Callable[..., Any], *arguments: Any) -> Any:
-    """What a call returns, or the exception it raises: one can be sent to another process, a raised one cannot."""
+    """What a call returns, or the exception it raises: one can be sent to another process, a raised
+    one cannot.
+    """
     try:
         return call(*arguments)
     except UserError as error:
@@ -273,7 +301,9 @@ def attempt(call: Callable[..., Any], *arguments: Any) -> Any:
 
 
 def follow_parent() -> None:
-    """End with the parent, even if it is killed: the next one continues this trial from its checkpoint."""
+    """End with the parent, even if it is killed: the next one continues this trial from its
+    checkpoint.
+    """
     process = parent_process()
     assert process is not None
     process.join()

@@ -1,4 +1,6 @@
-"""The mean loss is exact: over unequal batches, and to the bit wherever its tensors lie in memory."""
+"""The mean loss is exact: over unequal batches, and to the bit wherever its tensors lie in
+memory.
+"""
 
 from __future__ import annotations
 

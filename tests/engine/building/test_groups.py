@@ -1,4 +1,6 @@
-"""Freezing is a function of the epoch: until then nothing of a group moves, afterwards all of it does."""
+"""Freezing is a function of the epoch: until then nothing of a group moves, afterwards all of it
+does.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,9 @@ NET = functools.partial(CNN, channels=(4,), hidden=(8,), batch_norm=True)
 
 
 class Recorder(Callback):
-    """After each epoch: the weights and statistics of the network, and for which parameters the optimizer has a state."""
+    """After each epoch: the weights and statistics of the network, and for which parameters the
+    optimizer has a state.
+    """
 
     def __init__(self) -> None:
         self.states: list[dict[str, Tensor]] = []
@@ -36,7 +40,9 @@ class Recorder(Callback):
 def fit(rules: list[GroupRule], epochs: int) -> tuple[dict[str, Tensor], Recorder]:
     """The first weights, and what was recorded."""
     seen = Recorder()
-    task = Classification(NET, optimizer=functools.partial(torch.optim.AdamW, lr=0.01, weight_decay=0.1), groups=rules)
+    task = Classification(
+        NET, optimizer=functools.partial(torch.optim.AdamW, lr=0.01, weight_decay=0.1), groups=rules
+    )
     data = Digits(size=12)
     data.setup("fit")
     task.build(data.spec, data.fitted)
@@ -59,12 +65,18 @@ def fit(rules: list[GroupRule], epochs: int) -> tuple[dict[str, Tensor], Recorde
 
 
 def moved(before: dict[str, Tensor], after: dict[str, Tensor], part: str) -> set[bool]:
-    return {not torch.equal(value, after[name]) for name, value in before.items() if name.startswith(part)}
+    return {
+        not torch.equal(value, after[name])
+        for name, value in before.items()
+        if name.startswith(part)
+    }
 
 
 def test_a_frozen_group_moves_from_its_epoch_on_statistics_too() -> None:
     first, seen = fit([GroupRule("features.*", freeze_until=2)], epochs=3)
-    assert moved(first, seen.states[1], "features") == {False}, "neither by gradients, nor by decay, nor the statistics"
+    assert moved(first, seen.states[1], "features") == {False}, (
+        "neither by gradients, nor by decay, nor the statistics"
+    )
     assert moved(first, seen.states[1], "classifier") == {True}
     assert moved(seen.states[1], seen.states[2], "features") == {True}
     assert seen.known == [5, 5, 8], "the optimizer has no state for what it has not trained"
@@ -94,7 +106,10 @@ def test_an_earlier_rule_keeps_what_it_has_taken() -> None:
             "in the first epoch, there is nothing",
         ),
         ([GroupRule("features.*", freeze_until=0)], "freeze_until is the epoch, 1 or later"),
-        ([GroupRule("features.*", freeze=True, freeze_until=2)], "freeze_until is the epoch, 1 or later"),
+        (
+            [GroupRule("features.*", freeze=True, freeze_until=2)],
+            "freeze_until is the epoch, 1 or later",
+        ),
         ([GroupRule("feature", freeze_until=2)], "takes no parameter"),
     ],
 )

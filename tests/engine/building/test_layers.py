@@ -1,4 +1,6 @@
-"""The table of layers: complete where it fits, coarser where it does not, its sum always the network's."""
+"""The table of layers: complete where it fits, coarser where it does not, its sum always the
+network's.
+"""
 
 from __future__ import annotations
 
@@ -35,13 +37,16 @@ def described(net: nn.Module, shape: tuple[int, ...], most: int = 16) -> list[La
 
 
 @pytest.mark.parametrize(
-    ("kind", "shape"), [(LeNet, (1, 28, 28)), (ResNet, (3, 32, 32)), (UNet, (3, 32, 32)), (AlexNet, (3, 224, 224))]
+    ("kind", "shape"),
+    [(LeNet, (1, 28, 28)), (ResNet, (3, 32, 32)), (UNet, (3, 32, 32)), (AlexNet, (3, 224, 224))],
 )
 @pytest.mark.parametrize("most", [4, 8, 16, 1000])
 def test_the_layers_add_up_to_the_network(kind: type, shape: tuple[int, ...], most: int) -> None:
     net = kind(DataSpec((shape,), 10, "class"))
     found = described(net, shape, most)
-    assert sum(layer.parameters for layer in found) == sum(parameter.numel() for parameter in net.parameters())
+    assert sum(layer.parameters for layer in found) == sum(
+        parameter.numel() for parameter in net.parameters()
+    )
     assert len(found) <= max(most, len(list(net.children())))
 
 

@@ -1,4 +1,6 @@
-"""Optimizers train, each by its name, are fused where torch can, and continue from their saved state bit for bit."""
+"""Optimizers train, each by its name, are fused where torch can, and continue from their saved
+state bit for bit.
+"""
 
 from __future__ import annotations
 
@@ -23,11 +25,17 @@ from project.lessons.plain_sgd import PlainSGD
 from project.training import OPTIMIZERS
 from tests.conftest import Project
 
-TINY = "--run.threads 1 --run.tensorboard false --trainer.max_epochs 1 --trainer.log_every_n_steps 1 --run run"
+TINY = (
+    "--run.threads 1 --run.tensorboard false --trainer.max_epochs 1 --trainer.log_every_n_steps "
+    "1 --run run"
+)
 DIGITS = f"{TINY} --data.size 12 --data.batch_size 32 --model.net MLP --model.net.hidden [32]"
 MUON = '--model.groups [{"match":"Linear.weight","optimizer":{"class_path":"Muon","init_args":{"lr":0.02}}}]'
 SPARSE = '--model.groups [{"match":"Embedding.weight","optimizer":{"class_path":"SparseAdam","init_args":{"lr":0.05}}}]'
-TABLE = f"{TINY} --data CSVTable --data.root . --data.file table.csv --data.target answer --data.batch_size 32 --model.net MLP"
+TABLE = (
+    f"{TINY} --data CSVTable --data.root . --data.file table.csv --data.target answer "
+    "--data.batch_size 32 --model.net MLP"
+)
 EMBEDDED = f"{TABLE} --model.net.hidden [16] --model.net.sparse true"
 
 # how each is called; its rate, where torch's default is not for this task
@@ -58,7 +66,9 @@ def write_table(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("name", [*OPTIMIZERS, "project.lessons.plain_sgd.PlainSGD"])
-def test_each_optimizer_cuts_the_training_loss_of_the_first_epoch(name: str, project: Project, tmp_path: Path) -> None:
+def test_each_optimizer_cuts_the_training_loss_of_the_first_epoch(
+    name: str, project: Project, tmp_path: Path
+) -> None:
     write_table(tmp_path)
     own = name if name not in ("Muon", "SparseAdam") else "AdamW"
     words = EMBEDDED if name == "SparseAdam" else DIGITS
@@ -90,7 +100,9 @@ def made(name: str) -> tuple[nn.Module, torch.optim.Optimizer]:
     torch.manual_seed(0)
     net: nn.Module = Bag() if name == "SparseAdam" else nn.Linear(4, 3, bias=name != "Muon")
     factory = PlainSGD if name == "PlainSGD" else getattr(torch.optim, name)
-    factory = functools.partial(factory, lr=0.1, momentum=0.9) if name in ("SGD", "RMSprop") else factory
+    factory = (
+        functools.partial(factory, lr=0.1, momentum=0.9) if name in ("SGD", "RMSprop") else factory
+    )
     rules = [GroupRule("bias", lr=0.02)] if name not in ("LBFGS", "Muon", "SparseAdam") else []
     return net, build_optimizer(factory, net, rules)
 
@@ -125,7 +137,9 @@ def test_each_optimizer_continues_from_its_saved_state_bit_for_bit(name: str) ->
 
 
 @pytest.mark.parametrize("groups", ["", MUON], ids=["one", "several optimizers"])
-def test_the_state_of_an_optimizer_is_saved_alone_and_loaded_again(groups: str, project: Project, tmp_path: Path) -> None:
+def test_the_state_of_an_optimizer_is_saved_alone_and_loaded_again(
+    groups: str, project: Project, tmp_path: Path
+) -> None:
     code, _, err = project("fit --trainer.limit_train_batches 5", DIGITS, groups)
     assert code == 0, err
     task = package.load("run")
@@ -134,7 +148,9 @@ def test_the_state_of_an_optimizer_is_saved_alone_and_loaded_again(groups: str, 
     fresh = package.load("run").build_optimizer()
     fresh.load_state_dict(state)
     saved = read(step_files(RunFolder("run"))[0])["optimizer_states"][0]
-    first, again = (found["optimizers"][0] if groups else found for found in (saved, fresh.state_dict()))
+    first, again = (
+        found["optimizers"][0] if groups else found for found in (saved, fresh.state_dict())
+    )
     assert first["state"][0]["step"] == 5
     for number, values in first["state"].items():
         assert all(torch.equal(value, again["state"][number][key]) for key, value in values.items())
@@ -159,11 +175,20 @@ def test_an_optimizer_written_by_hand_steps_like_torchs() -> None:
 # ---------------------------------------------------------------------- how they are built
 
 
-@pytest.mark.parametrize(("factory", "fused"), [(torch.optim.Adam, True), (torch.optim.SGD, True), (torch.optim.RMSprop, None)])
-def test_an_optimizer_is_fused_where_torch_has_the_kernel(factory: type[torch.optim.Optimizer], fused: bool | None) -> None:
+@pytest.mark.parametrize(
+    ("factory", "fused"),
+    [(torch.optim.Adam, True), (torch.optim.SGD, True), (torch.optim.RMSprop, None)],
+)
+def test_an_optimizer_is_fused_where_torch_has_the_kernel(
+    factory: type[torch.optim.Optimizer], fused: bool | None
+) -> None:
     optimizer = build_optimizer(functools.partial(factory, lr=0.1), nn.Linear(2, 1))
     assert optimizer.param_groups[0].get("fused") is fused
-    assert not build_optimizer(factory, nn.Linear(2, 1), fused_allowed=False).param_groups[0].get("fused")
+    assert (
+        not build_optimizer(factory, nn.Linear(2, 1), fused_allowed=False)
+        .param_groups[0]
+        .get("fused")
+    )
 
 
 def test_frozen_parameters_are_left_out() -> None:
@@ -181,13 +206,24 @@ def test_an_optimizer_that_refuses_its_arguments_is_named() -> None:
     ("words", "says"),
     [
         ("", "AdamW: it does not suit the sparse gradient of inputs.embeddings.0.weight"),
-        ("--model.optimizer SparseAdam", "SparseAdam: it does not suit the dense gradient of layers.0.weight"),
+        (
+            "--model.optimizer SparseAdam",
+            "SparseAdam: it does not suit the dense gradient of layers.0.weight",
+        ),
         (f"{SPARSE} --model.optimizer LBFGS", "LBFGS stands beside no other optimizer"),
-        (f"{SPARSE} --trainer.gradient_clip_val 1 --trainer.gradient_clip_algorithm value", "sparse gradients; norm it can"),
-        (f"{SPARSE} --model.net.embed_above 99", "--model.net.sparse: no column is embedded; --model.net.embed_above 40"),
+        (
+            f"{SPARSE} --trainer.gradient_clip_val 1 --trainer.gradient_clip_algorithm value",
+            "sparse gradients; norm it can",
+        ),
+        (
+            f"{SPARSE} --model.net.embed_above 99",
+            "--model.net.sparse: no column is embedded; --model.net.embed_above 40",
+        ),
     ],
 )
-def test_optimizers_and_gradients_that_do_not_suit_are_one_line(words: str, says: str, project: Project, tmp_path: Path) -> None:
+def test_optimizers_and_gradients_that_do_not_suit_are_one_line(
+    words: str, says: str, project: Project, tmp_path: Path
+) -> None:
     write_table(tmp_path)
     code, _, err = project("fit", EMBEDDED, words)
     assert (code, err.count("\n")) == (2, 1)
@@ -196,7 +232,10 @@ def test_optimizers_and_gradients_that_do_not_suit_are_one_line(words: str, says
 
 def test_lbfgs_trains_convolutions(project: Project) -> None:
     """Their weights and gradients lie with the channels last, which it cannot flatten."""
-    words = "--data.size 12 --data.batch_size 512 --model.net CNN --model.net.channels [4] --model.net.hidden []"
+    words = (
+        "--data.size 12 --data.batch_size 512 --model.net CNN --model.net.channels [4] "
+        "--model.net.hidden []"
+    )
     limits = "--trainer.max_epochs 1 --run.threads 1 --run.tensorboard false"
     code, _, err = project("fit", words, limits, "--model.optimizer LBFGS")
     assert code == 0, err

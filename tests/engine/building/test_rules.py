@@ -1,4 +1,6 @@
-"""Rules by pattern: first weights, groups with rates of their own, other optimizers, frozen parts."""
+"""Rules by pattern: first weights, groups with rates of their own, other optimizers, frozen
+parts.
+"""
 
 from __future__ import annotations
 
@@ -21,11 +23,15 @@ from project.networks.lenet import LeNet
 from tests.conftest import Project
 
 SGD = functools.partial(torch.optim.SGD, lr=0.1, momentum=0.9)
-TINY = "--data.size 12 --data.batch_size 128 --run.threads 1 --run.tensorboard false --trainer.max_epochs 2"
+TINY = (
+    "--data.size 12 --data.batch_size 128 --run.threads 1 --run.tensorboard false "
+    "--trainer.max_epochs 2"
+)
 GROUPS = (
     "model:\n  init_args:\n    groups:\n"
     "      - {match: '.*bias', weight_decay: 0}\n"
-    "      - {match: 'features.*', lr: 0.05, optimizer: {class_path: SGD, init_args: {momentum: 0.9}}}\n"
+    "      - {match: 'features.*', lr: 0.05, optimizer: {class_path: SGD, init_args: {momentum: "
+    "0.9}}}\n"
     "    schedule: Cosine\n"
 )
 
@@ -41,7 +47,9 @@ def test_the_first_rule_that_matches_takes_a_parameter() -> None:
     assert "features.0.bias" not in taken[2] and "classifier.0.bias" in taken[2]
 
 
-@pytest.mark.parametrize(("pattern", "says"), [("Conv3d.*", "takes no parameter"), ("(", "not a regular expression")])
+@pytest.mark.parametrize(
+    ("pattern", "says"), [("Conv3d.*", "takes no parameter"), ("(", "not a regular expression")]
+)
 def test_a_rule_that_can_take_nothing_is_an_error(pattern: str, says: str) -> None:
     with pytest.raises(UserError, match=says):
         match([".*weight", pattern], net(), "rules")
@@ -101,8 +109,13 @@ def test_a_wrong_rule_of_initialisation_is_one_line(rule: InitRule, says: str) -
 
 
 def test_groups_have_rates_and_decay_of_their_own() -> None:
-    optimizer = build_optimizer(SGD, net(), [GroupRule(".*bias", weight_decay=0.0), GroupRule("classifier.*", lr=0.01)])
-    settings = {group["name"]: (group["lr"], group["weight_decay"], len(group["params"])) for group in optimizer.param_groups}
+    optimizer = build_optimizer(
+        SGD, net(), [GroupRule(".*bias", weight_decay=0.0), GroupRule("classifier.*", lr=0.01)]
+    )
+    settings = {
+        group["name"]: (group["lr"], group["weight_decay"], len(group["params"]))
+        for group in optimizer.param_groups
+    }
     assert settings == {".*bias": (0.1, 0.0, 5), "classifier.*": (0.01, 0, 3), "rest": (0.1, 0, 2)}
 
 
@@ -122,14 +135,18 @@ def test_different_optimizers_step_as_one_and_their_state_is_restored() -> None:
     def made() -> tuple[nn.Module, Combined]:
         torch.manual_seed(0)
         module = net()
-        optimizer = build_optimizer(torch.optim.Adam, module, [GroupRule("features.*", optimizer=SGD)])
+        optimizer = build_optimizer(
+            torch.optim.Adam, module, [GroupRule("features.*", optimizer=SGD)]
+        )
         assert isinstance(optimizer, Combined)
         return module, optimizer
 
     def steps(module: nn.Module, optimizer: Combined, count: int) -> None:
         for seed in range(count):
             optimizer.zero_grad()
-            module(torch.rand(2, 1, 28, 28, generator=torch.Generator().manual_seed(seed))).square().mean().backward()
+            module(
+                torch.rand(2, 1, 28, 28, generator=torch.Generator().manual_seed(seed))
+            ).square().mean().backward()
             optimizer.step()
 
     whole, optimizer = made()
@@ -140,7 +157,9 @@ def test_different_optimizers_step_as_one_and_their_state_is_restored() -> None:
     restored.load_state_dict(saved[1])
     steps(whole, optimizer, 2)
     steps(other, restored, 2)
-    assert all(torch.equal(a, b) for a, b in zip(whole.parameters(), other.parameters(), strict=True))
+    assert all(
+        torch.equal(a, b) for a, b in zip(whole.parameters(), other.parameters(), strict=True)
+    )
     assert [group["name"] for group in restored.param_groups] == ["rest", "features.*"]
 
 
@@ -150,11 +169,22 @@ def test_groups_from_yaml_are_seen_in_the_logged_rates(project: Project, tmp_pat
     assert code == 0, err
     with open(tmp_path / "run/metrics.csv", newline="") as file:
         rows = [row for row in csv.DictReader(file) if row["train/loss"]]
-    assert [name for name in rows[0] if name.startswith("lr/")] == ["lr/.*bias", "lr/features.*", "lr/rest"]
-    assert all(float(row["lr/features.*"]) == pytest.approx(50 * float(row["lr/rest"])) for row in rows[:-1])
+    assert [name for name in rows[0] if name.startswith("lr/")] == [
+        "lr/.*bias",
+        "lr/features.*",
+        "lr/rest",
+    ]
+    assert all(
+        float(row["lr/features.*"]) == pytest.approx(50 * float(row["lr/rest"]))
+        for row in rows[:-1]
+    )
 
 
-def test_a_rule_from_yaml_that_takes_nothing_stops_the_command(project: Project, tmp_path: Path) -> None:
-    (tmp_path / "init.yaml").write_text("model: {init_args: {init: [{match: Conv3d.weight, init: zeros}]}}\n")
+def test_a_rule_from_yaml_that_takes_nothing_stops_the_command(
+    project: Project, tmp_path: Path
+) -> None:
+    (tmp_path / "init.yaml").write_text(
+        "model: {init_args: {init: [{match: Conv3d.weight, init: zeros}]}}\n"
+    )
     code, _, err = project("fit --config init.yaml", TINY)
     assert (code, "--model.init: 'Conv3d.weight' takes no parameter" in err) == (2, True)

@@ -1,4 +1,6 @@
-"""First weights: what set them and what they are like, and the weights of one run in the network of another."""
+"""First weights: what set them and what they are like, and the weights of one run in the network of
+another.
+"""
 
 from __future__ import annotations
 
@@ -16,9 +18,15 @@ from project.engine.building.weights import statistics, take_weights
 from project.engine.errors import UserError
 from tests.conftest import Project
 
-TINY = "--data.size 12 --data.batch_size 128 --run.threads 1 --run.tensorboard false --trainer.max_epochs 1"
+TINY = (
+    "--data.size 12 --data.batch_size 128 --run.threads 1 --run.tensorboard false "
+    "--trainer.max_epochs 1"
+)
 NET = "--model.net CNN --model.net.channels [4] --model.net.hidden [8] --model.net.batch_norm true"
-INIT = "model: {init_args: {init: [{match: Linear.weight, init: kaiming_normal}, {match: '.*bias', init: zeros}]}}\n"
+INIT = (
+    "model: {init_args: {init: [{match: Linear.weight, init: kaiming_normal}, {match: '.*bias', "
+    "init: zeros}]}}\n"
+)
 # A network of other data: two classes, made from the ten by a folder of pictures.
 TWO_CLASSES = "--data ImageFolder --data.root two --data.size 12 --data.channels 1"
 
@@ -28,22 +36,48 @@ def test_statistics_are_those_of_the_numbers() -> None:
     with torch.no_grad():
         layer.weight.copy_(torch.tensor([[1.0, 2.0], [3.0, 6.0]]))
         layer.bias.fill_(0.5)
-    assert statistics(layer)["weight"] == {"shape": [2, 2], "mean": 3.0, "std": 1.87083, "min": 1.0, "max": 6.0}
-    assert statistics(layer)["bias"] == {"shape": [2], "mean": 0.5, "std": 0.0, "min": 0.5, "max": 0.5}
+    assert statistics(layer)["weight"] == {
+        "shape": [2, 2],
+        "mean": 3.0,
+        "std": 1.87083,
+        "min": 1.0,
+        "max": 6.0,
+    }
+    assert statistics(layer)["bias"] == {
+        "shape": [2],
+        "mean": 0.5,
+        "std": 0.0,
+        "min": 0.5,
+        "max": 0.5,
+    }
 
 
-def test_the_run_keeps_what_set_its_first_weights_and_what_they_were_like(project: Project, tmp_path: Path) -> None:
+def test_the_run_keeps_what_set_its_first_weights_and_what_they_were_like(
+    project: Project, tmp_path: Path
+) -> None:
     (tmp_path / "init.yaml").write_text(INIT)
     code, _, err = project("fit --config init.yaml --run run", TINY)
     assert code == 0, err
     kept = initialised(tmp_path / "run")
-    assert kept["rules"]["Linear.weight: kaiming_normal"] == [f"classifier.{i}.weight" for i in (0, 3, 6)]
+    assert kept["rules"]["Linear.weight: kaiming_normal"] == [
+        f"classifier.{i}.weight" for i in (0, 3, 6)
+    ]
     assert len(kept["rules"][".*bias: zeros"]) == 5
     wide = kept["layers"]["classifier.0.weight"]  # 48,000 values
-    assert wide["shape"] == [120, 400] and wide["std"] == pytest.approx(math.sqrt(2 / 400), rel=0.05)
-    assert kept["layers"]["features.0.bias"] == {"shape": [6], "mean": 0.0, "std": 0.0, "min": 0.0, "max": 0.0}
+    assert wide["shape"] == [120, 400] and wide["std"] == pytest.approx(
+        math.sqrt(2 / 400), rel=0.05
+    )
+    assert kept["layers"]["features.0.bias"] == {
+        "shape": [6],
+        "mean": 0.0,
+        "std": 0.0,
+        "min": 0.0,
+        "max": 0.0,
+    }
     project("fit --run run --trainer.max_epochs 2")
-    assert initialised(tmp_path / "run") == kept, "a run that continues keeps what was written at its start"
+    assert initialised(tmp_path / "run") == kept, (
+        "a run that continues keeps what was written at its start"
+    )
     older = next((tmp_path / "run/checkpoints").glob("step-*.ckpt"))
     project("fit --trainer.max_epochs 3 --run other --ckpt_path", older)
     assert initialised(tmp_path / "other") == kept
@@ -55,7 +89,10 @@ def test_the_first_weights_are_printed_by_layer(project: Project, tmp_path: Path
     assert code == 0, err
     lines = {line.split()[0]: line for line in out.splitlines()[1:]}
     assert len(lines) == 10 and not (tmp_path / "runs").exists()
-    assert "6x1x5x5" in lines["features.0.weight"] and "its layer's default" in lines["features.0.weight"]
+    assert (
+        "6x1x5x5" in lines["features.0.weight"]
+        and "its layer's default" in lines["features.0.weight"]
+    )
     assert "Linear.weight: kaiming_normal" in lines["classifier.6.weight"]
 
 
@@ -82,26 +119,50 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def fit_two(project: Project, place: Path, *words: object) -> tuple[int, str, str]:
     data = TWO_CLASSES.replace("two", str(place / "two"))
-    return project("fit --data.batch_size 8 --run.threads 1 --run.tensorboard false --trainer.max_epochs 1", NET, data, *words)
+    return project(
+        "fit --data.batch_size 8 --run.threads 1 --run.tensorboard false --trainer.max_epochs 1",
+        NET,
+        data,
+        *words,
+    )
 
 
-def test_the_weights_of_ten_classes_begin_a_network_for_two(project: Project, place: Path, tmp_path: Path) -> None:
+def test_the_weights_of_ten_classes_begin_a_network_for_two(
+    project: Project, place: Path, tmp_path: Path
+) -> None:
     frozen = "--model.optimizer SGD --model.optimizer.lr 1e-12"
-    code, _, err = fit_two(project, place, "--run new", frozen, "--weights", place / "ten", "--fresh classifier.3.*")
+    code, _, err = fit_two(
+        project, place, "--run new", frozen, "--weights", place / "ten", "--fresh classifier.3.*"
+    )
     assert code == 0, err
-    old, new = (torch.load(run / "checkpoints/best.ckpt", weights_only=True) for run in (place / "ten", tmp_path / "new"))
+    old, new = (
+        torch.load(run / "checkpoints/best.ckpt", weights_only=True)
+        for run in (place / "ten", tmp_path / "new")
+    )
     for name in ("features.0.weight", "features.1.weight", "classifier.0.weight"):
-        torch.testing.assert_close(new["state_dict"][f"net.{name}"], old["state_dict"][f"net.{name}"], rtol=1e-5, atol=1e-7)
+        torch.testing.assert_close(
+            new["state_dict"][f"net.{name}"], old["state_dict"][f"net.{name}"], rtol=1e-5, atol=1e-7
+        )
     assert new["state_dict"]["net.classifier.3.weight"].shape == (2, 8)
     rules = initialised(tmp_path / "new")["rules"]
-    assert len(rules[f"--weights {place / 'ten'}"]) == 6 and not any("classifier.3.weight" in names for names in rules.values())
+    assert len(rules[f"--weights {place / 'ten'}"]) == 6 and not any(
+        "classifier.3.weight" in names for names in rules.values()
+    )
 
 
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        ("", "classifier.3.weight is (2, 8) in it and (10, 8) in them; --fresh 'classifier.3.*' leaves that out"),
-        ("--fresh features.*", "classifier.3.weight is (2, 8) in it and (10, 8) in them; --fresh 'features.*|classifier.3.*'"),
+        (
+            "",
+            "classifier.3.weight is (2, 8) in it and (10, 8) in them; --fresh 'classifier.3.*' "
+            "leaves that out",
+        ),
+        (
+            "--fresh features.*",
+            "classifier.3.weight is (2, 8) in it and (10, 8) in them; --fresh "
+            "'features.*|classifier.3.*'",
+        ),
         ("--fresh head.*", "--fresh: 'head.*' takes no parameter"),
         ("--fresh (", "--fresh: '(' is not a regular expression"),
         (
@@ -110,7 +171,9 @@ def test_the_weights_of_ten_classes_begin_a_network_for_two(project: Project, pl
         ),
     ],
 )
-def test_weights_that_do_not_fit_say_which_and_the_way_out(words: str, says: str, project: Project, place: Path) -> None:
+def test_weights_that_do_not_fit_say_which_and_the_way_out(
+    words: str, says: str, project: Project, place: Path
+) -> None:
     net = NET.replace("--model.net.hidden [8]", "") if "hidden" in words else NET
     data = TWO_CLASSES.replace("two", str(place / "two"))
     code, _, err = project(f"fit --run.threads 1 {net} {data} --weights {place / 'ten'} {words}")
@@ -133,7 +196,11 @@ def test_a_layer_that_starts_anew_has_statistics_of_its_own_and_follows_the_rule
     net, other = made(1), made(2)
     taken = take_weights(net, other.state_dict(), "BatchNorm1d.*", "weights")
     assert taken == ["0.weight", "0.bias"]
-    assert net[0].weight.unique() == 2 and net[1].weight.unique() == 1 and net[1].running_var.unique() == 1  # type: ignore[index]
+    assert (
+        net[0].weight.unique() == 2
+        and net[1].weight.unique() == 1
+        and net[1].running_var.unique() == 1
+    )  # type: ignore[index]
     with pytest.raises(UserError, match=r"they have 2\.extra"):
         take_weights(made(1), other.state_dict() | {"2.extra": torch.ones(1)}, None, "weights")
     take_weights(made(1), other.state_dict() | {"2.extra": torch.ones(1)}, "2.*|1.*", "weights")

@@ -1,4 +1,6 @@
-"""`list` says what there is: a line for each name, the arguments of one, and nothing that is not there."""
+"""`list` says what there is: a line for each name, the arguments of one, and nothing that is not
+there.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,11 @@ def test_a_kind_is_listed_with_a_line_for_each_name(kind: str, project: Project)
 def test_each_name_is_a_class_of_its_kind(kind: str, name: str) -> None:
     table = TABLES[kind]
     slot = next(slot for _, slot in SLOTS if slot.table is table)
-    base = load_class(slot.base, kind) if slot.base.split(".")[0] not in ("torch", "builtins") else object
+    base = (
+        load_class(slot.base, kind)
+        if slot.base.split(".")[0] not in ("torch", "builtins")
+        else object
+    )
     assert issubclass(load_class(table[name][0], name), base)
 
 

@@ -1,4 +1,6 @@
-"""`stats` prints the statistics that fit uses, and those of the whole training split, of data with known ones."""
+"""`stats` prints the statistics that fit uses, and those of the whole training split, of data with
+known ones.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,9 @@ WHITE = {"every other": [], "one more": [2]}
 
 @pytest.fixture(params=WHITE)
 def halves(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """MNIST is 20 images of which every other is black and every other, and perhaps one more, white."""
+    """MNIST is 20 images of which every other is black and every other, and perhaps one more,
+    white.
+    """
 
     def load(data: vision.MNIST, split: str) -> Arrays:
         images = torch.zeros(20, 1, 4, 4, dtype=torch.uint8)
@@ -40,7 +44,11 @@ def figures(out: str) -> dict[str, list[str]]:
 def test_images_of_a_known_mean_and_deviation(halves: str, project: Project) -> None:
     code, out, err = project("stats --data MNIST --data.validation 0.2")
     assert code == 0, err
-    assert "fit trains on 16 samples" in out and "the other 4" in out and "20, are held out for validation" in out
+    assert (
+        "fit trains on 16 samples" in out
+        and "the other 4" in out
+        and "20, are held out for validation" in out
+    )
     assert "fit mean   fit deviation   published mean   published deviation" in out
     fit_mean, _, mean, deviation = figures(out)["grey"]
     if halves == "every other":
@@ -52,24 +60,33 @@ def test_images_of_a_known_mean_and_deviation(halves: str, project: Project) -> 
 
 @pytest.mark.parametrize("has_header", [True, False])
 def test_the_columns_of_a_table(has_header: bool, project: Project, tmp_path: Path) -> None:
-    rows: list[list[Any]] = [[i % 2, 1000 * (i % 2) + 500, "ab"[i % 2], i % 2 * 2.5] for i in range(40)]
+    rows: list[list[Any]] = [
+        [i % 2, 1000 * (i % 2) + 500, "ab"[i % 2], i % 2 * 2.5] for i in range(40)
+    ]
     with open(tmp_path / "t.csv", "w", newline="") as file:
         csv.writer(file).writerows([["x", "big", "letter", "y"]] * has_header + rows)
-    words = f"--data CSVTable --data.root . --data.file t.csv --data.target -1 --data.header {str(has_header).lower()}"
+    words = (
+        "--data CSVTable --data.root . --data.file t.csv --data.target -1 --data.header "
+        f"{str(has_header).lower()}"
+    )
     code, out, err = project("stats", words)
     assert code == 0, err
     assert "to predict" in out and "held out for validation and test" in out
     names = ("x", "big") if has_header else ("0", "1")
     table = figures(out)
     assert tuple(table) == names
-    assert table[names[0]][2:] == ["0.5000", "0.5000"] and table[names[1]][2:] == ["1,000", "500.0000"]
+    assert table[names[0]][2:] == ["0.5000", "0.5000"] and table[names[1]][2:] == [
+        "1,000",
+        "500.0000",
+    ]
 
 
 @pytest.mark.parametrize(
     ("words", "said"),
     {
         "--data Plane": "the inputs are not normalised",
-        "--data DigitSums": "fit trains on the whole training split, 5,032 samples, and uses its statistics",
+        "--data DigitSums": "fit trains on the whole training split, 5,032 samples, and uses its "
+        "statistics",
         "--help": "usage: python -m project stats",
     }.items(),
 )

@@ -29,7 +29,9 @@ RED, BLUE = (255, 0, 0), (0, 0, 255)
 
 
 def noise(width: int = 12, height: int = 10, seed: int = 0) -> Image.Image:
-    return Image.fromarray(np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8))
+    return Image.fromarray(
+        np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
+    )
 
 
 def smooth(size: int) -> Image.Image:
@@ -48,7 +50,12 @@ def files(folder: Path, count: int = 3) -> list[str]:
 
 
 def build(root: Path, names: list[str], **options: Any) -> np.ndarray:
-    settings: dict[str, Any] = {"size": 8, "channels": None, "folder": Path("kept"), "gigabytes": 1.0} | options
+    settings: dict[str, Any] = {
+        "size": 8,
+        "channels": None,
+        "folder": Path("kept"),
+        "gigabytes": 1.0,
+    } | options
     return cached_images(root, names, **settings)
 
 
@@ -63,14 +70,21 @@ def test_an_image_is_resized_like_torchvision() -> None:
     image = noise(50, 40)
     image.save("a.png")
     ours = torch.from_numpy(decode(Path("a.png"), (16, 16, 3)).copy()).permute(2, 0, 1)
-    theirs = reference.resize(torch.from_numpy(np.array(image)).permute(2, 0, 1), [16, 16], antialias=True)
+    theirs = reference.resize(
+        torch.from_numpy(np.array(image)).permute(2, 0, 1), [16, 16], antialias=True
+    )
     assert (ours.int() - theirs.int()).abs().max() <= 1
 
 
 def test_a_large_jpeg_decoded_at_a_fraction_looks_the_same() -> None:
     image = smooth(1000)
     image.save("a.jpg", quality=95)
-    assert np.abs(decode(Path("a.jpg"), (32, 32, 3)).astype(int) - np.asarray(image.resize((32, 32), 2))).mean() < 2
+    assert (
+        np.abs(
+            decode(Path("a.jpg"), (32, 32, 3)).astype(int) - np.asarray(image.resize((32, 32), 2))
+        ).mean()
+        < 2
+    )
 
 
 def transparent_palette() -> Image.Image:
@@ -94,9 +108,22 @@ def transparent_palette() -> Image.Image:
         (Image.new("RGB", (4, 4), RED).convert("P"), 3, [255, 0, 0]),
         (transparent_palette(), 3, [255, 255, 255]),
     ],
-    ids=["bits", "grey", "opaque grey", "clear grey", "16 bits", "colour", "opaque", "clear", "palette", "clear palette"],
+    ids=[
+        "bits",
+        "grey",
+        "opaque grey",
+        "clear grey",
+        "16 bits",
+        "colour",
+        "opaque",
+        "clear",
+        "palette",
+        "clear palette",
+    ],
 )
-def test_every_kind_of_image_becomes_grey_or_colour(image: Image.Image, channels: int, pixel: list[int]) -> None:
+def test_every_kind_of_image_becomes_grey_or_colour(
+    image: Image.Image, channels: int, pixel: list[int]
+) -> None:
     image.save("a.png")
     assert header(Path("a.png")) == (4, 4, channels)
     assert decode(Path("a.png"), (4, 4, channels))[1, 1].tolist() == pixel
@@ -123,7 +150,9 @@ def png_of(width: int, height: int) -> bytes:
     """A PNG that says how large it is and has no pixels: reading them would fail in another way."""
 
     def chunk(kind: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        return (
+            struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        )
 
     start = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0))
     return b"\x89PNG\r\n\x1a\n" + start + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
@@ -144,7 +173,10 @@ def floats() -> bytes:
     [
         (lambda: b"", "not an image of a known format"),
         (lambda: b"hello, I am not an image", "not an image of a known format"),
-        (lambda: b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\n", "not an image of a known format"),
+        (
+            lambda: b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\n",
+            "not an image of a known format",
+        ),
         (lambda: cut(".jpg"), "cannot be read: .*truncated"),
         (lambda: cut(".png"), "cannot be read: .*truncated"),
         (floats, "floating-point pixels"),
@@ -184,7 +216,9 @@ def test_the_cache_holds_what_decoding_gives() -> None:
     names = files(Path("in"), 40)
     kept = build(Path("in"), names, threads=3)
     assert kept.shape == (40, 8, 8, 3)
-    assert all(np.array_equal(kept[i], decode(Path("in", name), (8, 8, 3))) for i, name in enumerate(names))
+    assert all(
+        np.array_equal(kept[i], decode(Path("in", name), (8, 8, 3))) for i, name in enumerate(names)
+    )
 
 
 def test_a_second_run_decodes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -215,7 +249,9 @@ def rewrite() -> None:
     ],
     ids=["new pixels, old date", "new file", "size", "channels", "order", "fewer"],
 )
-def test_a_change_is_never_answered_from_an_old_entry(change: Callable[[], Any], options: dict[str, Any]) -> None:
+def test_a_change_is_never_answered_from_an_old_entry(
+    change: Callable[[], Any], options: dict[str, Any]
+) -> None:
     Path("in").mkdir()
     for i in range(2):
         noise(seed=i).save(f"in/{i}.bmp")
@@ -223,7 +259,10 @@ def test_a_change_is_never_answered_from_an_old_entry(change: Callable[[], Any],
     build(Path("in"), **arguments)
     change()
     kept = build(Path("in"), **arguments | options)
-    expected = [decode(Path("in", name), kept.shape[1:]) for name in options.get("names", arguments["names"])]
+    expected = [
+        decode(Path("in", name), kept.shape[1:])
+        for name in options.get("names", arguments["names"])
+    ]
     assert np.array_equal(kept, np.stack(expected))
 
 
@@ -256,7 +295,9 @@ def test_what_a_killed_process_left_is_removed_and_what_a_living_one_writes_is_n
     assert [name for name in entries() if name.endswith(".part")] == ["images-b.2.part"]
 
 
-@pytest.mark.parametrize("content", [b"", b"\x93NUMPY\x01\x00", None], ids=["empty", "only a start", "cut"])
+@pytest.mark.parametrize(
+    "content", [b"", b"\x93NUMPY\x01\x00", None], ids=["empty", "only a start", "cut"]
+)
 def test_a_damaged_entry_is_made_anew(content: bytes | None) -> None:
     names = files(Path("in"))
     whole = build(Path("in"), names).copy()
@@ -283,15 +324,26 @@ def write_fails(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("trouble", "gigabytes", "message"),
     [
-        (lambda monkeypatch: None, 1e-8, "allows 1e-08: raise it, lower --data.size, or .*--data.cache false"),
-        (full_disk, 1.0, "GB free: give another folder with --data.cache FOLDER, or .*--data.cache false"),
+        (
+            lambda monkeypatch: None,
+            1e-8,
+            "allows 1e-08: raise it, lower --data.size, or .*--data.cache false",
+        ),
+        (
+            full_disk,
+            1.0,
+            "GB free: give another folder with --data.cache FOLDER, or .*--data.cache false",
+        ),
         (folder_is_a_file, 1.0, "kept: .*--data.cache FOLDER, and --data.cache false"),
         (write_fails, 1.0, "No space left on device; another folder .*--data.cache FOLDER"),
     ],
     ids=["limit", "full", "file", "write"],
 )
 def test_no_room_is_one_line_with_the_way_out(
-    trouble: Callable[[pytest.MonkeyPatch], None], gigabytes: float, message: str, monkeypatch: pytest.MonkeyPatch
+    trouble: Callable[[pytest.MonkeyPatch], None],
+    gigabytes: float,
+    message: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     trouble(monkeypatch)
     with pytest.raises(UserError, match=message):
@@ -314,9 +366,17 @@ print(int(images.sum()), len(decoded))
 def test_two_processes_at_once_decode_each_image_once() -> None:
     names = files(Path("in"), 60)
     repository = Path(cache.__file__).parents[3]
-    pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    pipes: dict[str, Any] = {
+        "stdin": subprocess.PIPE,
+        "stdout": subprocess.PIPE,
+        "stderr": subprocess.PIPE,
+        "text": True,
+    }
     environment = os.environ | {"PYTHONPATH": str(repository)}
-    both = [subprocess.Popen([sys.executable, "-c", PROCESS], env=environment, **pipes) for _ in range(2)]
+    both = [
+        subprocess.Popen([sys.executable, "-c", PROCESS], env=environment, **pipes)
+        for _ in range(2)
+    ]
     for process in both:
         assert process.stdin is not None
         process.stdin.write("go\n")
@@ -339,7 +399,12 @@ def test_arrays_read_the_cache_without_a_copy() -> None:
     assert arrays.shapes == ((3, 8, 8),)
 
 
-@pytest.mark.parametrize(("value", "expected"), [("/somewhere", "/somewhere"), ("", "~/.cache"), ("relative", "~/.cache")])
-def test_the_cache_is_kept_where_the_user_keeps_caches(value: str, expected: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [("/somewhere", "/somewhere"), ("", "~/.cache"), ("relative", "~/.cache")],
+)
+def test_the_cache_is_kept_where_the_user_keeps_caches(
+    value: str, expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", value)
     assert user_folder() == Path(expected).expanduser() / "project" / "images"

@@ -39,23 +39,39 @@ def cells(file: CSVFile, name: str) -> list[object]:
         ("a;b\n1;x,y\n", Format(";"), {"a": [1], "b": ["x,y"]}),
         ("a\tb\n1\tx y\n", Format("\t"), {"a": [1], "b": ["x y"]}),
         (" a , b\n 1 , x \n2,x\n", Format(), {"a": [1, 2], "b": ["x", "x"]}),
-        ('"a","b, c"\n"1","x ""y"""\n2,"two\nlines"\n', Format(), {"a": [1, 2], "b, c": ['x "y"', "two\nlines"]}),
+        (
+            '"a","b, c"\n"1","x ""y"""\n2,"two\nlines"\n',
+            Format(),
+            {"a": [1, 2], "b, c": ['x "y"', "two\nlines"]},
+        ),
         ("1,x\n2,y\n", Format(header=False), {"0": [1, 2], "1": ["x", "y"]}),
-        ("|comment, \" '\n|\n1,x\n|more\n2,y\n", Format(header=False, comment="|"), {"0": [1, 2], "1": ["x", "y"]}),
-        ("a,b\n?,x\n,NA\n 3 , ? \n-1e3,\n", Format(missing=MISSING), {"a": [None, None, 3, -1000], "b": ["x", None, None, None]}),
+        (
+            "|comment, \" '\n|\n1,x\n|more\n2,y\n",
+            Format(header=False, comment="|"),
+            {"0": [1, 2], "1": ["x", "y"]},
+        ),
+        (
+            "a,b\n?,x\n,NA\n 3 , ? \n-1e3,\n",
+            Format(missing=MISSING),
+            {"a": [None, None, 3, -1000], "b": ["x", None, None, None]},
+        ),
         ("a,b\nnan,?\n1,x\n", Format(), {"a": [None, 1], "b": ["?", "x"]}),
         ("ä,b\n1,grün\n".encode("latin-1"), Format(encoding="latin-1"), {"ä": [1], "b": ["grün"]}),
         ("a,b\n1,x\n".encode("utf-16"), Format(encoding="utf-16"), {"a": [1], "b": ["x"]}),
     ],
 )
-def test_a_file_is_read_as_it_is_meant(text: str | bytes, format: Format, expected: dict[str, list[object]]) -> None:
+def test_a_file_is_read_as_it_is_meant(
+    text: str | bytes, format: Format, expected: dict[str, list[object]]
+) -> None:
     file = read(write(text), format)
     assert {name: cells(file, name) for name in file.columns} == expected
     assert file.size == len(next(iter(expected.values())))
 
 
 @pytest.mark.parametrize("chunk", [1, 2, 1000])
-def test_a_column_with_one_text_keeps_all_its_texts_as_written(chunk: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_column_with_one_text_keeps_all_its_texts_as_written(
+    chunk: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(csvfile, "CHUNK", chunk)
     file = read(write("a,b\n007,1\n1.0,2\n,3\nx,4\n"), Format())
     assert cells(file, "a") == ["007", "1.0", None, "x"] and cells(file, "b") == [1, 2, 3, 4]
@@ -66,8 +82,13 @@ def test_a_column_is_text_when_asked_and_absent_when_skipped() -> None:
     assert cells(file, "a") == ["01", "02"] and set(file.columns) == {"a", "b"}
 
 
-@pytest.mark.parametrize(("values", "whole"), [("1\n-2\n", True), ("1\n2.0\n", False), ("1\n1e3\n", False), ("1\n\n?\n", True)])
-def test_whole_numbers_are_told_from_floats_by_how_they_are_written(values: str, whole: bool) -> None:
+@pytest.mark.parametrize(
+    ("values", "whole"),
+    [("1\n-2\n", True), ("1\n2.0\n", False), ("1\n1e3\n", False), ("1\n\n?\n", True)],
+)
+def test_whole_numbers_are_told_from_floats_by_how_they_are_written(
+    values: str, whole: bool
+) -> None:
     rows = "".join(f"{value},x\n" for value in values.split("\n")[:-1])
     column = read(write("a,b\n" + rows), Format(missing=MISSING)).columns["a"]
     assert isinstance(column, Numbers) and column.whole == whole
@@ -87,31 +108,47 @@ def test_texts_become_numbers_where_they_are() -> None:
         ("a,b\n", Format(), "t.csv: no rows, only a header"),
         ("a,b\n1,2\n\n3\n", Format(), "t.csv:4: 1 field separated by ',', the header has 2"),
         ("a,b\n1,2\n3,4,5\n", Format(), "t.csv:3: 3 fields separated by ',', the header has 2"),
-        ("#\n1,2\n3\n", Format(header=False, comment="#"), "t.csv:3: 1 field separated by ',', the first line has 2"),
+        (
+            "#\n1,2\n3\n",
+            Format(header=False, comment="#"),
+            "t.csv:3: 1 field separated by ',', the first line has 2",
+        ),
         ('a,b\n1,"x\ny"\n3\n', Format(), "t.csv:4: 1 field"),
         ('a,b\n1,2\n3,"x\n5,6\n7,8\n', Format(), "t.csv:3: a quote in this line is not closed"),
         ('a,b\n1,2\n"3,x\n"5,6\n', Format(), "t.csv:3: a quote in this line is not closed"),
         (
             'a,b\n"3,x\n5",6,7\n',
             Format(),
-            "t.csv:2: 3 fields separated by ',', the header has 2; a quote in this line is not closed?",
+            "t.csv:2: 3 fields separated by ',', the header has 2; a quote in this line is not "
+            "closed?",
         ),
         ("a,b,a\n1,2,3\n", Format(), "t.csv: the header has 'a' 2 times: rename one"),
         (
             "1,2,1\n1,2,3\n",
             Format(),
-            "t.csv: the header has '1' 2 times: rename one; its first line is '1, 2, 1': if that is data, ",
+            "t.csv: the header has '1' 2 times: rename one; its first line is '1, 2, 1': if that "
+            "is data, ",
         ),
-        ("a,b\n1,2\n".encode("utf-16"), Format(), "t.csv: not UTF-8 text; if it is UTF-16, say --data.encoding utf-16"),
+        (
+            "a,b\n1,2\n".encode("utf-16"),
+            Format(),
+            "t.csv: not UTF-8 text; if it is UTF-16, say --data.encoding utf-16",
+        ),
         ("a,b\n1,2\n".encode("utf-16-le"), Format(), "t.csv: not UTF-8 text; if it is UTF-16"),
-        ("a,b\n1,2\n3,grün\n".encode("latin-1"), Format(), "t.csv:3: '3,grün' is not utf-8; save the file as UTF-8, or name its"),
+        (
+            "a,b\n1,2\n3,grün\n".encode("latin-1"),
+            Format(),
+            "t.csv:3: '3,grün' is not utf-8; save the file as UTF-8, or name its",
+        ),
         ("ä,b\n1,2\n".encode("latin-1"), Format(), "t.csv:1: 'ä,b' is not utf-8"),
         ("a,b\n1,2\n", Format(encoding="utf-99"), "--data.encoding utf-99: unknown"),
         ("a,b\n1,2\n", Format(separator=";;"), "--data.separator ';;': expected one character"),
         ("a,b\n1,2\n", Format(separator=""), "--data.separator '': expected one character"),
     ],
 )
-def test_a_wrong_file_is_told_with_its_line(text: str | bytes, format: Format, message: str) -> None:
+def test_a_wrong_file_is_told_with_its_line(
+    text: str | bytes, format: Format, message: str
+) -> None:
     with pytest.raises(UserError) as caught:
         read(write(text), format)
     assert message in str(caught.value)
@@ -127,8 +164,12 @@ def test_a_fault_far_below_names_its_line() -> None:
 @pytest.mark.parametrize("values", [("1", "x"), ("1", "inf"), ("?", "-inf"), ("1e999", "1")])
 def test_a_value_that_is_no_finite_number_names_its_line(values: tuple[str, ...]) -> None:
     line = 5 if values[1] != "1" else 3
-    file = read(write("a,b\n\n{},1\n#\n{},2\n".format(*values)), Format(comment="#", missing=MISSING))
-    with pytest.raises(UserError, match=rf"^t.csv:{line}: '?[\w-]+'? in column 'a' is (not a number|infinite); so"):
+    file = read(
+        write("a,b\n\n{},1\n#\n{},2\n".format(*values)), Format(comment="#", missing=MISSING)
+    )
+    with pytest.raises(
+        UserError, match=rf"^t.csv:{line}: '?[\w-]+'? in column 'a' is (not a number|infinite); so"
+    ):
         file.numbers("a", "; so")
 
 
@@ -148,7 +189,9 @@ def test_a_missing_file_is_told() -> None:
         (-1, "5,6,7\n", Format(header=False), "2"),
     ],
 )
-def test_a_column_is_found_by_name_and_then_by_number(column: int | str, text: str, format: Format, found: str) -> None:
+def test_a_column_is_found_by_name_and_then_by_number(
+    column: int | str, text: str, format: Format, found: str
+) -> None:
     path = write(text)
     assert find(column, header(path, format), "--data.target", path, format) == found
 
@@ -160,14 +203,38 @@ def test_a_column_is_found_by_name_and_then_by_number(column: int | str, text: s
         ("x", "size,price\n", Format(), "it has: price, size"),
         (2, "size,price\n", Format(), "it has: price, size"),
         (-3, "size,price\n", Format(), "it has: price, size"),
-        ("price", "size;price\n", Format(), "it has one column, 'size;price': is it --data.separator ';'?"),
-        ("price", "size\tprice\n", Format(), "it has one column, 'size price': is it --data.separator 'tab'?"),
-        ("price", "5.1,red\n", Format(), "its first line is '5.1, red': if that is data, say --data.header false"),
-        ("price", "size,price\n", Format(header=False), "without a header they are the numbers 0 to 1: --data.header true"),
+        (
+            "price",
+            "size;price\n",
+            Format(),
+            "it has one column, 'size;price': is it --data.separator ';'?",
+        ),
+        (
+            "price",
+            "size\tprice\n",
+            Format(),
+            "it has one column, 'size price': is it --data.separator 'tab'?",
+        ),
+        (
+            "price",
+            "5.1,red\n",
+            Format(),
+            "its first line is '5.1, red': if that is data, say --data.header false",
+        ),
+        (
+            "price",
+            "size,price\n",
+            Format(header=False),
+            "without a header they are the numbers 0 to 1: --data.header true",
+        ),
     ],
 )
-def test_an_unknown_column_comes_with_the_way_out(column: int | str, text: str, format: Format, way_out: str) -> None:
+def test_an_unknown_column_comes_with_the_way_out(
+    column: int | str, text: str, format: Format, way_out: str
+) -> None:
     path = write(text)
     with pytest.raises(UserError) as caught:
         find(column, header(path, format), "--data.target", path, format)
-    assert str(caught.value).startswith(f"--data.target {column}: t.csv has no such column; ") and way_out in str(caught.value)
+    assert str(caught.value).startswith(
+        f"--data.target {column}: t.csv has no such column; "
+    ) and way_out in str(caught.value)

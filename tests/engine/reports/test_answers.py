@@ -1,4 +1,6 @@
-"""What a page says of answers: figures that can be checked by hand, and answers of every odd shape."""
+"""What a page says of answers: figures that can be checked by hand, and answers of every odd
+shape.
+"""
 
 from __future__ import annotations
 
@@ -38,7 +40,13 @@ ODD: dict[str, Odd] = {  # task, target, classes, targets, predictions
     "one sample": ("Classification", "class", 3, classes(3, 1), random(1, 3)),
     "a class that never occurs": ("Classification", "class", 5, classes(3, 30), random(30, 5)),
     "a hundred classes": ("Classification", "class", 100, classes(100, 300), random(300, 100)),
-    "all right": ("Classification", "class", 3, classes(3, 9), 50 * np.eye(3, dtype=np.float32)[classes(3, 9)]),
+    "all right": (
+        "Classification",
+        "class",
+        3,
+        classes(3, 9),
+        50 * np.eye(3, dtype=np.float32)[classes(3, 9)],
+    ),
     "labels": ("Classification", "labels", 3, classes(2, 50, 3).astype(np.float32), random(50, 3)),
     "two numbers": ("Regression", "number", 2, random(50, 2), random(50, 2) + 1),
     "numbers that are not finite": (
@@ -48,10 +56,28 @@ ODD: dict[str, Odd] = {  # task, target, classes, targets, predictions
         random(4, 1),
         np.float32([[1], [np.nan], [np.inf], [0]]),
     ),
-    "a number and its deviation": ("Regression", "number", 1, random(50, 1), np.abs(random(50, 2)) + 1),
+    "a number and its deviation": (
+        "Regression",
+        "number",
+        1,
+        random(50, 1),
+        np.abs(random(50, 2)) + 1,
+    ),
     "one number": ("Regression", "number", 1, random(1, 1), random(1, 1)),
-    "masks of three classes": ("Segmentation", "mask", 3, classes(3, 6, 8, 8).astype(np.uint8), classes(3, 6, 8, 8)),
-    "masks with ignored pixels": ("Segmentation", "mask", 2, np.full((2, 4, 4), IGNORED, np.uint8), classes(2, 2, 4, 4)),
+    "masks of three classes": (
+        "Segmentation",
+        "mask",
+        3,
+        classes(3, 6, 8, 8).astype(np.uint8),
+        classes(3, 6, 8, 8),
+    ),
+    "masks with ignored pixels": (
+        "Segmentation",
+        "mask",
+        2,
+        np.full((2, 4, 4), IGNORED, np.uint8),
+        classes(2, 2, 4, 4),
+    ),
     "sequences": ("Sequence", "sequence", 4, classes(4, 20, 3), classes(4, 20, 5) - 1),
     "points on a line": ("Embedding", "class", 2, classes(2, 30), random(30, 1)),
     "equal scores": ("Ranking", "number", 1, random(20, 1), np.zeros(20, np.float32)),
@@ -61,10 +87,20 @@ ODD: dict[str, Odd] = {  # task, target, classes, targets, predictions
 
 def write_answers(folder: Path, odd: Odd) -> Run:
     task, target, count, targets, predictions = odd
-    spec = {"inputs": [[1, 8, 8]], "outputs": count, "target": target, "names": [f"name {i}" for i in range(count)]}
+    spec = {
+        "inputs": [[1, 8, 8]],
+        "outputs": count,
+        "target": target,
+        "names": [f"name {i}" for i in range(count)],
+    }
     description = json.loads((folder / "run.json").read_text()) | {"task": task, "spec": spec}
     (folder / "run.json").write_text(json.dumps(description))
-    np.savez(folder / "predictions-val.npz", id=np.arange(len(targets)), target=targets, prediction=predictions)
+    np.savez(
+        folder / "predictions-val.npz",
+        id=np.arange(len(targets)),
+        target=targets,
+        prediction=predictions,
+    )
     return Run(folder)
 
 
@@ -85,46 +121,74 @@ def test_a_task_of_a_fork_may_answer_in_its_own_way(make_run: MakeRun) -> None:
 
 
 def table_of(parts: list[Any], title: str) -> list[list[Any]]:
-    return next([list(row) for row in part.rows] for part in parts if isinstance(part, Table) and part.title == title)
+    return next(
+        [list(row) for row in part.rows]
+        for part in parts
+        if isinstance(part, Table) and part.title == title
+    )
 
 
 def test_precision_recall_and_the_confused_are_those_counted_by_hand(make_run: MakeRun) -> None:
     truth = np.array([0, 0, 0, 1, 1, 2])
     said = np.array([0, 0, 1, 1, 1, 1])
-    run = write_answers(make_run("a/000"), ("Classification", "class", 3, truth, 9 * np.eye(3, dtype=np.float32)[said]))
+    run = write_answers(
+        make_run("a/000"),
+        ("Classification", "class", 3, truth, 9 * np.eye(3, dtype=np.float32)[said]),
+    )
     parts = answer_parts(run, "val")
     assert table_of(parts, "Each class") == [
         ["name 2", 1, "0.0000", "0.0000", "0.0000"],
         ["name 1", 2, "0.5000", "1.0000", "0.6667"],
         ["name 0", 3, "1.0000", "0.6667", "0.8000"],
     ]
-    assert sorted(table_of(parts, "Most confused")) == [["name 0", "name 1", 1, "33.3%"], ["name 2", "name 1", 1, "100.0%"]]
+    assert sorted(table_of(parts, "Most confused")) == [
+        ["name 0", "name 1", 1, "33.3%"],
+        ["name 2", "name 1", 1, "100.0%"],
+    ]
 
 
 def test_masks_are_measured_over_all_pixels_together(make_run: MakeRun) -> None:
     truth = np.array([[[0, 0, 1, IGNORED]], [[1, 1, 0, 0]]], dtype=np.uint8)
     said = np.array([[[0, 1, 1, 1]], [[1, 0, 0, 0]]])
-    rows = table_of(answer_parts(write_answers(make_run("a/000"), ("Segmentation", "mask", 2, truth, said)), "val"), "Each class")
+    rows = table_of(
+        answer_parts(
+            write_answers(make_run("a/000"), ("Segmentation", "mask", 2, truth, said)), "val"
+        ),
+        "Each class",
+    )
     assert rows[1] == ["name 1", "42.9%", "0.5000", "0.6667", "0.6667", "0.6667"]
 
 
 def test_the_pairs_of_a_ranking_are_counted(make_run: MakeRun) -> None:
-    values, scores = np.array([[1.0], [2.0], [3.0]], np.float32), np.array([1.0, 3.0, 2.0], np.float32)
+    values, scores = (
+        np.array([[1.0], [2.0], [3.0]], np.float32),
+        np.array([1.0, 3.0, 2.0], np.float32),
+    )
     rows = table_of(
-        answer_parts(write_answers(make_run("a/000"), ("Ranking", "number", 1, values, scores)), "val"), "Pairs in their order"
+        answer_parts(
+            write_answers(make_run("a/000"), ("Ranking", "number", 1, values, scores)), "val"
+        ),
+        "Pairs in their order",
     )
     assert [sum(row[1] for row in rows), sum(row[1] * float(row[2]) for row in rows)] == [3, 2]
 
 
 def test_strings_are_measured_by_length_and_by_what_was_read_instead(make_run: MakeRun) -> None:
     truth, said = np.array([[0, 1, -1], [0, 1, 2]]), np.array([[0, 1, -1, -1], [0, 3, 2, 2]])
-    parts = answer_parts(write_answers(make_run("a/000"), ("Sequence", "sequence", 4, truth, said)), "val")
+    parts = answer_parts(
+        write_answers(make_run("a/000"), ("Sequence", "sequence", 4, truth, said)), "val"
+    )
     assert table_of(parts, "By length") == [[2, 1, "1.0000"], [3, 1, "0.0000"]]
-    assert sorted(table_of(parts, "Most frequent mistakes")) == [["name 1", "name 3", 1], ["nothing", "name 2", 1]]
+    assert sorted(table_of(parts, "Most frequent mistakes")) == [
+        ["name 1", "name 3", 1],
+        ["nothing", "name 2", 1],
+    ]
 
 
 def test_bins_of_confidence_hold_what_falls_into_them() -> None:
-    confidence, accuracy, share = reliability_bins(torch.tensor([0.95, 0.97, 1.0, 0.5]), torch.tensor([True, False, True, True]))
+    confidence, accuracy, share = reliability_bins(
+        torch.tensor([0.95, 0.97, 1.0, 0.5]), torch.tensor([True, False, True, True])
+    )
     assert (share[-1], share[7], share.sum()) == (0.75, 0.25, 1)
     assert accuracy[-1] == pytest.approx(2 / 3) and confidence[-1] == pytest.approx(2.92 / 3)
 
@@ -151,14 +215,22 @@ def test_an_overlay_colours_all_but_the_background() -> None:
     assert shown.tolist() == [[[100] * 3, first, [30] * 3]]
 
 
-@pytest.mark.parametrize("shape, is_picture", [((1, 4, 4), True), ((3, 4, 4), True), ((2, 4, 4), False), ((4,), False)])
-def test_only_images_of_one_or_three_channels_are_pictures(shape: tuple[int, ...], is_picture: bool) -> None:
+@pytest.mark.parametrize(
+    "shape, is_picture", [((1, 4, 4), True), ((3, 4, 4), True), ((2, 4, 4), False), ((4,), False)]
+)
+def test_only_images_of_one_or_three_channels_are_pictures(
+    shape: tuple[int, ...], is_picture: bool
+) -> None:
     shown = pixels(random(*shape))
     assert (shown is not None) == is_picture
-    assert shown is None or (shown.dtype == np.uint8 and shown.shape == (4, 4, 3) and shown.max() >= 254)
+    assert shown is None or (
+        shown.dtype == np.uint8 and shown.shape == (4, 4, 3) and shown.max() >= 254
+    )
 
 
-def test_the_first_and_the_worst_samples_are_told_apart(real_runs: dict[str, Path], tmp_path: Path) -> None:
+def test_the_first_and_the_worst_samples_are_told_apart(
+    real_runs: dict[str, Path], tmp_path: Path
+) -> None:
     from project.engine.reports.cases import Case
 
     shutil.copytree(real_runs["class"], tmp_path / "run")
@@ -168,4 +240,6 @@ def test_the_first_and_the_worst_samples_are_told_apart(real_runs: dict[str, Pat
     case = Case(run, "val", run.spec, run.answers("val"), samples)
     assert first_ones(case) == list(range(64))
     errors = samples["error"][worst_first(case)]
-    assert len(errors) == 32 and (np.diff(errors) <= 0).all() and errors[0] == samples["error"].max()
+    assert (
+        len(errors) == 32 and (np.diff(errors) <= 0).all() and errors[0] == samples["error"].max()
+    )

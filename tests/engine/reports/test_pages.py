@@ -1,4 +1,6 @@
-"""A page shows what it should, in a browser, without the network, in light and dark, whatever the names in it are."""
+"""A page shows what it should, in a browser, without the network, in light and dark, whatever the
+names in it are.
+"""
 
 from __future__ import annotations
 
@@ -18,9 +20,12 @@ from project.engine.reports.table import gather, save_table
 from tests.conftest import Project
 from tests.engine.reports.conftest import HOSTILE, MakeRun
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+CHROMIUM = (
+    shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+)
 WATCH = (
-    "<script>const faults = []; addEventListener('error', e => faults.push(String(e.message || e.target.src)), true);</script>"
+    "<script>const faults = []; addEventListener('error', e => faults.push(String(e.message || "
+    "e.target.src)), true);</script>"
 )
 REPORT = """<script>addEventListener('load', () => {
   const images = [...document.images], drawings = [...document.querySelectorAll('.drawing svg')];
@@ -51,12 +56,30 @@ def opened(pages: list[Path], folder: Path, dark: bool = False) -> list[dict[str
     frames = []
     for number, page in enumerate(pages):
         copy = folder / f"{number}.html"
-        copy.write_text(page.read_text().replace("<head>", f"<head>{WATCH}", 1).replace("</body>", f"{REPORT}</body>", 1))
+        copy.write_text(
+            page.read_text()
+            .replace("<head>", f"<head>{WATCH}", 1)
+            .replace("</body>", f"{REPORT}</body>", 1)
+        )
         frames.append(f'<iframe src="{copy.name}" width="1100" height="900"></iframe>')
     (folder / "all.html").write_text(COLLECT + "".join(frames))
-    options = ["--headless=new", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr", f"--user-data-dir={folder}/profile"]
-    options += ["--host-resolver-rules=MAP * ~NOTFOUND", "--blink-settings=preferredColorScheme=0"][: 2 if dark else 1]
-    words = [CHROMIUM, *options, "--virtual-time-budget=20000", "--dump-dom", f"file://{folder}/all.html"]
+    options = [
+        "--headless=new",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--enable-logging=stderr",
+        f"--user-data-dir={folder}/profile",
+    ]
+    options += ["--host-resolver-rules=MAP * ~NOTFOUND", "--blink-settings=preferredColorScheme=0"][
+        : 2 if dark else 1
+    ]
+    words = [
+        CHROMIUM,
+        *options,
+        "--virtual-time-budget=20000",
+        "--dump-dom",
+        f"file://{folder}/all.html",
+    ]
     done = subprocess.run(words, capture_output=True, text=True, timeout=60)
     assert ":CONSOLE" not in done.stderr, done.stderr
     text = re.search(r'<pre id="out">(.*?)</pre>', done.stdout, flags=re.S)
@@ -75,11 +98,22 @@ def pages(real_runs: dict[str, Path]) -> dict[str, Path]:
 def test_a_page_opens_in_a_browser(pages: dict[str, Path], tmp_path: Path, dark: bool) -> None:
     shown = list(pages.values()) if not dark else [pages["class"]]
     for page in opened(shown, tmp_path, dark):
-        assert (page["faults"], page["requests"], page["broken"], page["empty"]) == ([], [], 0, 0), page
+        assert (page["faults"], page["requests"], page["broken"], page["empty"]) == (
+            [],
+            [],
+            0,
+            0,
+        ), page
         assert page["drawings"] >= 4 and page["wide"] <= 0
-        paper, ink = ("rgb(21, 24, 28)", "rgb(226, 229, 232)") if dark else ("rgb(253, 253, 252)", "rgb(29, 33, 38)")
+        paper, ink = (
+            ("rgb(21, 24, 28)", "rgb(226, 229, 232)")
+            if dark
+            else ("rgb(253, 253, 252)", "rgb(29, 33, 38)")
+        )
         assert page["paper"] == paper
-        assert set(page["inks"]) <= {ink, "rgb(255, 255, 255)"}, "text in drawings has the colour of the page's text"
+        assert set(page["inks"]) <= {ink, "rgb(255, 255, 255)"}, (
+            "text in drawings has the colour of the page's text"
+        )
         assert page["images"] or page["page"].rpartition("/")[2] in ("number", "ranking")
 
 
@@ -87,12 +121,22 @@ def test_a_table_of_runs_sorts_in_a_browser(make_run: MakeRun, tmp_path: Path) -
     for number, accuracy in enumerate([0.5, 0.9, 0.1]):
         make_run(f"runs/a/00{number}", lr=0.1 * number, accuracy=accuracy)
     (tmp_path / "runs/a/003").mkdir()
-    (page,) = opened([save_table(gather(find_runs([tmp_path / "runs"])), tmp_path / "table.html")], tmp_path)
+    (page,) = opened(
+        [save_table(gather(find_runs([tmp_path / "runs"])), tmp_path / "table.html")], tmp_path
+    )
     assert page["sorted"] == ["a/002", "a/001"] and not page["faults"]
 
 
 PARTS = {
-    "class": ["Confusion", "Calibration (ECE", "Each class", "precision", "Most confused", "The worst", "test split"],
+    "class": [
+        "Confusion",
+        "Calibration (ECE",
+        "Each class",
+        "precision",
+        "Most confused",
+        "The worst",
+        "test split",
+    ],
     "number": ["Each target", ": predicted", "residuals", "R2"],
     "mask": ["IoU", "Dice of each image", "Image, truth, answer.", "swatch"],
     "sequence": ["By length", "Most frequent mistakes", "The first, read against true"],
@@ -117,7 +161,9 @@ def test_a_page_has_the_parts_of_its_kind(kind: str, pages: dict[str, Path]) -> 
     text = pages[kind].read_text()
     assert [part for part in [*PARTS[kind], *EVERY] if part not in text] == []
     assert INK not in text and GRID not in text
-    assert not re.search(r"""(?:src|href|url\()=?["']?\s*https?:""", text), "nothing is loaded from elsewhere"
+    assert not re.search(r"""(?:src|href|url\()=?["']?\s*https?:""", text), (
+        "nothing is loaded from elsewhere"
+    )
 
 
 def test_names_from_files_are_text_in_a_page(pages: dict[str, Path]) -> None:
@@ -135,15 +181,22 @@ def test_an_older_run_still_has_a_page(real_runs: dict[str, Path], tmp_path: Pat
     shutil.copytree(real_runs["class"], folder)
     for samples in folder.glob("samples*.npz"):
         samples.unlink()
-    (folder / "run.json").write_text('{"command": "python -m project fit", "seed": 0, "state": "finished"}')
+    (folder / "run.json").write_text(
+        '{"command": "python -m project fit", "seed": 0, "state": "finished"}'
+    )
     text = write_report(Run(folder)).read_text()
     assert "Confusion" in text and "<img" not in text
 
 
-SHORT = "--data.size 8 --model.net MLP --trainer.max_epochs 1 --trainer.limit_train_batches 1 --run.threads 1"
+SHORT = (
+    "--data.size 8 --model.net MLP --trainer.max_epochs 1 --trainer.limit_train_batches 1 "
+    "--run.threads 1"
+)
 
 
-def test_a_run_that_was_stopped_has_a_page_of_what_there_is(make_run: MakeRun, project: Project) -> None:
+def test_a_run_that_was_stopped_has_a_page_of_what_there_is(
+    make_run: MakeRun, project: Project
+) -> None:
     folder = make_run("runs/a/000", state="interrupted")
     for part in ("results.json", "epochs.csv"):
         (folder / part).unlink()
@@ -160,12 +213,15 @@ def test_fit_and_test_write_the_page(project: Project, tmp_path: Path) -> None:
     assert "Answers on the test split" in Path("run/report.html").read_text()
 
 
-def test_a_page_that_fails_does_not_fail_the_run(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_page_that_fails_does_not_fail_the_run(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def fail(run: Run) -> Path:
         raise ValueError("a bug\nof two lines")
 
     monkeypatch.setattr("project.engine.reports.page.write_report", fail)
     code, _, err = project(
-        "fit --data.size 8 --model.net MLP --trainer.max_epochs 1 --trainer.limit_train_batches 1 --run.threads 1"
+        "fit --data.size 8 --model.net MLP --trainer.max_epochs 1 --trainer.limit_train_batches "
+        "1 --run.threads 1"
     )
     assert (code, err) == (0, "no report.html: a bug of two lines\n")

@@ -1,4 +1,6 @@
-"""A run folder is read back, found by its name, and refused in one line when it cannot be understood."""
+"""A run folder is read back, found by its name, and refused in one line when it cannot be
+understood.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,12 @@ def remove(name: str) -> Callable[[Path], None]:
 
 
 def other_answers(folder: Path) -> None:
-    np.savez(folder / "predictions-val.npz", id=np.arange(3), target=np.zeros(3, int), prediction=np.zeros((3, 4), np.float32))
+    np.savez(
+        folder / "predictions-val.npz",
+        id=np.arange(3),
+        target=np.zeros(3, int),
+        prediction=np.zeros((3, 4), np.float32),
+    )
 
 
 def cut_answers(folder: Path) -> None:
@@ -33,11 +40,18 @@ def cut_answers(folder: Path) -> None:
 
 
 def pickled_answers(folder: Path) -> None:
-    np.savez(folder / "predictions-val.npz", id=np.array([{}], dtype=object), target=np.zeros(1), prediction=np.zeros(1))
+    np.savez(
+        folder / "predictions-val.npz",
+        id=np.array([{}], dtype=object),
+        target=np.zeros(1),
+        prediction=np.zeros(1),
+    )
 
 
 def uneven_answers(folder: Path) -> None:
-    np.savez(folder / "predictions-val.npz", id=np.arange(3), target=np.zeros(2), prediction=np.zeros(3))
+    np.savez(
+        folder / "predictions-val.npz", id=np.arange(3), target=np.zeros(2), prediction=np.zeros(3)
+    )
 
 
 def only_the_folder(folder: Path) -> None:
@@ -55,7 +69,9 @@ def not_a_folder(folder: Path) -> None:
     folder.write_text("")
 
 
-BOMB = "a0: &a0 [x]\n" + "".join(f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 20)}]\n" for i in range(1, 9))
+BOMB = "a0: &a0 [x]\n" + "".join(
+    f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 20)}]\n" for i in range(1, 9)
+)
 MISTAKES: dict[str, tuple[Callable[[Path], None], str]] = {
     "nothing there": (shutil.rmtree, "run: no such folder"),
     "empty": (only_the_folder, "no run in it; a run folder has a config.yaml"),
@@ -63,27 +79,56 @@ MISTAKES: dict[str, tuple[Callable[[Path], None], str]] = {
     "a file": (not_a_folder, "no run in it"),
     "no config": (remove("config.yaml"), "half written, it has no config.yaml"),
     "no description": (remove("run.json"), "half written, it has no run.json"),
-    "half a description": (damage("run.json", '{"seed": 0, "sta'), "run.json: not JSON, half written or damaged"),
+    "half a description": (
+        damage("run.json", '{"seed": 0, "sta'),
+        "run.json: not JSON, half written or damaged",
+    ),
     "a description of nothing": (damage("run.json", "[]"), "run.json: expected keys and values"),
     "half a config": (damage("config.yaml", "data: {class_path"), "config.yaml: not YAML"),
-    "another config": (damage("config.yaml", "lr: 0.1"), "no data and no model; was another version's run written here?"),
+    "another config": (
+        damage("config.yaml", "lr: 0.1"),
+        "no data and no model; was another version's run written here?",
+    ),
     "a text": (damage("config.yaml", "hello"), "config.yaml: no config"),
     "a costly config": (damage("config.yaml", BOMB), "config.yaml: larger than a config is"),
-    "another spec": (damage("run.json", '{"spec": {"shape": [1]}}'), "spec is not the description of data"),
-    "another description": (damage("run.json", '{"layers": {"a": 1}}'), "run.json: layers is not what this version writes there"),
-    "other metrics": (damage("metrics.csv", "iteration,loss\n1,2\n"), "metrics.csv: no columns step and epoch"),
-    "metrics that are none": (damage("metrics.csv", "step,epoch,a\n1,0,2\n2,0,x\n3,0,1\n"), "metrics.csv:3: not 3 numbers"),
+    "another spec": (
+        damage("run.json", '{"spec": {"shape": [1]}}'),
+        "spec is not the description of data",
+    ),
+    "another description": (
+        damage("run.json", '{"layers": {"a": 1}}'),
+        "run.json: layers is not what this version writes there",
+    ),
+    "other metrics": (
+        damage("metrics.csv", "iteration,loss\n1,2\n"),
+        "metrics.csv: no columns step and epoch",
+    ),
+    "metrics that are none": (
+        damage("metrics.csv", "step,epoch,a\n1,0,2\n2,0,x\n3,0,1\n"),
+        "metrics.csv:3: not 3 numbers",
+    ),
     "half results": (damage("results.json", "{"), "results.json: not JSON"),
     "half the predictions": (cut_answers, "predictions-val.npz: damaged, or not written by a run"),
-    "predictions with code in them": (pickled_answers, "predictions-val.npz: damaged, or not written by a run"),
-    "predictions of different lengths": (uneven_answers, "predictions-val.npz: its columns differ in length"),
-    "predictions of another run": (other_answers, "are not for 10 classes; are they another run's?"),
+    "predictions with code in them": (
+        pickled_answers,
+        "predictions-val.npz: damaged, or not written by a run",
+    ),
+    "predictions of different lengths": (
+        uneven_answers,
+        "predictions-val.npz: its columns differ in length",
+    ),
+    "predictions of another run": (
+        other_answers,
+        "are not for 10 classes; are they another run's?",
+    ),
     "half the samples": (damage("samples.npz", "x"), "samples.npz: damaged"),
 }
 
 
 @pytest.mark.parametrize("mistake", MISTAKES)
-def test_a_folder_that_is_no_run_is_one_line(mistake: str, real_runs: dict[str, Path], project: Project, tmp_path: Path) -> None:
+def test_a_folder_that_is_no_run_is_one_line(
+    mistake: str, real_runs: dict[str, Path], project: Project, tmp_path: Path
+) -> None:
     shutil.copytree(real_runs["class"], tmp_path / "run")
     change, message = MISTAKES[mistake]
     change(tmp_path / "run")
@@ -94,11 +139,27 @@ def test_a_folder_that_is_no_run_is_one_line(mistake: str, real_runs: dict[str, 
 
 def test_a_run_is_read_back(real_runs: dict[str, Path]) -> None:
     run = Run(real_runs["class"])
-    assert (run.kind, run.task, run.seed, run.state, run.monitor) == ("class", "Classification", 0, "finished", "val/accuracy")
-    assert run.splits() == ["val", "test"] and run.settings["model.net"] == "LeNet" and run.settings["data.size"] == 12
+    assert (run.kind, run.task, run.seed, run.state, run.monitor) == (
+        "class",
+        "Classification",
+        0,
+        "finished",
+        "val/accuracy",
+    )
+    assert (
+        run.splits() == ["val", "test"]
+        and run.settings["model.net"] == "LeNet"
+        and run.settings["data.size"] == 12
+    )
     answers, samples = run.answers("val"), run.samples("val")
-    assert answers.prediction.shape == (179, 10) and samples is not None and samples["input"].shape[1:] == (1, 12, 12)
-    assert run.figure("val/accuracy") == run.results["best"]["value"] and run.figure("nothing") is None
+    assert (
+        answers.prediction.shape == (179, 10)
+        and samples is not None
+        and samples["input"].shape[1:] == (1, 12, 12)
+    )
+    assert (
+        run.figure("val/accuracy") == run.results["best"]["value"] and run.figure("nothing") is None
+    )
     places, values = run.curve("train/loss")
     assert places.tolist() == [0.5, 1.0, 1.5, 2.0] and len(values) == 4
     assert np.array_equal(values, run.metrics["train/loss"][~np.isnan(run.metrics["train/loss"])])
@@ -135,7 +196,9 @@ def test_runs_are_found_by_folder_root_and_pattern(words: str, make_run: MakeRun
     for name in FOUND["runs"]:
         make_run(f"runs/{name}")
     (Path("runs") / "notes").mkdir()
-    assert [path.relative_to("runs").as_posix() for path in find_runs(words.split())] == FOUND[words]
+    assert [path.relative_to("runs").as_posix() for path in find_runs(words.split())] == FOUND[
+        words
+    ]
 
 
 def test_a_pattern_that_matches_nothing_is_refused() -> None:

@@ -29,7 +29,9 @@ def test_the_data_of_a_config_is_a_table_and_a_picture(
 ) -> None:
     write_data(tmp_path / "data", monkeypatch)
     words = "--data.strings 4000 --data.evaluated 20" if config.endswith("strings") else ""
-    code, out, err = project(["show", "--config", str(REPOSITORY / f"configs/{config}.yaml")], words, "--run.threads 1")
+    code, out, err = project(
+        ["show", "--config", str(REPOSITORY / f"configs/{config}.yaml")], words, "--run.threads 1"
+    )
     assert (code, err) == (0, "")
     assert [text for text in CONFIGS[config] if text not in out] == []
     assert out.splitlines()[-1] == "show.png" and max(map(len, out.splitlines())) <= 80
@@ -48,7 +50,9 @@ def test_the_batch_is_that_of_training() -> None:
     assert torch.equal(before.targets, after.targets)
 
 
-@pytest.mark.parametrize("shares, title", [([0.0, 1.0], "b"), ([0.3, 0.7], "b 0.70 + a 0.30"), ([0.999, 0.001], "a")])
+@pytest.mark.parametrize(
+    "shares, title", [([0.0, 1.0], "b"), ([0.3, 0.7], "b 0.70 + a 0.30"), ([0.999, 0.001], "a")]
+)
 def test_blended_classes_are_told_with_their_shares(shares: list[float], title: str) -> None:
     assert title_of(DataSpec(((1, 2, 2),), 2, "class", ("a", "b")), torch.tensor(shares)) == title
 

@@ -1,4 +1,6 @@
-"""Many runs are one table: what differs as columns, a broken folder as a row, in the terminal and in files."""
+"""Many runs are one table: what differs as columns, a broken folder as a row, in the terminal and
+in files.
+"""
 
 from __future__ import annotations
 
@@ -28,15 +30,22 @@ def runs(make_run: MakeRun) -> Path:
 
 def test_the_settings_that_differ_are_columns_and_a_broken_folder_is_a_row(runs: Path) -> None:
     table = gather(find_runs([runs]))
-    assert table.settings == ["model.optimizer.lr", "model.optimizer.momentum"], "not the seed, threads or the data's root"
+    assert table.settings == ["model.optimizer.lr", "model.optimizer.momentum"], (
+        "not the seed, threads or the data's root"
+    )
     assert table.rare == {"model.optimizer.momentum"}
     assert [row["model.optimizer.lr"] for row in table.rows] == [0.1, 0.3, 0.2, None]
-    assert [row["val/accuracy"] for row in table.rows] == [0.5, 0.9, 0.7, None], "of the best checkpoint, not the last"
+    assert [row["val/accuracy"] for row in table.rows] == [0.5, 0.9, 0.7, None], (
+        "of the best checkpoint, not the last"
+    )
     assert [row["state"] for row in table.rows] == ["finished", "finished", "running", "unreadable"]
     assert "no run.json" in table.rows[3]["reason"]
 
 
-@pytest.mark.parametrize("column, order", [("val/accuracy", "1203"), ("train/loss", "0123"), ("lr", "0213"), ("run", "0123")])
+@pytest.mark.parametrize(
+    "column, order",
+    [("val/accuracy", "1203"), ("train/loss", "0123"), ("lr", "0213"), ("run", "0123")],
+)
 def test_a_table_is_sorted_the_best_first(column: str, order: str, runs: Path) -> None:
     table = gather(find_runs([runs]))
     rows = list(table.rows)
@@ -44,13 +53,17 @@ def test_a_table_is_sorted_the_best_first(column: str, order: str, runs: Path) -
     assert "".join(str(rows.index(row)) for row in table.rows) == order
 
 
-def test_a_table_fits_80_columns_and_says_what_does_not(project: Project, runs: Path, make_run: MakeRun) -> None:
+def test_a_table_fits_80_columns_and_says_what_does_not(
+    project: Project, runs: Path, make_run: MakeRun
+) -> None:
     make_run("runs/c/000", **{f"a_setting_with_a_long_name_{i}": i for i in range(9)})
     code, out, err = project("report runs --sort val/accuracy")
     assert (code, err) == (0, "")
     lines = out.splitlines()
     assert max(map(len, lines[:-1])) <= 80 and "\x1b" not in out
-    assert next(line.split()[0] for line in lines if line.startswith((" a/", " b/", " c/"))) == "a/001"
+    assert (
+        next(line.split()[0] for line in lines if line.startswith((" a/", " b/", " c/"))) == "a/001"
+    )
     assert any(line.startswith("b/000: half written") for line in lines)
     assert "columns do not fit (" in lines[-1]
 
@@ -73,7 +86,10 @@ def test_names_from_files_are_text_in_a_table(project: Project, make_run: MakeRu
         make_run(f"runs/a/00{number}", word=word)
     project("report runs --output t.html")
     project("report runs --output t.csv")
-    assert "<script>throw" not in Path("t.html").read_text() and "&lt;script&gt;throw" in Path("t.html").read_text()
+    assert (
+        "<script>throw" not in Path("t.html").read_text()
+        and "&lt;script&gt;throw" in Path("t.html").read_text()
+    )
     assert ",'=1+1," in Path("t.csv").read_text()
 
 
@@ -94,7 +110,15 @@ def test_a_wrong_word_is_one_line(words: str, project: Project, runs: Path) -> N
 
 
 def test_a_table_needs_neither_torch_nor_matplotlib(runs: Path) -> None:
-    code = "import sys; from project.__main__ import main; assert main(['report', 'runs', '--output', 't.html']) == 0; "
+    code = (
+        "import sys; from project.__main__ import main; assert main(['report', 'runs', "
+        "'--output', 't.html']) == 0; "
+    )
     code += "assert not {'torch', 'matplotlib', 'lightning'} & set(sys.modules)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env={"PYTHONPATH": str(REPOSITORY)})
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        env={"PYTHONPATH": str(REPOSITORY)},
+    )
     assert done.returncode == 0, done.stderr

@@ -1,4 +1,6 @@
-"""When two runs are equal: the same bits in their last checkpoint and the same bytes in metrics.csv."""
+"""When two runs are equal: the same bits in their last checkpoint and the same bytes in
+metrics.csv.
+"""
 
 from __future__ import annotations
 
@@ -13,13 +15,17 @@ from project.engine.runs.folder import RunFolder
 
 
 def fingerprint(run: Path) -> dict[str, str]:
-    """A hash for each part of a run's last checkpoint, and for its metrics file; clocks and paths are left out."""
+    """A hash for each part of a run's last checkpoint, and for its metrics file; clocks and paths
+    are left out.
+    """
     folder = RunFolder(run)
     checkpoint = torch.load(step_files(folder)[0], weights_only=True)
     checkpoint["callbacks"].pop("Epochs", None)
     for name, state in checkpoint["callbacks"].items():
         if "ModelCheckpoint" in name or "BestCheckpoint" in name:
-            checkpoint["callbacks"][name] = {key: state[key] for key in ("best_model_score", "current_score")}
+            checkpoint["callbacks"][name] = {
+                key: state[key] for key in ("best_model_score", "current_score")
+            }
     parts = {name: _hash(value) for name, value in checkpoint.items() if name != "config"}
     parts |= {f"callback {name}": _hash(value) for name, value in checkpoint["callbacks"].items()}
     parts["metrics.csv"] = hashlib.sha256(folder.metrics.read_bytes()).hexdigest()

@@ -1,9 +1,11 @@
-"""Kill runs with SIGKILL at random moments, repeat their command, and compare with the undisturbed run.
+"""Kill runs with SIGKILL at random moments, repeat their command, and compare with the undisturbed
+run.
 
-    python -m tests.engine.runs.kills --runs 20 -- fit --config configs/lenet.yaml --data MNIST --trainer.max_epochs 1
+    python -m tests.engine.runs.kills --runs 20 -- fit --config configs/lenet.yaml --data MNIST
+    --trainer.max_epochs 1
 
-Each of the runs is killed up to three times. Processes are forked from one that has imported everything, so that the
-random moments fall into the run and not into its imports.
+Each of the runs is killed up to three times. Processes are forked from one that has imported
+everything, so that the random moments fall into the run and not into its imports.
 """
 
 from __future__ import annotations
@@ -35,7 +37,10 @@ def start(argv: Sequence[str], output: Path) -> int:
         handle = os.open(output, os.O_CREAT | os.O_WRONLY | os.O_APPEND)
         os.dup2(handle, 1)
         os.dup2(handle, 2)
-        sys.stdout, sys.stderr = os.fdopen(1, "w"), os.fdopen(2, "w")  # a test runner has its own in their place
+        sys.stdout, sys.stderr = (
+            os.fdopen(1, "w"),
+            os.fdopen(2, "w"),
+        )  # a test runner has its own in their place
         code = main(argv)
     except SystemExit as stop:
         code = int(stop.code or 0)
@@ -66,8 +71,12 @@ def undisturbed(command: Sequence[str], folder: Path) -> float:
     return time.monotonic() - began
 
 
-def killed(command: Sequence[str], folder: Path, seconds: float, draw: random.Random, most: int = 3) -> int:
-    """Run a command, kill it up to `most` times, and let it finish; returns how often it was killed."""
+def killed(
+    command: Sequence[str], folder: Path, seconds: float, draw: random.Random, most: int = 3
+) -> int:
+    """Run a command, kill it up to `most` times, and let it finish; returns how often it was
+    killed.
+    """
     words, output, kills = [*command, "--run", str(folder)], folder.with_suffix(".txt"), 0
     for _ in range(draw.randint(1, most)):
         child = start(words, output)
@@ -83,7 +92,9 @@ def killed(command: Sequence[str], folder: Path, seconds: float, draw: random.Ra
 
 
 def report(command: Sequence[str], runs: int, seed: int, folder: Path) -> bool:
-    """Kill `runs` runs of a command and print how many end like the undisturbed one; true when all do."""
+    """Kill `runs` runs of a command and print how many end like the undisturbed one; true when all
+    do.
+    """
     seconds = undisturbed(command, folder / "whole")
     again = undisturbed(command, folder / "again")
     if differing(folder / "whole", folder / "again"):
@@ -100,12 +111,17 @@ def report(command: Sequence[str], runs: int, seed: int, folder: Path) -> bool:
             print(f"run {number} differs in {parts}", flush=True)
         else:
             shutil.rmtree(run)
-    print(f"{equal} of {runs} runs equal to the undisturbed run, bit for bit, after {kills} kills", flush=True)
+    print(
+        f"{equal} of {runs} runs equal to the undisturbed run, bit for bit, after {kills} kills",
+        flush=True,
+    )
     return equal == runs
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--runs", type=int, default=20)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("command", nargs="+")

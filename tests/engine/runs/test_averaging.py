@@ -1,4 +1,6 @@
-"""Averaged weights are the mean that is promised; they are validated, kept in best.ckpt and left at the end."""
+"""Averaged weights are the mean that is promised; they are validated, kept in best.ckpt and left at
+the end.
+"""
 
 from __future__ import annotations
 
@@ -40,7 +42,9 @@ class Recorder(Callback):
 
 
 def flat(module: Classification) -> Tensor:
-    return torch.cat([parameter.detach().flatten() for parameter in module.net.parameters()]).clone()
+    return torch.cat(
+        [parameter.detach().flatten() for parameter in module.net.parameters()]
+    ).clone()
 
 
 def moving(weights: list[Tensor]) -> Tensor:
@@ -49,7 +53,9 @@ def moving(weights: list[Tensor]) -> Tensor:
 
 
 def of_epochs(weights: list[Tensor]) -> Tensor:
-    """The mean of the weights at the end of the epochs from the third on; before, what is trained."""
+    """The mean of the weights at the end of the epochs from the third on; before, what is
+    trained.
+    """
     ends = weights[3 * BATCHES - 1 :: BATCHES]
     return torch.stack(ends).mean(0) if ends else weights[-1]
 
@@ -64,7 +70,9 @@ def test_the_mean_is_the_one_computed_by_hand(
     callback: Callable[[], Callback], by_hand: Callable[[list[Tensor]], Tensor]
 ) -> None:
     seen = Recorder()
-    task = Classification(functools.partial(MLP, hidden=(8,)), optimizer=functools.partial(torch.optim.Adam, lr=0.01))
+    task = Classification(
+        functools.partial(MLP, hidden=(8,)), optimizer=functools.partial(torch.optim.Adam, lr=0.01)
+    )
     trainer = L.Trainer(
         max_epochs=EPOCHS,
         limit_train_batches=BATCHES,
@@ -80,9 +88,13 @@ def test_the_mean_is_the_one_computed_by_hand(
     trainer.fit(task, datamodule=Digits(size=12))
     assert len(seen.trained) == EPOCHS * BATCHES and len(seen.validated) == EPOCHS
     for epoch, weights in enumerate(seen.validated, 1):
-        torch.testing.assert_close(weights, by_hand(seen.trained[: epoch * BATCHES]), rtol=1e-4, atol=1e-6)
+        torch.testing.assert_close(
+            weights, by_hand(seen.trained[: epoch * BATCHES]), rtol=1e-4, atol=1e-6
+        )
     torch.testing.assert_close(flat(task), by_hand(seen.trained), rtol=1e-4, atol=1e-6)
-    assert not torch.allclose(flat(task), seen.trained[-1], rtol=1e-4, atol=1e-6), "the mean is not the last"
+    assert not torch.allclose(flat(task), seen.trained[-1], rtol=1e-4, atol=1e-6), (
+        "the mean is not the last"
+    )
 
 
 @pytest.mark.parametrize(
@@ -93,9 +105,12 @@ def test_the_mean_is_the_one_computed_by_hand(
     ],
     ids=["ema", "swa"],
 )
-def test_the_shipped_weights_are_the_mean_that_was_validated(callback: str, project: Project, tmp_path: Path) -> None:
+def test_the_shipped_weights_are_the_mean_that_was_validated(
+    callback: str, project: Project, tmp_path: Path
+) -> None:
     code, _, err = project(
-        "fit --data.size 12 --run.threads 1 --run.tensorboard false --trainer.max_epochs 3 --run run "
+        "fit --data.size 12 --run.threads 1 --run.tensorboard false --trainer.max_epochs 3 --run "
+        "run "
         f"--model.optimizer.lr 0.01 --trainer.callbacks [{callback}]"
     )
     assert code == 0, err
@@ -104,5 +119,7 @@ def test_the_shipped_weights_are_the_mean_that_was_validated(callback: str, proj
     assert results["val"]["val/accuracy"] == results["best"]["value"]
     best, last = read(tmp_path / "run/checkpoints/best.ckpt"), read(step_files(RunFolder("run"))[0])
     name = "net.classifier.6.weight"
-    assert torch.equal(best["state_dict"][name], last["state_dict"][name]), "the last validation was the best"
+    assert torch.equal(best["state_dict"][name], last["state_dict"][name]), (
+        "the last validation was the best"
+    )
     assert not torch.equal(best["state_dict"][name], last["current_model_state"][name])

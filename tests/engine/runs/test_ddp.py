@@ -1,4 +1,6 @@
-"""Two processes on one machine: the figures of one, each sample exactly once, and an end also with uneven shares."""
+"""Two processes on one machine: the figures of one, each sample exactly once, and an end also with
+uneven shares.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,9 @@ TWO = "--trainer.accelerator cpu --trainer.devices 2 --trainer.strategy ddp"
 
 
 def command(words: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    """A command in processes of its own; killed after two minutes, so that none is ever left over."""
+    """A command in processes of its own; killed after two minutes, so that none is ever left
+    over.
+    """
     return subprocess.run(
         [sys.executable, "-m", "project", *words.split()],
         cwd=folder,
@@ -31,9 +35,11 @@ def command(words: str, folder: Path) -> subprocess.CompletedProcess[str]:
 
 
 def test_two_processes_train_and_evaluate_like_one(tmp_path: Path) -> None:
-    # 1,257 training samples and 180 for validation: neither rank's share is a whole number of batches.
+    # 1,257 training samples and 180 for validation: neither rank's share is a whole number of
+    # batches.
     done = command(
-        "fit --data.size 12 --data.validation 0.101 --trainer.max_epochs 2 --run.tensorboard false --run run "
+        "fit --data.size 12 --data.validation 0.101 --trainer.max_epochs 2 --run.tensorboard "
+        "false --run run "
         f"--model.schedule Cosine --trainer.log_every_n_steps 1 {TWO}",
         tmp_path,
     )
@@ -42,10 +48,15 @@ def test_two_processes_train_and_evaluate_like_one(tmp_path: Path) -> None:
         rows = list(csv.DictReader(file))
     assert len(rows) == 20 + 2, "one process writes"
     rates = [float(row["lr"]) for row in rows if row["lr"]]
-    assert rates == pytest.approx([0.001 * 0.5 * (1 + math.cos(math.pi * step / 20)) for step in range(20)])
+    assert rates == pytest.approx(
+        [0.001 * 0.5 * (1 + math.cos(math.pi * step / 20)) for step in range(20)]
+    )
     figures, ids = [], []
     for devices in (1, 2):
-        done = command(f"validate --ckpt_path run --trainer.accelerator cpu --trainer.devices {devices}", tmp_path)
+        done = command(
+            f"validate --ckpt_path run --trainer.accelerator cpu --trainer.devices {devices}",
+            tmp_path,
+        )
         assert done.returncode == 0, done.stderr
         figures.append(json.loads((tmp_path / "run/results.json").read_text())["val"])
         ids.append(np.load(tmp_path / "run/predictions-val.npz")["id"])

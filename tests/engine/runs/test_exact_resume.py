@@ -26,11 +26,13 @@ SETTINGS = {
     "cosine by step": "--model.schedule Cosine --model.schedule.warmup 2",
     "one cycle": "--model.schedule OneCycle --model.schedule.max_lr 0.01",
     "validation in mid epoch": "--trainer.val_check_interval 2",
-    "validation across epochs": "--trainer.val_check_interval 3 --trainer.check_val_every_n_epoch null",
+    "validation across epochs": "--trainer.val_check_interval 3 "
+    "--trainer.check_val_every_n_epoch null",
     "every second epoch": "--trainer.check_val_every_n_epoch 2 --trainer.max_epochs 3 "
     "--model.schedule Plateau --model.schedule.patience 0",
     "accumulation": "--trainer.accumulate_grad_batches 2",
-    "plateau by epoch": "--model.schedule Plateau --model.schedule.patience 0 --trainer.max_epochs 3",
+    "plateau by epoch": "--model.schedule Plateau --model.schedule.patience 0 "
+    "--trainer.max_epochs 3",
     "schedule by epoch": "--model.schedule StepLR --model.schedule.step_size 1",
     "augmentation": "--data.size 12 --data.augment [Crop,Affine,Cutout] --model.net LeNet",
     "averaged weights": EMA,
@@ -43,10 +45,12 @@ SETTINGS = {
     "limited batches": "--trainer.limit_train_batches 3 --trainer.limit_val_batches 1",
     "balanced sampling": "--data.balance true",
     "loader workers": "--data.num_workers 1",
-    "everything watched": "--run.tensorboard true --run.print_every 2 --data.size 12 --data.augment [Crop] --model.net LeNet",
+    "everything watched": "--run.tensorboard true --run.print_every 2 --data.size 12 "
+    "--data.augment [Crop] --model.net LeNet",
     "drop last": "--data.drop_last true",
     "means and deviations": "--data Plane --model Regression --model.loss GaussianNLL",
-    "two inputs": "--data DigitSums --data.copies 1 --data.augment [Crop] --model.net ImageAndNumbers --model.net.channels [4]",
+    "two inputs": "--data DigitSums --data.copies 1 --data.augment [Crop] --model.net "
+    "ImageAndNumbers --model.net.channels [4]",
 }
 
 
@@ -56,7 +60,10 @@ FAST = {  # one of each kind; the others are run by `pytest -m ""`
 }
 
 
-@pytest.mark.parametrize("setting", [name if name in FAST else pytest.param(name, marks=pytest.mark.slow) for name in SETTINGS])
+@pytest.mark.parametrize(
+    "setting",
+    [name if name in FAST else pytest.param(name, marks=pytest.mark.slow) for name in SETTINGS],
+)
 def test_a_run_continued_from_any_checkpoint_equals_the_undisturbed_run(
     setting: str, project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -65,7 +72,9 @@ def test_a_run_continued_from_any_checkpoint_equals_the_undisturbed_run(
     words = SETTINGS[setting]
     net = "" if "--model.net" in words else MLP
     epochs = "" if "max_epochs" in words else "--trainer.max_epochs 2"
-    code, _, err = project("fit", WATCHED if "tensorboard" in words else TINY, net, epochs, words, "--run", whole)
+    code, _, err = project(
+        "fit", WATCHED if "tensorboard" in words else TINY, net, epochs, words, "--run", whole
+    )
     assert code == 0, err
     saved = sorted(path.name for path in (whole / "checkpoints").glob("step-*.ckpt"))
     assert len(saved) > 4
@@ -82,7 +91,9 @@ def test_a_run_continued_from_any_checkpoint_equals_the_undisturbed_run(
 
 
 @pytest.mark.parametrize("limit", ["epochs", "steps in mid epoch"])
-def test_a_prolonged_run_equals_one_that_was_as_long_from_the_start(limit: str, project: Project, tmp_path: Path) -> None:
+def test_a_prolonged_run_equals_one_that_was_as_long_from_the_start(
+    limit: str, project: Project, tmp_path: Path
+) -> None:
     short, long = {"epochs": ("--trainer.max_epochs 2", "--trainer.max_epochs 4")}.get(
         limit, ("--trainer.max_steps 7", "--trainer.max_steps 12")
     )
@@ -105,8 +116,12 @@ def test_a_prolonged_run_follows_its_schedule_anew(project: Project, tmp_path: P
     assert rates(tmp_path / "run")[8] < rates(tmp_path / "long")[8]
 
 
-@pytest.mark.parametrize("limit", ["--trainer.max_epochs 1", "--trainer.max_steps 5", "--trainer.max_steps 3"])
-def test_the_same_command_again_says_that_the_run_is_finished(limit: str, project: Project, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "limit", ["--trainer.max_epochs 1", "--trainer.max_steps 5", "--trainer.max_steps 3"]
+)
+def test_the_same_command_again_says_that_the_run_is_finished(
+    limit: str, project: Project, tmp_path: Path
+) -> None:
     words = ("fit", TINY, MLP, limit, "--run", tmp_path / "run")
     project(*words)
     before = (tmp_path / "run" / "metrics.csv").read_bytes()
@@ -115,13 +130,17 @@ def test_the_same_command_again_says_that_the_run_is_finished(limit: str, projec
     assert (tmp_path / "run" / "metrics.csv").read_bytes() == before
 
 
-def test_a_damaged_newest_checkpoint_is_named_and_the_one_before_is_taken(project: Project, tmp_path: Path) -> None:
+def test_a_damaged_newest_checkpoint_is_named_and_the_one_before_is_taken(
+    project: Project, tmp_path: Path
+) -> None:
     project("fit", TINY, MLP, "--trainer.max_epochs 2", "--run", tmp_path / "whole")
     shutil.copytree(tmp_path / "whole", tmp_path / "run")
     newest = sorted((tmp_path / "run" / "checkpoints").glob("step-*.ckpt"))[-1]
     data = bytearray(newest.read_bytes())
     middle = len(data) // 2
-    data[middle : middle + 500] = bytes(255 - byte for byte in data[middle : middle + 500])  # wider than any padding
+    data[middle : middle + 500] = bytes(
+        255 - byte for byte in data[middle : middle + 500]
+    )  # wider than any padding
     newest.write_bytes(data)
     code, out, err = project("fit", "--run", tmp_path / "run")
     assert code == 0, err
@@ -129,7 +148,9 @@ def test_a_damaged_newest_checkpoint_is_named_and_the_one_before_is_taken(projec
     assert differing(tmp_path / "whole", tmp_path / "run") == []
 
 
-def test_a_run_without_a_readable_checkpoint_is_never_started_anew(project: Project, tmp_path: Path) -> None:
+def test_a_run_without_a_readable_checkpoint_is_never_started_anew(
+    project: Project, tmp_path: Path
+) -> None:
     project("fit", TINY, MLP, "--trainer.max_epochs 1", "--run", tmp_path / "run")
     for path in (tmp_path / "run" / "checkpoints").glob("step-*.ckpt"):
         path.write_bytes(path.read_bytes()[:1000])
@@ -138,7 +159,9 @@ def test_a_run_without_a_readable_checkpoint_is_never_started_anew(project: Proj
     assert "none of its" in err
 
 
-def test_an_older_checkpoint_starts_a_new_run_that_ends_alike(project: Project, tmp_path: Path) -> None:
+def test_an_older_checkpoint_starts_a_new_run_that_ends_alike(
+    project: Project, tmp_path: Path
+) -> None:
     project("fit", TINY, MLP, "--trainer.max_epochs 2", "--run", tmp_path / "run")
     older = sorted((tmp_path / "run" / "checkpoints").glob("step-*.ckpt"))[0]
     code, _, err = project("fit", "--ckpt_path", older, "--run.root", tmp_path / "runs")

@@ -1,4 +1,6 @@
-"""The private names of Lightning that runs/internals.py stands on are still there, and still needed."""
+"""The private names of Lightning that runs/internals.py stands on are still there, and still
+needed.
+"""
 
 from __future__ import annotations
 
@@ -50,11 +52,17 @@ def test_lightning_still_notes_the_running_hook_on_the_module(trainer: L.Trainer
     assert "_current_fx_name" in trainer.lightning_module.__dict__
 
 
-def test_a_loop_progress_has_the_parts_that_a_checkpoint_is_rewritten_in(trainer: L.Trainer) -> None:
+def test_a_loop_progress_has_the_parts_that_a_checkpoint_is_rewritten_in(
+    trainer: L.Trainer,
+) -> None:
     loops = trainer.fit_loop.state_dict()
     assert {"total", "current"} <= set(loops["epoch_progress"])
-    assert {"ready", "started", "processed", "completed"} <= set(loops["epoch_loop.batch_progress"]["current"])
-    assert {"step", "zero_grad"} <= set(loops["epoch_loop.automatic_optimization.optim_progress"]["optimizer"])
+    assert {"ready", "started", "processed", "completed"} <= set(
+        loops["epoch_loop.batch_progress"]["current"]
+    )
+    assert {"step", "zero_grad"} <= set(
+        loops["epoch_loop.automatic_optimization.optim_progress"]["optimizer"]
+    )
 
 
 def test_lightning_still_forgets_the_current_score() -> None:

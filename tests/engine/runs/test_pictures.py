@@ -1,4 +1,6 @@
-"""What TensorBoard is given to draw: pictures of a batch, a confusion matrix, histograms, and at which epochs."""
+"""What TensorBoard is given to draw: pictures of a batch, a confusion matrix, histograms, and at
+which epochs.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,9 @@ def test_without_augmentation_the_pictures_are_those_of_the_data() -> None:
     data.setup("fit")
     images = data.fetch("val", data.val_dataloader().dataset.rows[:9])[0]  # type: ignore[attr-defined]
     assert isinstance(images, torch.Tensor)
-    prepared = data.on_after_batch_transfer(Batch(images, torch.zeros(9), torch.arange(9), (0, 0)), 0).inputs
+    prepared = data.on_after_batch_transfer(
+        Batch(images, torch.zeros(9), torch.arange(9), (0, 0)), 0
+    ).inputs
     assert torch.equal(data.pictures(prepared), images)  # type: ignore[arg-type]
 
 
@@ -27,7 +31,9 @@ def test_a_confusion_picture_is_darkest_where_most_of_a_row_is() -> None:
     height, width = picture.shape
     squares = picture[height - 4 - 80 : height - 4]
     left = next(column for column in range(width) if squares[5, column] < 700)
-    shades = [[squares[40 * row + 3, left + 40 * column + 3] for column in (0, 1)] for row in (0, 1)]
+    shades = [
+        [squares[40 * row + 3, left + 40 * column + 3] for column in (0, 1)] for row in (0, 1)
+    ]
     assert shades[0][0] < shades[0][1] < shades[1][0] == 765 and shades[1][1] < shades[0][0]
 
 
@@ -41,14 +47,18 @@ def test_a_confusion_picture_is_darkest_where_most_of_a_row_is() -> None:
         (torch.zeros(3, dtype=torch.bfloat16), -0.5, 0.5),
     ],
 )
-def test_a_histogram_counts_every_finite_value(values: torch.Tensor, least: float, most: float) -> None:
+def test_a_histogram_counts_every_finite_value(
+    values: torch.Tensor, least: float, most: float
+) -> None:
     found = histogram(values)
     assert found is not None and (found["min"], found["max"]) == (least, most)
     dense = values.coalesce().values() if values.is_sparse else values
     finite = dense[dense.isfinite()].float()
     wanted, _ = np.histogram(finite.numpy(), np.array([least, *found["bucket_limits"]]))
     assert sum(found["bucket_counts"]) == found["num"] == len(finite)
-    assert np.abs(np.cumsum(wanted) - np.cumsum(found["bucket_counts"])).max() <= 1  # a value on an edge may fall on either side
+    assert (
+        np.abs(np.cumsum(wanted) - np.cumsum(found["bucket_counts"])).max() <= 1
+    )  # a value on an edge may fall on either side
 
 
 def test_of_what_is_not_finite_there_is_no_histogram() -> None:

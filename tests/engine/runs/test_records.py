@@ -23,17 +23,28 @@ SHORT = "--data.batch_size 128 --run.threads 1 --trainer.max_epochs 1 --run.tens
 TINY = f"--data.size 12 {SHORT}"
 TASKS = {
     "classes": ("--data.size 12", "uint8", True),
-    "labels of one logit": ("--data FourPoints --model.net MLP --model.loss BCEWithLogits", "float32", True),
+    "labels of one logit": (
+        "--data FourPoints --model.net MLP --model.loss BCEWithLogits",
+        "float32",
+        True,
+    ),
     "numbers": ("--data Plane --model Regression", "float32", True),
     "masks": ("--data DigitMasks --data.size 16 --model Segmentation", "uint8", True),
-    "sequences": ("--data DigitStrings --data.strings 64 --data.evaluated 80 --model Sequence", "uint8", True),
+    "sequences": (
+        "--data DigitStrings --data.strings 64 --data.evaluated 80 --model Sequence",
+        "uint8",
+        True,
+    ),
     "points": ("--model Embedding --data.size 12", "uint8", False),
 }
 
 
 def test_run_json_says_what_the_run_is_made_of(project: Project, tmp_path: Path) -> None:
     (tmp_path / "mine.yaml").write_text("data: {class_path: Digits, init_args: {size: 12}}\n")
-    words = "fit --config mine.yaml --data.batch_size 256 --model.optimizer Adam --trainer.max_epochs 1 --run.threads 1 --run run"
+    words = (
+        "fit --config mine.yaml --data.batch_size 256 --model.optimizer Adam "
+        "--trainer.max_epochs 1 --run.threads 1 --run run"
+    )
     project(words)
     said = json.loads((tmp_path / "run/run.json").read_text())
     assert (said["task"], said["net"], said["monitor"], said["monitor_mode"]) == (
@@ -42,7 +53,12 @@ def test_run_json_says_what_the_run_is_made_of(project: Project, tmp_path: Path)
         "val/accuracy",
         "max",
     )
-    assert said["layers"][0] == {"name": "features.0", "kind": "Conv2d", "output": [6, 28, 28], "parameters": 156}  # padded
+    assert said["layers"][0] == {
+        "name": "features.0",
+        "kind": "Conv2d",
+        "output": [6, 28, 28],
+        "parameters": 156,
+    }  # padded
     assert said["configs"] == ["mine.yaml"]
     assert said["overrides"] == {
         "data.batch_size": 256,
@@ -51,11 +67,16 @@ def test_run_json_says_what_the_run_is_made_of(project: Project, tmp_path: Path)
         "run.threads": 1,
     }
     assert said["spec"]["inputs"] == [[1, 12, 12]] and len(said["spec"]["names"]) == 10
-    assert {split: part["samples"] for split, part in said["data"].items()} == {"train": 1258, "val": 179}
+    assert {split: part["samples"] for split, part in said["data"].items()} == {
+        "train": 1258,
+        "val": 179,
+    }
     code, _, err = project("fit --run run --trainer.max_epochs 2")
     assert code == 0, err
     later = json.loads((tmp_path / "run/run.json").read_text())
-    assert later["continued"]["step"] == 5 and later["overrides"] == said["overrides"] | {"trainer.max_epochs": 2}
+    assert later["continued"]["step"] == 5 and later["overrides"] == said["overrides"] | {
+        "trainer.max_epochs": 2
+    }
     assert {key: later[key] for key in ("command", "configs", "data", "spec")} == {
         key: said[key] for key in ("command", "configs", "data", "spec")
     }
@@ -103,11 +124,16 @@ def test_fetching_items_leaves_the_generators_alone() -> None:
 
 
 @pytest.mark.parametrize("kind", TASKS)
-def test_samples_hold_the_first_and_the_worst_with_their_inputs(kind: str, project: Project, tmp_path: Path) -> None:
+def test_samples_hold_the_first_and_the_worst_with_their_inputs(
+    kind: str, project: Project, tmp_path: Path
+) -> None:
     words, dtype, tells = TASKS[kind]
     code, _, err = project("fit --run run", SHORT, words)
     assert code == 0, err
-    kept, whole = np.load(tmp_path / "run/samples.npz"), np.load(tmp_path / "run/predictions-val.npz")
+    kept, whole = (
+        np.load(tmp_path / "run/samples.npz"),
+        np.load(tmp_path / "run/predictions-val.npz"),
+    )
     assert set(kept) == {"id", "input", "target", "prediction", "error", "worst"}
     assert kept["input"].dtype == dtype and len(kept["id"]) == len(np.unique(kept["id"]))
     assert set(whole["id"][:64]) <= set(kept["id"]) and len(kept["id"]) <= 96
@@ -127,13 +153,18 @@ def test_samples_show_the_pictures_of_their_ids(project: Project, tmp_path: Path
         data.setup("fit" if split == "val" else "test")
         kept = np.load(tmp_path / "run" / file)
         images, classes = data.fetch(split, torch.from_numpy(kept["id"]))
-        assert np.array_equal(kept["input"], images.numpy()) and np.array_equal(kept["target"], classes.numpy())
+        assert np.array_equal(kept["input"], images.numpy()) and np.array_equal(
+            kept["target"], classes.numpy()
+        )
 
 
 def test_large_samples_are_fewer(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(predictions, "SAMPLE_BYTES", 960)
     positions, worst = shown(torch.arange(200.0), row_bytes=100)
-    assert positions.tolist() == [0, 1, 2, 3, 4, 5, 197, 198, 199] and worst.tolist() == [False] * 6 + [True] * 3
+    assert (
+        positions.tolist() == [0, 1, 2, 3, 4, 5, 197, 198, 199]
+        and worst.tolist() == [False] * 6 + [True] * 3
+    )
 
 
 def test_epochs_csv_counts_time_across_a_stop(project: Project, tmp_path: Path) -> None:

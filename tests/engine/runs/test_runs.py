@@ -1,4 +1,6 @@
-"""A run as a user meets it: figures that repeat, files that are whole, folders that are one's own."""
+"""A run as a user meets it: figures that repeat, files that are whole, folders that are one's
+own.
+"""
 
 from __future__ import annotations
 
@@ -19,14 +21,19 @@ from project.engine.runs.folder import RunFolder
 from project.engine.runs.records import CSVRows
 from tests.conftest import Project
 
-TINY = "--data.size 12 --data.batch_size 128 --run.threads 1 --trainer.max_epochs 2 --trainer.log_every_n_steps 3"
+TINY = (
+    "--data.size 12 --data.batch_size 128 --run.threads 1 --trainer.max_epochs 2 "
+    "--trainer.log_every_n_steps 3"
+)
 
 
 def figures(out: str) -> dict[str, str]:
     return dict(line.split() for line in out.splitlines() if line[:4] in ("test", "val/"))
 
 
-def test_a_checkpoint_gives_the_same_figures_each_time_and_the_best_validation_again(project: Project, tmp_path: Path) -> None:
+def test_a_checkpoint_gives_the_same_figures_each_time_and_the_best_validation_again(
+    project: Project, tmp_path: Path
+) -> None:
     project("fit --run run", TINY)
     first, second = (figures(project("test --ckpt_path run")[1]) for _ in range(2))
     assert first == second and set(first) == {"test/accuracy", "test/loss"}
@@ -41,11 +48,22 @@ def test_a_run_folder_holds_what_the_design_says(project: Project, tmp_path: Pat
     run = tmp_path / "runs/mine/000"
     assert yaml.safe_load((run / "config.yaml").read_text())["name"] == "mine"
     description = json.loads((run / "run.json").read_text())
-    assert description["state"] == "finished" and description["seed"] == 0 and description["threads"] == 1
+    assert (
+        description["state"] == "finished"
+        and description["seed"] == 0
+        and description["threads"] == 1
+    )
     with open(run / "epochs.csv", newline="") as file:
         epochs = list(csv.DictReader(file))
     assert [row["epoch"] for row in epochs] == ["0", "1"]
-    assert {"train/loss", "train/accuracy", "val/loss", "val/accuracy", "lr", "epoch_seconds"} <= set(epochs[0])
+    assert {
+        "train/loss",
+        "train/accuracy",
+        "val/loss",
+        "val/accuracy",
+        "lr",
+        "epoch_seconds",
+    } <= set(epochs[0])
     with open(run / "metrics.csv", newline="") as file:
         rows = list(csv.DictReader(file))
     assert [row["step"] for row in rows if row["train/loss"]] == ["3", "6", "9", "12", "15", "18"]
@@ -62,9 +80,14 @@ def test_a_run_folder_holds_what_the_design_says(project: Project, tmp_path: Pat
 def test_the_written_config_repeats_the_run_bit_for_bit(project: Project, tmp_path: Path) -> None:
     project("fit --run one", TINY)
     project("fit --config one/config.yaml --run two")
-    one, two = (torch.load(tmp_path / run / "checkpoints/best.ckpt", weights_only=True)["state_dict"] for run in ("one", "two"))
+    one, two = (
+        torch.load(tmp_path / run / "checkpoints/best.ckpt", weights_only=True)["state_dict"]
+        for run in ("one", "two")
+    )
     assert all(torch.equal(one[name], two[name]) for name in one)
-    assert (tmp_path / "one/metrics.csv").read_bytes() == (tmp_path / "two/metrics.csv").read_bytes()
+    assert (tmp_path / "one/metrics.csv").read_bytes() == (
+        tmp_path / "two/metrics.csv"
+    ).read_bytes()
 
 
 def test_predictions_name_each_sample_and_class(project: Project, tmp_path: Path) -> None:
@@ -84,33 +107,45 @@ def test_weights_of_another_run_start_a_new_one(project: Project, tmp_path: Path
     project("fit --run old", TINY)
     code, _, err = project("fit --weights old --model.optimizer.lr 1e-12 --run new", TINY)
     assert code == 0, err
-    best = [json.loads((tmp_path / run / "results.json").read_text())["best"]["value"] for run in ("old", "new")]
+    best = [
+        json.loads((tmp_path / run / "results.json").read_text())["best"]["value"]
+        for run in ("old", "new")
+    ]
     assert best[0] == best[1] > 0.3
 
 
-@pytest.mark.parametrize("switch", ["--trainer.fast_dev_run true", "--trainer.overfit_batches 2", "--run.compile false"])
+@pytest.mark.parametrize(
+    "switch", ["--trainer.fast_dev_run true", "--trainer.overfit_batches 2", "--run.compile false"]
+)
 def test_switches_of_the_trainer_work(switch: str, project: Project, tmp_path: Path) -> None:
     code, _, err = project("fit", TINY, switch)
     assert code == 0, err
     assert (tmp_path / "runs").exists() != ("fast_dev_run" in switch)
 
 
-def test_overfitting_two_batches_sees_the_same_batches_each_epoch(project: Project, tmp_path: Path) -> None:
+def test_overfitting_two_batches_sees_the_same_batches_each_epoch(
+    project: Project, tmp_path: Path
+) -> None:
     project(
-        "fit --run run --trainer.overfit_batches 1 --trainer.max_epochs 40 --model.optimizer.lr 0.01",
+        "fit --run run --trainer.overfit_batches 1 --trainer.max_epochs 40 --model.optimizer.lr "
+        "0.01",
         TINY.replace("--trainer.max_epochs 2", ""),
     )
     with open(tmp_path / "run/epochs.csv", newline="") as file:
         assert float(list(csv.DictReader(file))[-1]["train/accuracy"]) > 0.95
 
 
-def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_step(project: Project, tmp_path: Path) -> None:
+def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_step(
+    project: Project, tmp_path: Path
+) -> None:
     code, _, err = project("fit --run run --model.optimizer SGD --model.optimizer.lr 1e30", TINY)
     assert code == 4
     assert "not finite at step 2 (epoch 0, batch 1, samples [" in err and err.count("\n") == 1
     for path in (tmp_path / "run/checkpoints").glob("step-*.ckpt"):
         weights = torch.load(path, weights_only=True)["state_dict"]
-        assert all(torch.isfinite(value).all() for value in weights.values() if value.is_floating_point())
+        assert all(
+            torch.isfinite(value).all() for value in weights.values() if value.is_floating_point()
+        )
 
 
 def test_a_folder_has_one_writer(project: Project, tmp_path: Path) -> None:
@@ -170,7 +205,9 @@ def test_a_negative_number_stays_one_when_a_column_is_new(tmp_path: Path) -> Non
     assert rows.path.read_text() == "step,a,b\n1,-0.5,\n2,,1.0\n"
 
 
-def test_ctrl_c_before_the_first_step_is_an_interruption_too(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ctrl_c_before_the_first_step_is_an_interruption_too(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def interrupted(self: object) -> None:
         raise KeyboardInterrupt
 

@@ -1,4 +1,6 @@
-"""TensorBoard: what is written is what metrics.csv says, it survives a kill, it shows what it should, it changes nothing."""
+"""TensorBoard: what is written is what metrics.csv says, it survives a kill, it shows what it
+should, it changes nothing.
+"""
 
 from __future__ import annotations
 
@@ -36,13 +38,16 @@ from tests.engine.runs.equal import differing
 from tests.engine.runs.kills import start, wait
 
 TINY = (
-    "--data.size 12 --data.batch_size 128 --run.threads 1 --trainer.max_epochs 2 --trainer.log_every_n_steps 3 --run.save_every 5"
+    "--data.size 12 --data.batch_size 128 --run.threads 1 --trainer.max_epochs 2 "
+    "--trainer.log_every_n_steps 3 --run.save_every 5"
 )
 OF_A_CLOCK = {"epoch/seconds", "epoch/run_seconds", "epoch/samples_per_second"}
 
 
 def read(run: Path) -> EventAccumulator:
-    found = EventAccumulator(str(run), size_guidance=dict.fromkeys(("scalars", "images", "histograms", "tensors"), 0))
+    found = EventAccumulator(
+        str(run), size_guidance=dict.fromkeys(("scalars", "images", "histograms", "tensors"), 0)
+    )
     found.Reload()
     return found
 
@@ -57,20 +62,30 @@ def curve(events: EventAccumulator, tag: str) -> list[tuple[int, float]]:
 
 
 def check_curves(run: Path) -> None:
-    """Every value of metrics.csv is there as float32, at its step, in its order, once; and nothing else but what is of epochs."""
+    """Every value of metrics.csv is there as float32, at its step, in its order, once; and nothing
+    else but what is of epochs.
+    """
     events, metrics = read(run), rows(run / "metrics.csv")
     names = [name for name in metrics[0] if name != "step"]
     for name in names:
-        wanted = [(int(row["step"]), float(np.float32(float(row[name])))) for row in metrics if row[name]]
+        wanted = [
+            (int(row["step"]), float(np.float32(float(row[name])))) for row in metrics if row[name]
+        ]
         assert curve(events, name) == wanted, name
     others = set(events.Tags()["scalars"]) - set(names)
     epochs = rows(run / "epochs.csv")
     for name in (name for name in others if name.startswith("epoch/") and name not in OF_A_CLOCK):
-        column = [(int(row["step"]), float(row[f"train/{name.removeprefix('epoch/')}"])) for row in epochs]
-        assert curve(events, name) == [(step, pytest.approx(value, abs=2e-6)) for step, value in column]
+        column = [
+            (int(row["step"]), float(row[f"train/{name.removeprefix('epoch/')}"])) for row in epochs
+        ]
+        assert curve(events, name) == [
+            (step, pytest.approx(value, abs=2e-6)) for step, value in column
+        ]
     assert OF_A_CLOCK | {"epoch/loss", "epoch/accuracy"} <= others
     for name in OF_A_CLOCK:
-        assert [step for step, value in curve(events, name) if value > 0] == [int(row["step"]) for row in epochs]
+        assert [step for step, value in curve(events, name) if value > 0] == [
+            int(row["step"]) for row in epochs
+        ]
     assert {name for name in others if not name.startswith("epoch/")} == {"best/val/accuracy"}
 
 
@@ -83,7 +98,10 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     words = ["fit", *TINY.split(), "--data.augment", "[Crop]", "--run.report", "false"]
     with contextlib.redirect_stdout(io.StringIO()):
         assert main([*words, "--run", str(folder)]) == 0
-        assert main([*words, "--run", str(folder.parent / "slow"), "--model.optimizer.lr", "1e-9"]) == 0
+        assert (
+            main([*words, "--run", str(folder.parent / "slow"), "--model.optimizer.lr", "1e-9"])
+            == 0
+        )
     return folder
 
 
@@ -115,7 +133,9 @@ def test_a_killed_and_continued_run_shows_one_curve(
     assert [event.step for event in events.Images("training batch")] == [1, 11]
     assert [event.step for event in events.Histograms("weights/features.0.weight")] == [10, 20]
     project("fit --run run --trainer.max_epochs 3")
-    with pytest.raises(AssertionError, match="best"):  # prolonged, it has a best figure for each end: nothing else is there twice
+    with pytest.raises(
+        AssertionError, match="best"
+    ):  # prolonged, it has a best figure for each end: nothing else is there twice
         check_curves_but_best(tmp_path / "run")
 
 
@@ -124,7 +144,9 @@ def check_curves_but_best(run: Path) -> None:
     assert [step for step, _ in curve(read(run), "best/val/accuracy")] == [30], "best"
 
 
-def test_an_attempt_killed_before_its_first_checkpoint_leaves_nothing_behind(project: Project, tmp_path: Path) -> None:
+def test_an_attempt_killed_before_its_first_checkpoint_leaves_nothing_behind(
+    project: Project, tmp_path: Path
+) -> None:
     (tmp_path / "run").mkdir()
     events = Events(RunFolder(tmp_path / "run"), None)
     events.log_metrics({"train/loss": 9.0}, 3)
@@ -133,9 +155,13 @@ def test_an_attempt_killed_before_its_first_checkpoint_leaves_nothing_behind(pro
     check_curves(tmp_path / "run")
 
 
-def test_a_new_run_from_an_older_checkpoint_takes_the_curves_along(project: Project, tmp_path: Path) -> None:
+def test_a_new_run_from_an_older_checkpoint_takes_the_curves_along(
+    project: Project, tmp_path: Path
+) -> None:
     project("fit", TINY, "--run run")
-    code, _, err = project("fit --ckpt_path", tmp_path / "run/checkpoints/step-000000015.ckpt", "--run other")
+    code, _, err = project(
+        "fit --ckpt_path", tmp_path / "run/checkpoints/step-000000015.ckpt", "--run other"
+    )
     assert code == 0, err
     check_curves(tmp_path / "other")
 
@@ -150,7 +176,9 @@ def test_pictures_show_what_the_network_sees_and_what_it_takes_for_what(run: Pat
     data.setup("fit")
     plain = data.fetch("train", data.train_dataloader().dataset.rows[data.order.samples(0)[:32]])[0]  # type: ignore[attr-defined]
     shown = grid.reshape(4, 12, 8, 12).swapaxes(1, 2).reshape(32, 12, 12)
-    moved = [not np.array_equal(one, other[0].numpy()) for one, other in zip(shown, plain, strict=True)]
+    moved = [
+        not np.array_equal(one, other[0].numpy()) for one, other in zip(shown, plain, strict=True)
+    ]
     assert sum(moved) > 16  # a crop that moves by up to four pixels leaves one of 81 where it is
     assert shown.sum() > 0.4 * plain.sum()
     confusion = events.Images("val/confusion")
@@ -160,7 +188,9 @@ def test_pictures_show_what_the_network_sees_and_what_it_takes_for_what(run: Pat
 
 def test_there_are_histograms_of_every_weight_and_gradient_per_epoch(run: Path) -> None:
     events = read(run)
-    weights = torch.load(sorted((run / "checkpoints").glob("step-*"))[-1], weights_only=True)["state_dict"]
+    weights = torch.load(sorted((run / "checkpoints").glob("step-*"))[-1], weights_only=True)[
+        "state_dict"
+    ]
     names = [name.removeprefix("net.") for name in weights if name.startswith("net.")]
     wanted = {f"{group}/{name}" for group in ("weights", "gradients") for name in names}
     assert set(events.Tags()["histograms"]) == wanted
@@ -168,7 +198,11 @@ def test_there_are_histograms_of_every_weight_and_gradient_per_epoch(run: Path) 
         assert [event.step for event in events.Histograms(tag)] == [10, 20]
     last = events.Histograms("weights/features.0.weight")[-1].histogram_value
     values = weights["net.features.0.weight"]
-    assert (last.num, last.min, last.max) == (values.numel(), float(values.min()), float(values.max()))
+    assert (last.num, last.min, last.max) == (
+        values.numel(),
+        float(values.min()),
+        float(values.max()),
+    )
     assert last.sum == pytest.approx(float(values.sum()), abs=1e-4)
 
 
@@ -178,15 +212,26 @@ def test_the_graph_and_the_texts_are_there(run: Path) -> None:
     assert "aten::_convolution" in nodes and "aten::linear" in nodes
     (config,) = events.Tensors("config/text_summary")
     text = config.tensor_proto.string_val[0].decode()
-    assert yaml.safe_load(text.strip("`").removeprefix("yaml")) == yaml.safe_load((run / "config.yaml").read_text())
-    assert "python -m project" in events.Tensors("command/text_summary")[0].tensor_proto.string_val[0].decode()
+    assert yaml.safe_load(text.strip("`").removeprefix("yaml")) == yaml.safe_load(
+        (run / "config.yaml").read_text()
+    )
+    assert (
+        "python -m project"
+        in events.Tensors("command/text_summary")[0].tensor_proto.string_val[0].decode()
+    )
 
 
 def test_runs_are_compared_by_their_parameters_and_figures(run: Path) -> None:
     contents = read(run).PluginTagToContent("hparams")
-    parts = {tag: plugin_data_pb2.HParamsPluginData.FromString(content) for tag, content in contents.items()}
+    parts = {
+        tag: plugin_data_pb2.HParamsPluginData.FromString(content)
+        for tag, content in contents.items()
+    }
     values = parts["_hparams_/session_start_info"].session_start_info.hparams
-    assert values["model.net"].string_value == "LeNet" and values["data.batch_size"].number_value == 128
+    assert (
+        values["model.net"].string_value == "LeNet"
+        and values["data.batch_size"].number_value == 128
+    )
     assert values["model.optimizer.lr"].number_value == 0.001 and "data.root" not in values
     assert parts["_hparams_/session_end_info"].session_end_info.status == 1
     best = json.loads((run / "results.json").read_text())["best"]["value"]
@@ -233,7 +278,11 @@ def test_a_run_ends_with_the_same_bits_with_tensorboard_and_without(
     assert differing(tmp_path / "true", tmp_path / "false") == []
     assert not list((tmp_path / "false").glob("events*"))
     notes = [line for line in outs[0].splitlines() if line.startswith("note")]
-    assert notes == ([] if traceable else ["note      TensorBoard shows no graph: Odd cannot be traced (not to be traced)"])
+    assert notes == (
+        []
+        if traceable
+        else ["note      TensorBoard shows no graph: Odd cannot be traced (not to be traced)"]
+    )
     assert "graph" not in outs[1] and "Error" not in outs[0]
 
 
@@ -242,14 +291,24 @@ def test_a_run_ends_with_the_same_bits_with_tensorboard_and_without(
     {
         "--model.net MLP --model.loss BCEWithLogits --data FourPoints": {"val/confusion"},
         "--data Plane --model Regression": set(),
-        "--data DigitMasks --data.size 16 --model Segmentation": {"training batch", "val/confusion"},
-        "--data DigitStrings --data.strings 64 --data.evaluated 80 --model Sequence": {"training batch"},
+        "--data DigitMasks --data.size 16 --model Segmentation": {
+            "training batch",
+            "val/confusion",
+        },
+        "--data DigitStrings --data.strings 64 --data.evaluated 80 --model Sequence": {
+            "training batch"
+        },
         "--data DigitSums --model.net ImageAndNumbers": {"training batch", "val/confusion"},
     }.items(),
 )
-def test_every_kind_of_data_shows_what_it_has(words: str, has: set[str], project: Project, tmp_path: Path) -> None:
+def test_every_kind_of_data_shows_what_it_has(
+    words: str, has: set[str], project: Project, tmp_path: Path
+) -> None:
     code, _, err = project(
-        "fit", TINY.replace("--data.size 12 ", ""), words, "--trainer.max_epochs 1 --run run".replace("1", "2")
+        "fit",
+        TINY.replace("--data.size 12 ", ""),
+        words,
+        "--trainer.max_epochs 1 --run run".replace("1", "2"),
     )
     assert code == 0, err
     events = read(tmp_path / "run")
@@ -303,7 +362,17 @@ def server(run: Path) -> Iterator[str]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    words = [sys.executable, "-m", "tensorboard.main", "--logdir", run.parent, "--host", "127.0.0.1", "--port", port]
+    words = [
+        sys.executable,
+        "-m",
+        "tensorboard.main",
+        "--logdir",
+        run.parent,
+        "--host",
+        "127.0.0.1",
+        "--port",
+        port,
+    ]
     words += ["--load_fast", "false", "--reload_interval", 1]
     with open(run.parent / "server.txt", "w") as log:
         process = subprocess.Popen([str(word) for word in words], stdout=log, stderr=log)
@@ -326,7 +395,10 @@ def test_tensorboard_itself_shows_the_run(server: str, run: Path) -> None:
     until = time.monotonic() + 90
     while True:
         with contextlib.suppress(OSError):
-            if ask(f"{server}data/runs") == ["run", "slow"] and len(ask(f"{server}data/plugin/scalars/tags")) == 2:
+            if (
+                ask(f"{server}data/runs") == ["run", "slow"]
+                and len(ask(f"{server}data/plugin/scalars/tags")) == 2
+            ):
                 break
         assert time.monotonic() < until, (run.parent / "server.txt").read_text()
         time.sleep(0.2)
@@ -335,25 +407,38 @@ def test_tensorboard_itself_shows_the_run(server: str, run: Path) -> None:
     metrics = rows(run / "metrics.csv")
     points = ask(f"{data}scalars/scalars?run=run&tag=val%2Floss")
     assert [(step, value) for _, step, value in points] == [
-        (int(row["step"]), float(np.float32(float(row["val/loss"])))) for row in metrics if row["val/loss"]
+        (int(row["step"]), float(np.float32(float(row["val/loss"]))))
+        for row in metrics
+        if row["val/loss"]
     ]
     (first, *_) = ask(f"{data}images/images?run=run&tag=training%20batch&sample=0")
     picture = ask(f"{data}images/individualImage?{first['query']}")
     assert Image.open(io.BytesIO(picture)).size == (96, 48)
-    assert [point[1] for point in ask(f"{data}histograms/histograms?run=run&tag=weights%2Ffeatures.0.weight")] == [10, 20]
+    assert [
+        point[1]
+        for point in ask(f"{data}histograms/histograms?run=run&tag=weights%2Ffeatures.0.weight")
+    ] == [10, 20]
     assert b"classifier" in ask(f"{data}graphs/graph?run=run&conceptual=false")
     assert "config/text_summary" in ask(f"{data}text/tags")["run"]
     experiment = ask(f"{data}hparams/experiment", {})
-    assert [info["name"] for info in experiment["hparamInfos"] if info.get("differs")] == ["model.optimizer.lr"]
-    assert experiment["hparamInfos"][0]["name"] == "model.optimizer.lr"
-    assert {"val/accuracy", "best/val/accuracy"} <= {info["name"]["tag"] for info in experiment["metricInfos"]}
-    columns = [{"metric": {"tag": "best/val/accuracy"}, "order": "ORDER_DESC"}]
-    asked = {"allowedStatuses": ["STATUS_SUCCESS"], "colParams": columns, "startIndex": 0, "sliceSize": 10}
-    sessions = ask(f"{data}hparams/session_groups", asked)["sessionGroups"]
-    assert [(session["name"], session["hparams"]["model.optimizer.lr"]) for session in sessions] == [
-        ("run", 0.001),
-        ("slow", 1e-9),
+    assert [info["name"] for info in experiment["hparamInfos"] if info.get("differs")] == [
+        "model.optimizer.lr"
     ]
+    assert experiment["hparamInfos"][0]["name"] == "model.optimizer.lr"
+    assert {"val/accuracy", "best/val/accuracy"} <= {
+        info["name"]["tag"] for info in experiment["metricInfos"]
+    }
+    columns = [{"metric": {"tag": "best/val/accuracy"}, "order": "ORDER_DESC"}]
+    asked = {
+        "allowedStatuses": ["STATUS_SUCCESS"],
+        "colParams": columns,
+        "startIndex": 0,
+        "sliceSize": 10,
+    }
+    sessions = ask(f"{data}hparams/session_groups", asked)["sessionGroups"]
+    assert [
+        (session["name"], session["hparams"]["model.optimizer.lr"]) for session in sessions
+    ] == [("run", 0.001), ("slow", 1e-9)]
     best = json.loads((run / "results.json").read_text())["best"]["value"]
     values = {value["name"]["tag"]: value["value"] for value in sessions[0]["metricValues"]}
     assert values["best/val/accuracy"] == pytest.approx(best)

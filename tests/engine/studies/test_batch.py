@@ -1,4 +1,6 @@
-"""`batch-size` times what it says, stops where the memory ends, and names the smallest size that is as good as the best."""
+"""`batch-size` times what it says, stops where the memory ends, and names the smallest size that is
+as good as the best.
+"""
 
 from __future__ import annotations
 
@@ -39,12 +41,19 @@ def rows(out: str) -> dict[int, str]:
         (64, 64, 1, [1, 64]),
     ],
 )
-def test_sizes_are_powers_of_two_and_that_of_the_config(least: int, most: int, configured: int, sizes: list[int]) -> None:
+def test_sizes_are_powers_of_two_and_that_of_the_config(
+    least: int, most: int, configured: int, sizes: list[int]
+) -> None:
     assert sizes_between(least, most, configured) == sizes
 
 
 def test_the_smallest_within_five_percent_is_chosen_by_the_fastest_round() -> None:
-    timed = [Measured(8, [90.0, 94.9]), Measured(16, [10.0, 95.1]), Measured(32, [100.0]), Measured(64, [99.0])]
+    timed = [
+        Measured(8, [90.0, 94.9]),
+        Measured(16, [10.0, 95.1]),
+        Measured(32, [100.0]),
+        Measured(64, [99.0]),
+    ]
     assert smallest_close(timed).size == 16
 
 
@@ -52,7 +61,12 @@ def test_the_smallest_within_five_percent_is_chosen_by_the_fastest_round() -> No
     ("error", "full"),
     [
         (torch.OutOfMemoryError("CUDA out of memory"), True),
-        (RuntimeError("[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: can't allocate memory"), True),
+        (
+            RuntimeError(
+                "[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: can't allocate memory"
+            ),
+            True,
+        ),
         (MemoryError(), True),
         (RuntimeError("shapes cannot be multiplied"), False),
     ],
@@ -66,7 +80,9 @@ def test_a_table_an_option_and_a_picture_and_nothing_else(project: Project, tmp_
     assert code == 0, err
     assert list(rows(out)) == [8, 16, 32, 48, 64, 128]
     assert "the config" in rows(out)[48]
-    chosen = int(re.search(r"use       --data.batch_size (\d+), the smallest within 5 % of the best", out)[1])  # type: ignore[index]
+    chosen = int(
+        re.search(r"use       --data.batch_size (\d+), the smallest within 5 % of the best", out)[1]
+    )  # type: ignore[index]
     assert "<- use" in rows(out)[chosen]
     assert all(len(line) <= 80 for line in out.splitlines()[:-1])
     assert [path.name for path in tmp_path.iterdir()] == ["batch-size.png"]
@@ -74,17 +90,24 @@ def test_a_table_an_option_and_a_picture_and_nothing_else(project: Project, tmp_
         assert min(image.size) > 400
 
 
-@pytest.mark.parametrize(("optimizer", "rate"), [("SGD", "0.2 instead of 0.05"), ("AdamW", "0.1 instead of 0.05")])
+@pytest.mark.parametrize(
+    ("optimizer", "rate"), [("SGD", "0.2 instead of 0.05"), ("AdamW", "0.1 instead of 0.05")]
+)
 def test_the_rate_is_scaled_by_the_rule_of_its_optimizer(
     optimizer: str, rate: str, project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(batch, "smallest_close", lambda timed: timed[-1])
-    words = f"--model.optimizer {optimizer} --model.optimizer.lr 0.05 --data.batch_size 16 --min_batch 16 --max_batch 64"
+    words = (
+        f"--model.optimizer {optimizer} --model.optimizer.lr 0.05 --data.batch_size 16 "
+        "--min_batch 16 --max_batch 64"
+    )
     _, out, _ = project("batch-size", TINY, words)
     assert f"--model.optimizer.lr {rate}" in out and "an epoch has 0.25 times as many" in out
 
 
-def test_sizes_that_do_not_fit_are_told_and_left(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_sizes_that_do_not_fit_are_told_and_left(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
     seen: list[int] = []
     forward = MLP.forward
 
@@ -97,13 +120,19 @@ def test_sizes_that_do_not_fit_are_told_and_left(project: Project, monkeypatch: 
     monkeypatch.setattr(MLP, "forward", limited)
     code, out, err = project("batch-size", TINY, "--max_batch 1024")
     assert code == 0, err
-    assert "out of memory" in rows(out)[64] and "out of memory" in rows(out)[1024] and "out of memory" not in rows(out)[32]
+    assert (
+        "out of memory" in rows(out)[64]
+        and "out of memory" in rows(out)[1024]
+        and "out of memory" not in rows(out)[32]
+    )
     assert seen.count(64) == 1 and 128 not in seen
     code, _, err = project("batch-size", TINY, "--min_batch 64")
     assert (code, err) == (2, "error: --min_batch 64: not even this batch fits into the memory\n")
 
 
-def test_another_error_of_the_network_stays_an_error(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_error_of_the_network_stays_an_error(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def broken(net: MLP, *inputs: Any) -> Any:
         if net.training and len(inputs[0]) > 2:
             raise RuntimeError("a bug")

@@ -1,4 +1,6 @@
-"""`kfold`: every sample is told by the run that had not seen it; a fold is a run of `fit`; a stopped one is continued."""
+"""`kfold`: every sample is told by the run that had not seen it; a fold is a run of `fit`; a
+stopped one is continued.
+"""
 
 from __future__ import annotations
 
@@ -23,13 +25,19 @@ from tests.engine.runs.equal import differing
 
 SMALL = "--model.net MLP --model.net.hidden [16] --trainer.max_epochs 1 --run.tensorboard false"
 DIGITS = f"--data.batch_size 512 {SMALL}"
-TABLE = f"--data CSVTable --data.root . --data.file t.csv --data.target kind --data.batch_size 16 {SMALL}"
+TABLE = (
+    "--data CSVTable --data.root . --data.file t.csv --data.target kind --data.batch_size 16 "
+    f"{SMALL}"
+)
 
 
 @pytest.fixture
 def table(tmp_path: Path) -> None:
     """60 flowers of three kinds, told apart by one number."""
-    rows = [["length", "width", "kind"], *([i % 3 + 0.01 * i, i % 7, "abc"[i % 3]] for i in range(60))]
+    rows = [
+        ["length", "width", "kind"],
+        *([i % 3 + 0.01 * i, i % 7, "abc"[i % 3]] for i in range(60)),
+    ]
     with open(tmp_path / "t.csv", "w", newline="") as file:
         csv.writer(file).writerows(rows)
 
@@ -45,7 +53,9 @@ def test_folds_are_disjoint_and_whole_and_never_trained_on(kind: type[Digits | P
     tests = []
     for fold in range(4):
         data = kind(folds=4, fold=fold)
-        train, val, test = (set(rows_of(data, split).tolist()) for split in ("train", "val", "test"))
+        train, val, test = (
+            set(rows_of(data, split).tolist()) for split in ("train", "val", "test")
+        )
         assert not train & val and not train & test and not val & test
         tests.append(test)
         size = len(train | val | test)
@@ -93,10 +103,18 @@ def test_every_sample_is_predicted_once_and_the_folder_tells_all(
     assert [int(row["id"]) for row in rows] == list(range(size))
     results = json.loads((tmp_path / "all" / "results.json").read_text())
     accuracy = results["figures"]["test/accuracy"]
-    by_fold = [[row["prediction"] == row["target"] for row in rows if row["fold"] == str(fold)] for fold in range(2)]
+    by_fold = [
+        [row["prediction"] == row["target"] for row in rows if row["fold"] == str(fold)]
+        for fold in range(2)
+    ]
     assert accuracy["values"] == pytest.approx([sum(right) / len(right) for right in by_fold])
-    assert accuracy["mean"] == pytest.approx(sum(accuracy["values"]) / 2) and results["samples"] == size
-    assert f"{accuracy['mean']:.4f}" in out and all(f"fold {number}  test/accuracy" in out for number in range(2))
+    assert (
+        accuracy["mean"] == pytest.approx(sum(accuracy["values"]) / 2)
+        and results["samples"] == size
+    )
+    assert f"{accuracy['mean']:.4f}" in out and all(
+        f"fold {number}  test/accuracy" in out for number in range(2)
+    )
 
 
 @pytest.mark.slow
@@ -113,7 +131,10 @@ def test_a_fold_equals_a_fit_of_its_own_and_the_same_command_again_changes_nothi
     assert code == 0 and {path: path.read_bytes() for path in before} == before
     code, _, err = project("kfold --folds 2 --run all --model.optimizer.lr 0.5", *words)
     assert (code, err.count("\n")) == (2, 1)
-    assert "fold 0: --model.optimizer.lr" in err and "another k-fold, in another folder: --run FOLDER" in err
+    assert (
+        "fold 0: --model.optimizer.lr" in err
+        and "another k-fold, in another folder: --run FOLDER" in err
+    )
 
 
 @pytest.mark.slow
@@ -142,4 +163,6 @@ def test_a_stopped_k_fold_goes_on_where_it_was(
     for name in ("fold-0", "fold-1"):
         assert differing(tmp_path / "whole" / name, tmp_path / "stopped" / name) == []
     for name in ("predictions.csv", "results.json"):
-        assert (tmp_path / "whole" / name).read_bytes() == (tmp_path / "stopped" / name).read_bytes()
+        assert (tmp_path / "whole" / name).read_bytes() == (
+            tmp_path / "stopped" / name
+        ).read_bytes()

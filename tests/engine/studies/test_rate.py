@@ -1,4 +1,6 @@
-"""`lr-find` finds the rate at which a loss begins to rise, says which option sets it, and leaves nothing but a picture."""
+"""`lr-find` finds the rate at which a loss begins to rise, says which option sets it, and leaves
+nothing but a picture.
+"""
 
 from __future__ import annotations
 
@@ -77,22 +79,29 @@ def test_smoothing_keeps_a_constant_and_does_not_lag() -> None:
     {
         "": r"use       --model.optimizer.lr 0\.\d+\n",
         "--model.schedule Plateau": "--model.optimizer.lr",
-        "--model.schedule OneCycle --model.schedule.max_lr 0.01": r"use       --model.schedule.max_lr",
-        '--model.groups [{"match":"layers.0.*","lr":0.0001}]': "with rates of their own went along, at 0.1 times",
+        "--model.schedule OneCycle --model.schedule.max_lr 0.01": r"use       "
+        r"--model.schedule.max_lr",
+        '--model.groups [{"match":"layers.0.*","lr":0.0001}]': "with rates of their own went "
+        "along, at 0.1 times",
         "--data.batch_size 2000": "--model.optimizer.lr",
         "--model.optimizer LBFGS --model.optimizer.lr 1 --data.batch_size 2000": "--model.optimizer.lr",
         "--trainer.accumulate_grad_batches 2": "--model.optimizer.lr",
         '--trainer.callbacks [{"class_path":"EarlyStopping","init_args":{"monitor":"val/loss"}}]': "--model.optimizer.lr",
         "--max_lr 1e-5": "no rate up to 1e-05 lowered the loss; try a larger --max_lr",
-        "--min_lr 10 --max_lr 1e6 --model.optimizer SGD": "no rate lowered the loss before it ran away",
+        "--min_lr 10 --max_lr 1e6 --model.optimizer SGD": "no rate lowered the loss before it "
+        "ran away",
     }.items(),
 )
-def test_a_rate_is_found_for_any_run(words: str, said: str, project: Project, tmp_path: Path) -> None:
+def test_a_rate_is_found_for_any_run(
+    words: str, said: str, project: Project, tmp_path: Path
+) -> None:
     rate = "" if "optimizer.lr" in words else "--model.optimizer.lr 0.001"
     code, out, err = project("lr-find", TINY, rate, words)
     assert code == 0, err
     assert re.search(said, out), out
-    assert [path.name for path in tmp_path.iterdir()] == ["lr-find.png"], "nothing else is left behind"
+    assert [path.name for path in tmp_path.iterdir()] == ["lr-find.png"], (
+        "nothing else is left behind"
+    )
     with Image.open("lr-find.png") as image:
         assert min(image.size) > 400
 

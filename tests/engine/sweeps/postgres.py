@@ -18,7 +18,10 @@ def missing() -> str:
     """Why no server can be started here; empty when one can."""
     if not (PROGRAMS / "initdb").exists():
         return "PostgreSQL is not installed (apt-get install postgresql)"
-    if os.geteuid() == 0 and (not shutil.which("runuser") or subprocess.run(["id", "postgres"], capture_output=True).returncode):
+    if os.geteuid() == 0 and (
+        not shutil.which("runuser")
+        or subprocess.run(["id", "postgres"], capture_output=True).returncode
+    ):
         return "initdb refuses root, and there is no user postgres to become"
     try:
         import psycopg  # noqa: F401
@@ -39,7 +42,9 @@ def server() -> Iterator[str]:
         place.chmod(0o777)
 
         def call(*words: str) -> None:
-            done = subprocess.run([*become, *words], cwd="/tmp", capture_output=True, text=True, timeout=120)
+            done = subprocess.run(
+                [*become, *words], cwd="/tmp", capture_output=True, text=True, timeout=120
+            )
             if done.returncode:
                 raise RuntimeError(done.stdout + done.stderr)
 

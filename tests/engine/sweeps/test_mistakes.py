@@ -1,4 +1,6 @@
-"""A mistake in a sweep is one line that names the key of the space and the way out; nothing is written or lost."""
+"""A mistake in a sweep is one line that names the key of the space and the way out; nothing is
+written or lost.
+"""
 
 from __future__ import annotations
 
@@ -25,19 +27,23 @@ MISTAKES = {
     "--epochs 3": "--epochs: unknown option",
     "--config missing.yaml": "--config missing.yaml: No such file",
     # keys and values of the space, as fit would say it
-    "--config typo.yaml": "typo.yaml: space.model.optimizer.lrr: AdamW has no such argument; did you mean lr?",
+    "--config typo.yaml": "typo.yaml: space.model.optimizer.lrr: AdamW has no such argument; did "
+    "you mean lr?",
     "--config value.yaml": "value.yaml: space.model.optimizer.lr: expected a number, got 'fast'",
     "--config base.yaml": "nowhere.yaml: No such file",
     "--config many.yaml": "many.yaml: workers: expected a whole number above 0, got 'many'",
     "--config sampler.yaml": "sampler.yaml: sampler: expected a name (grid, random,",
     f"{LR}r [0.1]": "--space.model.optimizer.lrr: AdamW has no such argument; did you mean lr?",
     f"{LR} [0.1,fast]": "--space.model.optimizer.lr: expected a number, got 'fast'",
-    "--space.model.optimizer [SGD,Admw]": "--space.model.optimizer: unknown optimizer 'Admw'; did you mean AdamW",
+    "--space.model.optimizer [SGD,Admw]": "--space.model.optimizer: unknown optimizer 'Admw'; "
+    "did you mean AdamW",
     "--space.model.optimizer [SGD,AdamW] --space.model.optimizer.momentum [0.9]": (
         "--space.model.optimizer.momentum: AdamW has no such argument"
     ),
-    "--space.data.batch_size [32,0]": "--space.data.batch_size: expected a whole number above 0, got '0'",
-    "--space.trainer.max_epoch [1]": "--space.trainer.max_epoch: unknown key; did you mean max_epochs",
+    "--space.data.batch_size [32,0]": "--space.data.batch_size: expected a whole number above 0, "
+    "got '0'",
+    "--space.trainer.max_epoch [1]": "--space.trainer.max_epoch: unknown key; did you mean "
+    "max_epochs",
     "--space.modl.lr [1]": "--space.modl.lr: not an option of fit; did you mean model?",
     "--space.name [a,b]": "--space.name: name says where a run lies",
     # its form
@@ -55,13 +61,18 @@ MISTAKES = {
     f"{RANGE}": "the tpe sampler has no end of its own; --trials 30",
     f"{RANGE} --trials 0": "--trials: expected a whole number above 0, got '0'",
     f"{RANGE} --trials 2 --sampler tpee": "--sampler: unknown sampler 'tpee'; did you mean tpe",
-    f"{RANGE} --trials 2 --sampler.startup 3": "--sampler.startup: TPESampler has no such argument; did you mean n_startup_",
-    f"{RANGE} --trials 2 --sampler cmaes": "--sampler: cmaes cannot draw from this space: No module named 'cmaes'",
+    f"{RANGE} --trials 2 --sampler.startup 3": "--sampler.startup: TPESampler has no such "
+    "argument; did you mean n_startup_",
+    f"{RANGE} --trials 2 --sampler cmaes": "--sampler: cmaes cannot draw from this space: No "
+    "module named 'cmaes'",
     f"{RANGE} --trials 2 --pruner medan": "--pruner: unknown pruner 'medan'; did you mean median",
-    f"{RANGE} --trials 2 --pruner asha --pruner.min_resource 0": "--pruner: The value of `min_resource` is 0",
+    f"{RANGE} --trials 2 --pruner asha --pruner.min_resource 0": "--pruner: The value of "
+    "`min_resource` is 0",
     f"{LR} [0.1] --trials 2": "2 trials of a grid of 1",
-    f"{LR} [0.1] --monitor val/acuracy": "--monitor: nothing reports 'val/acuracy'; did you mean val/accuracy",
-    f"{LR} [0.1] --monitor train/accuracy": "the direction of train/accuracy is not known: --direction minimize or maximize",
+    f"{LR} [0.1] --monitor val/acuracy": "--monitor: nothing reports 'val/acuracy'; did you mean "
+    "val/accuracy",
+    f"{LR} [0.1] --monitor train/accuracy": "the direction of train/accuracy is not known: "
+    "--direction minimize or maximize",
     f"{LR} [0.1] --direction up": "--direction: expected one of minimize, maximize, got 'up'",
     # what does not fit together, and the machine
     f"{LR} [0.1] --data.size 4": "LeNet needs images of at least 8x8",
@@ -78,7 +89,9 @@ MISTAKES = {
 
 
 @pytest.mark.parametrize("words", MISTAKES)
-def test_a_mistake_is_one_line_and_nothing_is_written(words: str, project: Project, tmp_path: Path) -> None:
+def test_a_mistake_is_one_line_and_nothing_is_written(
+    words: str, project: Project, tmp_path: Path
+) -> None:
     for name, text in FILES.items():
         (tmp_path / name).write_text(text)
     code, _, err = project("sweep", words, "--run.threads 1")

@@ -15,7 +15,11 @@ def space(tree: dict[str, Any]) -> Space:
 
 def test_every_combination_has_one_number() -> None:
     grid = space(
-        {"data.size": [8, 12], "model.optimizer": ["SGD", "Adam"], "trainer.max_epochs": {"low": 1, "high": 7, "step": 3}}
+        {
+            "data.size": [8, 12],
+            "model.optimizer": ["SGD", "Adam"],
+            "trainer.max_epochs": {"low": 1, "high": 7, "step": 3},
+        }
     )
     found = [tuple(grid.combination(number).values()) for number in range(grid.size() or 0)]
     assert len(found) == len(set(found)) == 12
@@ -36,9 +40,16 @@ def test_values_that_can_be_counted(tree: Any, values: tuple[Any, ...]) -> None:
 
 
 def test_every_value_is_checked_under_every_class_above_it() -> None:
-    found = space({"model.optimizer": ["SGD", "Adam"], "model.optimizer.lr": [1, 2], "data.size": [8, 9, 10]}).to_check()
+    found = space(
+        {"model.optimizer": ["SGD", "Adam"], "model.optimizer.lr": [1, 2], "data.size": [8, 9, 10]}
+    ).to_check()
     assert len(found) == 6
-    assert {(c["model.optimizer"], c["model.optimizer.lr"]) for c in found} == {("SGD", 1), ("SGD", 2), ("Adam", 1), ("Adam", 2)}
+    assert {(c["model.optimizer"], c["model.optimizer.lr"]) for c in found} == {
+        ("SGD", 1),
+        ("SGD", 2),
+        ("Adam", 1),
+        ("Adam", 2),
+    }
     assert {c["data.size"] for c in found} == {8, 9, 10}
 
 
@@ -63,8 +74,16 @@ def test_names_are_short_and_different(keys: list[str], names: list[str]) -> Non
         (True, "true", "true"),
         (None, "null", "null"),
         ("SGD", "SGD", "SGD"),
-        ('{"class_path": "a.b.SGD", "init_args": {}}', '{"class_path": "a.b.SGD", "init_args": {}}', "SGD"),
-        ('{"class_path": "SGD", "init_args": {"a": 0.9}}', '{"class_path": "SGD", "init_args": {"a": 0.9}}', "SGD(a=0.9)"),
+        (
+            '{"class_path": "a.b.SGD", "init_args": {}}',
+            '{"class_path": "a.b.SGD", "init_args": {}}',
+            "SGD",
+        ),
+        (
+            '{"class_path": "SGD", "init_args": {"a": 0.9}}',
+            '{"class_path": "SGD", "init_args": {"a": 0.9}}',
+            "SGD(a=0.9)",
+        ),
     ],
 )
 def test_values_as_text_and_as_label(value: Any, text: str, label: str) -> None:
@@ -73,5 +92,8 @@ def test_values_as_text_and_as_label(value: Any, text: str, label: str) -> None:
 
 def test_a_folder_is_named_by_number_and_parameters() -> None:
     names = {"model.optimizer.lr": "lr", "model.net.hidden": "hidden"}
-    assert folder_name(7, {"model.optimizer.lr": 0.01, "model.net.hidden": "[64, 32]"}, names) == "007-lr=0.01,hidden=64,32"
+    assert (
+        folder_name(7, {"model.optimizer.lr": 0.01, "model.net.hidden": "[64, 32]"}, names)
+        == "007-lr=0.01,hidden=64,32"
+    )
     assert len(folder_name(7, {"model.net.hidden": "x/.." * 100}, names)) < 110

@@ -1,4 +1,6 @@
-"""The journal outlives kills: whole lines, whole transactions, locks that die with their process; Optuna can read it."""
+"""The journal outlives kills: whole lines, whole transactions, locks that die with their process;
+Optuna can read it.
+"""
 
 from __future__ import annotations
 
@@ -58,7 +60,9 @@ def test_optuna_itself_reads_what_is_written(storage: JournalFile, tmp_path: Pat
     assert optuna.load_study(storage=theirs, study_name="s").trials == study.trials
 
 
-def test_a_transaction_is_seen_inside_it_and_outside_all_at_once(storage: JournalFile, tmp_path: Path) -> None:
+def test_a_transaction_is_seen_inside_it_and_outside_all_at_once(
+    storage: JournalFile, tmp_path: Path
+) -> None:
     study = optuna.create_study(storage=storage.optuna, study_name="s")
     before = (tmp_path / "journal.log").read_bytes()
     with storage.exclusive():
@@ -71,7 +75,9 @@ def test_a_transaction_is_seen_inside_it_and_outside_all_at_once(storage: Journa
 
 
 @pytest.mark.parametrize("cut", [1, 7])
-def test_a_last_line_half_written_is_cut_off(cut: int, storage: JournalFile, tmp_path: Path) -> None:
+def test_a_last_line_half_written_is_cut_off(
+    cut: int, storage: JournalFile, tmp_path: Path
+) -> None:
     study = optuna.create_study(storage=storage.optuna, study_name="s")
     study.ask()
     path = tmp_path / "journal.log"
@@ -105,7 +111,9 @@ def test_who_is_alive_is_told_by_locks(storage: JournalFile, tmp_path: Path) -> 
     (other,) = {path.name for path in owners.iterdir()} - {storage.owner}
     assert storage.is_alive(storage.owner) and storage.is_alive(other)
     kill(child)
-    assert not storage.is_alive(other) and not storage.is_alive("") and not storage.is_alive("nobody")
+    assert (
+        not storage.is_alive(other) and not storage.is_alive("") and not storage.is_alive("nobody")
+    )
     assert {path.name for path in owners.iterdir()} == {storage.owner}
     storage.close()
     assert list(owners.iterdir()) == []

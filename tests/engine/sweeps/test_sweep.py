@@ -30,7 +30,8 @@ from tests.engine.sweeps.kills import command, killed, undisturbed, unlike
 from tests.engine.sweeps.postgres import missing, server
 
 TINY = (
-    "--data.size 12 --trainer.max_epochs 1 --trainer.limit_train_batches 2 --trainer.limit_val_batches 1 "
+    "--data.size 12 --trainer.max_epochs 1 --trainer.limit_train_batches 2 "
+    "--trainer.limit_val_batches 1 "
     "--run.tensorboard false --run.threads 1 --run.report false"
 )
 LR = "--space.model.optimizer.lr"
@@ -42,24 +43,38 @@ def results(folder: Path = Path("runs/s")) -> list[dict[str, Any]]:
 
 def test_a_sweep_leaves_a_table_and_the_best_as_a_config(project: Project) -> None:
     Path("s.yaml").write_text(
-        "data: {class_path: Digits, init_args: {size: 12}}\nspace: {model.optimizer.lr: [0.01, 0.1], model.net: [LeNet, MLP]}\n"
+        "data: {class_path: Digits, init_args: {size: 12}}\nspace: {model.optimizer.lr: [0.01, "
+        "0.1], model.net: [LeNet, MLP]}\n"
     )
     code, out, err = project("sweep --config s.yaml", TINY.removeprefix("--data.size 12"))
     assert (code, err) == (0, "")
     found = results()
-    assert [row["state"] for row in found] == ["complete"] * 4 and sorted(row["trial"] for row in found) == [0, 1, 2, 3]
-    assert [row["value"] for row in found] == sorted((row["value"] for row in found), reverse=True), "accuracy: the largest first"
+    assert [row["state"] for row in found] == ["complete"] * 4 and sorted(
+        row["trial"] for row in found
+    ) == [0, 1, 2, 3]
+    assert [row["value"] for row in found] == sorted(
+        (row["value"] for row in found), reverse=True
+    ), "accuracy: the largest first"
     with open("runs/s/results.csv", newline="") as file:
         table = list(csv.DictReader(file))
     assert [row["model.net"] for row in table] == [row["parameters"]["model.net"] for row in found]
     best = yaml.safe_load(Path("runs/s/best.yaml").read_text())
-    assert best["model"]["init_args"]["optimizer"]["init_args"]["lr"] == found[0]["parameters"]["model.optimizer.lr"]
+    assert (
+        best["model"]["init_args"]["optimizer"]["init_args"]["lr"]
+        == found[0]["parameters"]["model.optimizer.lr"]
+    )
     about = json.loads((Path(found[0]["folder"]) / "run.json").read_text())
-    assert about["sweep"] == {"name": "s", "trial": found[0]["trial"], "parameters": found[0]["parameters"]}
+    assert about["sweep"] == {
+        "name": "s",
+        "trial": found[0]["trial"],
+        "parameters": found[0]["parameters"],
+    }
     assert "best.yaml --seed_everything $seed" in out
     code, _, err = project("fit --config runs/s/best.yaml --run again")
     assert (code, err) == (0, "")
-    assert differing(Path("again"), Path(found[0]["folder"])) == [], "the best, trained again, is the same"
+    assert differing(Path("again"), Path(found[0]["folder"])) == [], (
+        "the best, trained again, is the same"
+    )
 
 
 def test_the_same_command_again_runs_nothing_and_more_trials_are_added(project: Project) -> None:
@@ -78,8 +93,10 @@ CHANGES = {
     f"{LR} [0.1,0.2]": "the sweep s began with the space",
     f"{LR} [0.1] --sampler random --trials 1": "the sweep s began with the sampler",
     f"{LR} [0.1] --direction minimize": "the sweep s began with the direction",
-    f"{LR} [0.1] --data.batch_size 32": "--data.batch_size: the sweep s began with 'None', now it is '32'",
-    f"{LR} [0.1] --model.net.dropout 0.5": "--model.net.dropout: the sweep s began with 'None', now it is '0.5'",
+    f"{LR} [0.1] --data.batch_size 32": "--data.batch_size: the sweep s began with 'None', now "
+    "it is '32'",
+    f"{LR} [0.1] --model.net.dropout 0.5": "--model.net.dropout: the sweep s began with 'None', "
+    "now it is '0.5'",
 }
 
 
@@ -94,17 +111,24 @@ def test_another_sweep_does_not_continue_this_one(project: Project) -> None:
 
 def test_what_does_not_change_the_results_may_change(project: Project) -> None:
     assert project(f"sweep --name s {LR} [0.1]", TINY)[0] == 0
-    changed = TINY.replace("--run.threads 1", "--run.threads 2") + " --data.root elsewhere --pruner median"
+    changed = (
+        TINY.replace("--run.threads 1", "--run.threads 2")
+        + " --data.root elsewhere --pruner median"
+    )
     code, _, err = project(f"sweep --name s {LR} [0.1]", changed)
     assert (code, err) == (0, "")
 
 
 def test_a_failed_trial_is_told_and_the_others_run(project: Project) -> None:
-    code, out, err = project("sweep --name s --space.data.size [4,12] ", TINY.replace("--data.size 12", ""))
+    code, out, err = project(
+        "sweep --name s --space.data.size [4,12] ", TINY.replace("--data.size 12", "")
+    )
     assert (code, "LeNet needs images of at least 8x8" in err) == (2, True), (
         "known before the first trial, because it is the first"
     )
-    code, out, err = project("sweep --name s --space.data.size [12,4] ", TINY.replace("--data.size 12", ""))
+    code, out, err = project(
+        "sweep --name s --space.data.size [12,4] ", TINY.replace("--data.size 12", "")
+    )
     assert (code, err) == (0, "")
     good, bad = results()
     assert (good["state"], bad["state"]) == ("complete", "failed")
@@ -112,7 +136,9 @@ def test_a_failed_trial_is_told_and_the_others_run(project: Project) -> None:
     assert "trial 1 failed: LeNet needs images of at least 8x8" in out
 
 
-def test_a_bug_in_one_trial_keeps_its_traceback_in_its_folder(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_bug_in_one_trial_keeps_its_traceback_in_its_folder(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from project.networks.lenet import LeNet
 
     forward = LeNet.forward
@@ -130,14 +156,19 @@ def test_a_bug_in_one_trial_keeps_its_traceback_in_its_folder(project: Project, 
 
 
 def test_when_no_trial_has_a_value_the_sweep_says_why(project: Project) -> None:
-    code, _, err = project(f"sweep --name s {LR} [1e30,1e31] --model.optimizer SGD --run.save_every 1", TINY)
+    code, _, err = project(
+        f"sweep --name s {LR} [1e30,1e31] --model.optimizer SGD --run.save_every 1", TINY
+    )
     assert (code, err.count("\n")) == (2, 1)
     assert "error: no trial has a value; the " in err and "not finite" in err
 
 
 def test_a_pruned_trial_says_so_and_can_be_continued(project: Project) -> None:
     rates = f"{LR} [0.01,1e-9]"
-    words = f"sweep --name s --pruner asha --pruner.reduction_factor 2 --model.optimizer Adam {rates} --monitor val/loss"
+    words = (
+        "sweep --name s --pruner asha --pruner.reduction_factor 2 --model.optimizer Adam "
+        f"{rates} --monitor val/loss"
+    )
     code, _, err = project(words, TINY.replace("max_epochs 1", "max_epochs 3"))
     assert (code, err) == (0, "")
     whole, pruned = results()
@@ -154,7 +185,9 @@ def test_a_pruned_trial_says_so_and_can_be_continued(project: Project) -> None:
 
 
 def test_a_clock_can_be_what_is_monitored(project: Project) -> None:
-    code, out, err = project("sweep --name s --space.data.num_workers [0] --monitor epoch_seconds", TINY)
+    code, out, err = project(
+        "sweep --name s --space.data.num_workers [0] --monitor epoch_seconds", TINY
+    )
     assert (code, err) == (0, "") and "epoch_seconds" in out
     assert 0 < results()[0]["value"] < 60
 
@@ -192,14 +225,18 @@ def forking(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["grid, 2 workers", "tpe and asha"])
-def test_a_sweep_killed_at_random_ends_like_the_undisturbed_one(name: str, forking: None, tmp_path: Path) -> None:
+def test_a_sweep_killed_at_random_ends_like_the_undisturbed_one(
+    name: str, forking: None, tmp_path: Path
+) -> None:
     seconds = undisturbed(name, tmp_path / "whole", trials=4)
     assert killed(name, tmp_path / "killed", seconds, random.Random(name), 3, trials=4) > 0
     assert unlike(tmp_path / "whole", tmp_path / "killed") == []
 
 
 @pytest.mark.parametrize("name, stop", [("tpe and asha", "SIGINT"), ("grid, 2 workers", "SIGTERM")])
-def test_a_signal_stops_a_sweep_and_the_same_command_continues_it(name: str, stop: str, forking: None, tmp_path: Path) -> None:
+def test_a_signal_stops_a_sweep_and_the_same_command_continues_it(
+    name: str, stop: str, forking: None, tmp_path: Path
+) -> None:
     root, output, number = tmp_path / "stopped", tmp_path / "stopped.txt", getattr(signal, stop)
     parent = start(command(name, root, 2), output)
     while not list(root.glob("s/*/checkpoints/step-*.ckpt")):
@@ -214,7 +251,9 @@ def test_a_signal_stops_a_sweep_and_the_same_command_continues_it(name: str, sto
 
 
 @pytest.mark.slow
-def test_a_worker_that_dies_again_and_again_ends_its_trial_only(forking: None, project: Project, monkeypatch: Any) -> None:
+def test_a_worker_that_dies_again_and_again_ends_its_trial_only(
+    forking: None, project: Project, monkeypatch: Any
+) -> None:
     from project.networks.lenet import LeNet
 
     forward = LeNet.forward
@@ -225,7 +264,9 @@ def test_a_worker_that_dies_again_and_again_ends_its_trial_only(forking: None, p
         return forward(self, *inputs)
 
     monkeypatch.setattr(LeNet, "forward", fatal)
-    code = wait(start(f"sweep --name s --workers 2 {LR} [0.1,0.2,0.3] {TINY}".split(), Path("out.txt")), 120)
+    code = wait(
+        start(f"sweep --name s --workers 2 {LR} [0.1,0.2,0.3] {TINY}".split(), Path("out.txt")), 120
+    )
     assert code == 0, Path("out.txt").read_text()
     assert [row["state"] for row in results()] == ["complete", "complete", "failed"]
     assert "its process died 5 times at the same place" in results()[-1]["reason"]
@@ -234,7 +275,13 @@ def test_a_worker_that_dies_again_and_again_ends_its_trial_only(forking: None, p
 def test_workers_are_processes_that_import_torch_themselves_and_leave_nothing_behind() -> None:
     environment = os.environ | {"PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1"}
     words = f"sweep --name s {LR} [0.1,0.01] --workers 2 {TINY}".split()
-    done = subprocess.run([sys.executable, "-m", "project", *words], capture_output=True, text=True, timeout=300, env=environment)
+    done = subprocess.run(
+        [sys.executable, "-m", "project", *words],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        env=environment,
+    )
     assert (done.returncode, done.stderr) == (0, "")
     assert [row["state"] for row in results()] == ["complete", "complete"]
 
@@ -250,24 +297,34 @@ def test_two_machines_share_a_sweep_through_postgresql(tmp_path: Path) -> None:
         roots = [tmp_path / "one", tmp_path / "other"]
         outputs = [tmp_path / "one.txt", tmp_path / "other.txt"]
         commands = [[*words, "--storage", address, "--run.root", str(root)] for root in roots]
-        first, second = (start(argv, output) for argv, output in zip(commands, outputs, strict=True))
+        first, second = (
+            start(argv, output) for argv, output in zip(commands, outputs, strict=True)
+        )
         while not list(roots[0].glob("s/*/metrics.csv")):
             time.sleep(0.01)
-        os.kill(first, signal.SIGKILL)  # its trial is run by the other, from the beginning: it has no such folder
+        os.kill(
+            first, signal.SIGKILL
+        )  # its trial is run by the other, from the beginning: it has no such folder
         wait(first)
         assert wait(second, 120) == 0, outputs[1].read_text()
         assert wait(start(commands[0], outputs[0]), 120) == 0, outputs[0].read_text()
     both = [results(root / "s") for root in roots]
     assert both[0] == both[1] and [row["state"] for row in both[0]] == ["complete"] * 4
-    begun = [sorted(path.parent.name for path in root.glob("s/[0-9]*/results.json")) for root in roots]
-    assert sorted(begun[0] + begun[1]) == sorted(Path(row["folder"]).name for row in both[0]), "each trial was finished once"
+    begun = [
+        sorted(path.parent.name for path in root.glob("s/[0-9]*/results.json")) for root in roots
+    ]
+    assert sorted(begun[0] + begun[1]) == sorted(Path(row["folder"]).name for row in both[0]), (
+        "each trial was finished once"
+    )
 
 
 # ---------------------------------------------------------------------- memory
 
 
 @pytest.mark.slow
-def test_memory_stays_flat_over_many_trials(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_memory_stays_flat_over_many_trials(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
     import project.engine.sweeps.trial as module
 
     run_trial, used = module.run_trial, []
@@ -280,7 +337,9 @@ def test_memory_stays_flat_over_many_trials(project: Project, monkeypatch: pytes
     monkeypatch.setattr(module, "run_trial", measured)
     code, _, _ = project("sweep --name s --space.seed_everything [0,1,2,3,4,5,6,7,8,9,10,11]", TINY)
     assert code == 0 and len(used) == 12
-    assert max(used[6:]) - max(used[:6]) < 8e6, "bytes resident; one trial's tensors, optimizer and data are about as much"
+    assert max(used[6:]) - max(used[:6]) < 8e6, (
+        "bytes resident; one trial's tensors, optimizer and data are about as much"
+    )
 
 
 # ---------------------------------------------------------------------- the page
@@ -291,8 +350,16 @@ def test_the_page_shows_trials_differences_and_curves(project: Project) -> None:
     code, out, err = project(words, TINY.replace("report false", "report true"))
     assert (code, err) == (0, "") and "page      runs/s/sweep.html" in out
     page = Path("runs/s/sweep.html").read_text()
-    assert page.count("<svg") == 5 and all(row["parameters"]["model.net"] in page for row in results())
-    for words in ("Optimisation history", "Importance", "Parallel coordinates", "Slices", "val/accuracy of the 5 best"):
+    assert page.count("<svg") == 5 and all(
+        row["parameters"]["model.net"] in page for row in results()
+    )
+    for words in (
+        "Optimisation history",
+        "Importance",
+        "Parallel coordinates",
+        "Slices",
+        "val/accuracy of the 5 best",
+    ):
         assert words in page
     assert "http" not in page.replace("http://www.w3.org", ""), "nothing is fetched"
     assert "mathdefault" not in page

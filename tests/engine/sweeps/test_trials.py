@@ -1,4 +1,6 @@
-"""A trial of a sweep is a run like any other: equal to `fit` bit for bit, whatever ran before it in its process."""
+"""A trial of a sweep is a run like any other: equal to `fit` bit for bit, whatever ran before it in
+its process.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,8 @@ from tests.conftest import Project
 from tests.engine.runs.equal import differing
 
 TINY = (
-    "--data.size 12 --trainer.max_epochs 2 --trainer.limit_train_batches 3 --trainer.limit_val_batches 2 "
+    "--data.size 12 --trainer.max_epochs 2 --trainer.limit_train_batches 3 "
+    "--trainer.limit_val_batches 2 "
     "--run.tensorboard false --run.threads 1"
 )
 
@@ -29,7 +32,8 @@ SPACES = {
     "numbers": "--space.model.optimizer.lr [0.1,0.01] --space.model.net.dropout [0,0.5]",
     "classes": "--space.model.optimizer [SGD,AdamW] --space.model.net [MLP,LeNet]",
     "seeds": "--space.seed_everything [3,4] --space.data.shuffle [true,false]",
-    "process": "--space.trainer.deterministic [true,null] --space.trainer.precision [bf16-mixed,32-true]",
+    "process": "--space.trainer.deterministic [true,null] --space.trainer.precision "
+    "[bf16-mixed,32-true]",
 }
 
 
@@ -45,11 +49,17 @@ def test_a_trial_equals_fit_with_the_same_options(space: str, project: Project) 
         assert code == 0, err
         again = Path("again") / run.name
         assert differing(run, again) == []
-        assert (run / "predictions-val.npz").read_bytes() == (again / "predictions-val.npz").read_bytes()
+        assert (run / "predictions-val.npz").read_bytes() == (
+            again / "predictions-val.npz"
+        ).read_bytes()
 
 
-def test_a_signal_that_ends_the_loader_too_is_an_interruption(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A scheduler tells every process of a job to stop, and a reading process that is gone raises an error."""
+def test_a_signal_that_ends_the_loader_too_is_an_interruption(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A scheduler tells every process of a job to stop, and a reading process that is gone raises
+    an error.
+    """
     from project.tasks.classification import Classification
 
     step = Classification.training_step
@@ -57,7 +67,9 @@ def test_a_signal_that_ends_the_loader_too_is_an_interruption(project: Project, 
     def signalled(self: Any, batch: Any, batch_idx: int) -> Any:
         if batch_idx == 1 and not Path("told").exists():
             Path("told").touch()
-            for child in Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children").read_text().split():
+            for child in (
+                Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children").read_text().split()
+            ):
                 os.kill(int(child), signal.SIGTERM)
             os.kill(os.getpid(), signal.SIGTERM)
             time.sleep(0.2)
@@ -65,8 +77,12 @@ def test_a_signal_that_ends_the_loader_too_is_an_interruption(project: Project, 
         return step(self, batch, batch_idx)
 
     monkeypatch.setattr(Classification, "training_step", signalled)
-    words = "sweep --name s --space.model.optimizer.lr [0.1] --data.num_workers 1 --run.report false"
+    words = (
+        "sweep --name s --space.model.optimizer.lr [0.1] --data.num_workers 1 --run.report false"
+    )
     assert project(words, TINY)[0] == 128 + signal.SIGTERM
     code, _, err = project(words, TINY)
     assert (code, err) == (0, "")
-    assert [row["state"] for row in json.loads(Path("runs/s/results.json").read_text())["trials"]] == ["complete"]
+    assert [
+        row["state"] for row in json.loads(Path("runs/s/results.json").read_text())["trials"]
+    ] == ["complete"]
