@@ -27,6 +27,22 @@ registry.add(
 if importlib.util.find_spec(".lessons", __name__):  # the folder may be deleted
     lessons = importlib.import_module(".lessons", __name__)
     registry.add(networks=lessons.NETWORKS, data=lessons.DATA, optimizers=lessons.OPTIMIZERS)
+registry.MOVED |= {
+    # names of version 0.1.0; a path into the package is the same whatever the package is called
+    "Sequence": "Transcription",
+    "Embedding": "MetricLearning",
+    "project": "",
+    "project.networks.fused": ".networks.image_and_numbers",
+    "project.networks.layers": ".lessons.layers",
+    "project.networks.tutorial": ".lessons.tutorial",
+    "project.training.plain_sgd": ".lessons.plain_sgd",
+    "project.data.sums": ".lessons.sums",
+    "project.data.strings": ".lessons.strings",
+    "project.data.synthetic": ".lessons.synthetic",
+    "project.tasks.sequence.Sequence": ".tasks.transcription.Transcription",
+    "project.tasks.embedding.Embedding": ".tasks.metric_learning.MetricLearning",
+    "project.runs.averaging": ".engine.runs.averaging",
+}
 registry.DEFAULTS |= {"data": "Digits", "model": "Classification"}
 registry.VERSION[:] = [__version__]
 

@@ -31,9 +31,9 @@ class Crop(Augment):
         super().__init__()
         self.padding = padding
 
-    def forward(self, images: Tensor, draw: Generator) -> Tensor:
+    def forward(self, images: Tensor, generator: Generator) -> Tensor:
         pad, size = self.padding, images.shape[2:]
-        corners = torch.randint(2 * pad + 1, (len(images), 2), generator=draw)
+        corners = torch.randint(2 * pad + 1, (len(images), 2), generator=generator)
         framed = F.pad(
             images.permute(0, 2, 3, 1), (0, 0, pad, pad, pad, pad)
         )  # channels last, as batches lie in memory
@@ -73,9 +73,9 @@ class Flip(Augment):
         super().__init__()
         self.probability = probability
 
-    def forward(self, images: Tensor, draw: Generator) -> Tensor:
+    def forward(self, images: Tensor, generator: Generator) -> Tensor:
         chosen = (
-            (torch.rand(len(images), generator=draw) < self.probability)
+            (torch.rand(len(images), generator=generator) < self.probability)
             .nonzero()
             .squeeze(1)
             .to(images.device)
@@ -109,8 +109,8 @@ class Affine(Augment):
         self.degrees, self.translate, self.scale, self.shear = degrees, translate, scale, shear
         self.padding_mode = padding_mode
 
-    def forward(self, images: Tensor, draw: Generator) -> Tensor:
-        angle, shift_x, shift_y, factor, slant = torch.rand(5, len(images), generator=draw).to(
+    def forward(self, images: Tensor, generator: Generator) -> Tensor:
+        angle, shift_x, shift_y, factor, slant = torch.rand(5, len(images), generator=generator).to(
             images.device
         )
         height, width = images.shape[2:]
@@ -189,9 +189,9 @@ class Cutout(Augment):
         super().__init__()
         self.size = size
 
-    def forward(self, images: Tensor, draw: Generator) -> Tensor:
+    def forward(self, images: Tensor, generator: Generator) -> Tensor:
         sides = torch.full((len(images),), float(self.size))
-        inside = boxes(images.shape, sides, sides, draw).to(images.device)
+        inside = boxes(images.shape, sides, sides, generator).to(images.device)
         mean = images.mean((2, 3), dtype=torch.float32, keepdim=True).to(images.dtype)
         return torch.where(inside, mean, images)
 
@@ -212,9 +212,11 @@ class Mixup(Mixing):
         super().__init__()
         self.alpha = alpha
 
-    def forward(self, images: Tensor, targets: Tensor, draw: Generator) -> tuple[Tensor, Tensor]:
-        partner = torch.randperm(len(images), generator=draw).to(images.device)
-        share = beta(self.alpha, len(images), draw).to(images.device)
+    def forward(
+        self, images: Tensor, targets: Tensor, generator: Generator
+    ) -> tuple[Tensor, Tensor]:
+        partner = torch.randperm(len(images), generator=generator).to(images.device)
+        share = beta(self.alpha, len(images), generator).to(images.device)
         floats = images.to(torch.float32)
         mixed = torch.lerp(floats[partner], floats, share.reshape(-1, 1, 1, 1))
         return mixed, torch.lerp(targets[partner], targets, share.unsqueeze(1))
@@ -232,24 +234,26 @@ class CutMix(Mixing):
         super().__init__()
         self.alpha, self.probability = alpha, probability
 
-    def forward(self, images: Tensor, targets: Tensor, draw: Generator) -> tuple[Tensor, Tensor]:
+    def forward(
+        self, images: Tensor, targets: Tensor, generator: Generator
+    ) -> tuple[Tensor, Tensor]:
         size, (height, width) = len(images), images.shape[2:]
-        partner = torch.randperm(size, generator=draw).to(images.device)
-        chosen = torch.rand(size, generator=draw) < self.probability
-        side = (1 - beta(self.alpha, size, draw)).sqrt() * chosen
-        inside = boxes(images.shape, side * height, side * width, draw).to(images.device)
+        partner = torch.randperm(size, generator=generator).to(images.device)
+        chosen = torch.rand(size, generator=generator) < self.probability
+        side = (1 - beta(self.alpha, size, generator)).sqrt() * chosen
+        inside = boxes(images.shape, side * height, side * width, generator).to(images.device)
         share = 1 - inside.mean((1, 2, 3), dtype=torch.float32)
         return torch.where(inside, images[partner], images), torch.lerp(
             targets[partner], targets, share.unsqueeze(1)
         )
 
 
-def boxes(shape: torch.Size, heights: Tensor, widths: Tensor, draw: Generator) -> Tensor:
+def boxes(shape: torch.Size, heights: Tensor, widths: Tensor, generator: Generator) -> Tensor:
     """Boxes of the given sides in pixels, their centres anywhere in the image: (B, 1, H, W) of
     booleans.
     """
     size, _, height, width = shape
-    centre_y, centre_x = torch.rand(2, size, generator=draw)
+    centre_y, centre_x = torch.rand(2, size, generator=generator)
     rows = _interval(centre_y * height, heights, height)
     columns = _interval(centre_x * width, widths, width)
     return rows.reshape(size, 1, height, 1) & columns.reshape(size, 1, 1, width)
@@ -262,9 +266,9 @@ def _interval(centre: Tensor, length: Tensor, size: int) -> Tensor:
     return (pixels >= start) & (pixels < start + length.round().unsqueeze(1))
 
 
-def beta(alpha: float, size: int, draw: Generator) -> Tensor:
+def beta(alpha: float, size: int, generator: Generator) -> Tensor:
     """Draws from Beta(alpha, alpha) as (size,) float32; numpy has them, so its generator is seeded
     from ours.
     """
-    seed = int(torch.randint(2**62, (), generator=draw))
+    seed = int(torch.randint(2**62, (), generator=generator))
     return torch.from_numpy(np.random.default_rng(seed).beta(alpha, alpha, size)).to(torch.float32)

@@ -29,4 +29,4 @@ class Digits(ImageData):
         with gzip.open(FILE, "rt") as file:
             table = torch.from_numpy(np.loadtxt(file, delimiter=",", dtype=np.float32))
         images = table[:, :64].mul(255 / 16).round().to(torch.uint8).reshape(-1, 1, 8, 8)
-        return Arrays(self.fitting(images), table[:, 64].long())
+        return Arrays(self.resize_and_convert(images), table[:, 64].long())

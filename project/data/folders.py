@@ -18,7 +18,7 @@ from torch.utils.data import Dataset
 
 from project.engine.bases.images import ImageData
 from project.engine.errors import UserError, clip, suggest
-from project.engine.loading.arrays import Arrays, Items
+from project.engine.loading.arrays import Arrays, ItemDataset
 from project.engine.loading.cache import Shape, cached_images, common_shape, decode, user_folder
 from project.engine.loading.csvfile import Format
 from project.engine.loading.listing import (
@@ -127,7 +127,9 @@ class FileImages(ImageData):
         numbers = torch.tensor(beside) if beside[0] else None
         # Validation and test images get the channels of the training split, even if all of them
         # happen to be grey.
-        channels = self.spec.inputs[0][0] if self.fitted and split != "train" else self.channels
+        channels = (
+            self.spec.inputs[0][0] if self.preprocessing and split != "train" else self.channels
+        )
         threads = torch.get_num_threads()
         if self.cache is False:
             paths = [self.folder / file for file in files]
@@ -145,13 +147,13 @@ class FileImages(ImageData):
             images = torch.from_numpy(pixels).permute(0, 3, 1, 2)
         return Arrays(images if numbers is None else (images, numbers), labels)
 
-    def encode(self, part: Arrays | Items) -> Arrays | Items:
-        if isinstance(part, Items) and not isinstance(part.dataset.targets, Tensor):
+    def encode(self, part: Arrays | ItemDataset) -> Arrays | ItemDataset:
+        if isinstance(part, ItemDataset) and not isinstance(part.dataset.targets, Tensor):
             images = part.dataset
             numbered = ReadOnDemand(
                 images.paths, self.class_numbers(images.targets), images.shape, images.numbers
             )
-            return Items(numbered, part.seed, part.rows)
+            return ItemDataset(numbered, part.seed, part.rows)
         return super().encode(part)
 
 
@@ -350,7 +352,7 @@ class CSVImages(FileImages):
         ]
         return listing.finished(self.labels)
 
-    def describe(self, train: Arrays | Items) -> DataSpec:
+    def describe(self, train: Arrays | ItemDataset) -> DataSpec:
         return dataclasses.replace(
             super().describe(train), columns=tuple(map(str, self.number_columns))
         )

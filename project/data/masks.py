@@ -20,7 +20,7 @@ from project.data.folders import SUFFIXES, FileImages, ReadOnDemand
 from project.data.vision import MNIST
 from project.engine.bases.images import CHUNK, ImageData
 from project.engine.errors import UserError, clip, suggest
-from project.engine.loading.arrays import Arrays, Items
+from project.engine.loading.arrays import Arrays, ItemDataset
 from project.engine.loading.augmenting import augmented
 from project.engine.loading.listing import SPLIT_NAMES, SPLITS, Sample, Samples, rows
 from project.engine.randomness import generator
@@ -54,7 +54,7 @@ class MaskData(ImageData):
                 )
         super().setup(stage)
 
-    def describe(self, train: Arrays | Items) -> DataSpec:
+    def describe(self, train: Arrays | ItemDataset) -> DataSpec:
         masks: Any = (train if isinstance(train, Arrays) else train.dataset).targets
         names = tuple(self.names or ())
         counts = torch.bincount(masks[train.rows].flatten(), minlength=IGNORED + 1)
@@ -127,7 +127,7 @@ class DigitMasks(MaskData):
             self.cluttered(part, generator(self.split_seed, "clutter", split, number))
             for number, part in enumerate(clean.split(CHUNK))
         ]
-        return Arrays(self.fitting(torch.cat(parts)), masks)
+        return Arrays(self.resize_and_convert(torch.cat(parts)), masks)
 
     def cluttered(self, clean: Tensor, draw: Generator) -> Tensor:
         """Digits of different contrast with clutter behind them: (N, 1, H, W) uint8 to the same."""

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from project.engine.bases.data import DataModule
 from project.engine.errors import UserError, clip, suggest
-from project.engine.loading.arrays import Arrays, Items
+from project.engine.loading.arrays import Arrays, ItemDataset
 from project.engine.loading.csvfile import (
     UNNAMED,
     CSVFile,
@@ -112,7 +112,7 @@ class CSVTable(DataModule):
         path = _existing(Path(self.root), str(self.files[split]), option)
         names = header(path, self.format)
         target, kind, categorical, wanted = (
-            self._fitted_columns if self.fitted else self._chosen_columns
+            self._fitted_columns if self.preprocessing else self._chosen_columns
         )(names, path)
         texts = categorical | {target} if kind == "class" else categorical
         file = read(path, self.format, texts, skip={*names} - {*wanted})
@@ -143,18 +143,18 @@ class CSVTable(DataModule):
 
     def _fitted_columns(self, names: list[str], path: Path) -> tuple[str, str, set[str], list[str]]:
         """The same as they were in training."""
-        target, categorical = self.fitted["target"], set(self.fitted["categories"])
-        wanted = [target, *self.fitted["numbers"], *categorical]
+        target, categorical = self.preprocessing["target"], set(self.preprocessing["categories"])
+        wanted = [target, *self.preprocessing["numbers"], *categorical]
         absent = [name for name in wanted if name not in names]
         if absent and not (absent == [target] and self.predicting):
-            way_out = (
+            hint = (
                 suggest(absent[0], names, "it has")
                 if self.format.header
                 else f"columns there: {len(names)}"
             )
-            way_out += "; predict does without the target" if absent == [target] else ""
-            raise UserError(f"{path}: no column {absent[0]!r}, which the training had; {way_out}")
-        return target, self.fitted["spec"]["target"], categorical, wanted
+            hint += "; predict does without the target" if absent == [target] else ""
+            raise UserError(f"{path}: no column {absent[0]!r}, which the training had; {hint}")
+        return target, self.preprocessing["spec"]["target"], categorical, wanted
 
     def _column(self, column: int | str, option: str, names: list[str], path: Path) -> str:
         return find(column, names, f"--data.{option}", path, self.format)
@@ -212,7 +212,7 @@ class CSVTable(DataModule):
 
     # ------------------------------------------------------------------ fitting
 
-    def fit(self, train: Arrays | Items) -> dict[str, Any]:
+    def fit_preprocessing(self, train: Arrays | ItemDataset) -> dict[str, Any]:
         assert isinstance(train, Table)
         file, rows = train.file, train.rows.numpy()
         numbers: dict[str, dict[str, Any]] = {}
@@ -234,14 +234,14 @@ class CSVTable(DataModule):
                 f"{self.min_count} times in the training split, "
                 f"so nothing can be learnt from it: --data.drop '[{', '.join(useless)}]'"
             )
-        fitted = {"target": train.target, "numbers": numbers, "categories": categories}
-        return {"spec": self._spec(train, fitted).to_dict(), **fitted}
+        preprocessing = {"target": train.target, "numbers": numbers, "categories": categories}
+        return {"spec": self._spec(train, preprocessing).to_dict(), **preprocessing}
 
-    def statistics(self, fitted: dict[str, Any]) -> dict[str, tuple[float, float]]:
-        return {name: (how["mean"], how["std"]) for name, how in fitted["numbers"].items()}
+    def statistics(self, preprocessing: dict[str, Any]) -> dict[str, tuple[float, float]]:
+        return {name: (how["mean"], how["std"]) for name, how in preprocessing["numbers"].items()}
 
-    def _spec(self, train: Table, fitted: dict[str, Any]) -> DataSpec:
-        numbers, categories = fitted["numbers"], fitted["categories"]
+    def _spec(self, train: Table, preprocessing: dict[str, Any]) -> DataSpec:
+        numbers, categories = preprocessing["numbers"], preprocessing["categories"]
         indicators = [f"{name} is missing" for name, how in numbers.items() if how["indicator"]]
         columns = (*numbers, *indicators, *categories)
         if not columns:
@@ -279,7 +279,7 @@ class CSVTable(DataModule):
 
     # ------------------------------------------------------------------ encoding
 
-    def encode(self, part: Arrays | Items) -> Arrays:
+    def encode(self, part: Arrays | ItemDataset) -> Arrays:
         assert isinstance(part, Table)
         if not part.encoded:
             part.encoded.append(Arrays(self._inputs(part.file), self._encoded_targets(part)))
@@ -288,7 +288,7 @@ class CSVTable(DataModule):
     def _inputs(self, file: CSVFile) -> Tensor:
         """The columns of a whole file as the network sees them: (N, columns) float32."""
         columns = np.empty((file.size, len(self.spec.columns)), np.float32)
-        numbers, indicators = self.fitted["numbers"], []
+        numbers, indicators = self.preprocessing["numbers"], []
         for i, (name, how) in enumerate(numbers.items()):
             values = file.numbers(name, MISSING)
             if how["indicator"]:
@@ -297,7 +297,7 @@ class CSVTable(DataModule):
         for i, missing in enumerate(indicators, start=len(numbers)):
             columns[:, i] = missing
         for i, (name, texts) in enumerate(
-            self.fitted["categories"].items(), start=len(numbers) + len(indicators)
+            self.preprocessing["categories"].items(), start=len(numbers) + len(indicators)
         ):
             column = file.columns[name]
             assert isinstance(column, Texts)
@@ -320,14 +320,14 @@ class CSVTable(DataModule):
             row = int(known.argmin())
             label = part.labels[int(part.targets[row])]
             ends = [label.removeprefix(name) for name in classes if label.startswith(name)]
-            way_out = (
+            hint = (
                 f"--data.label_suffix {ends[0]!r} cuts the end off"
                 if ends
                 else suggest(label, classes, "there are")
             )
             raise part.file.fault(
                 row,
-                f"the label {clip(label)!r} is not among those of the training split; {way_out}",
+                f"the label {clip(label)!r} is not among those of the training split; {hint}",
             )
         return known
 
@@ -335,7 +335,7 @@ class CSVTable(DataModule):
 # ---------------------------------------------------------------------- what is learnt of a column
 
 
-def all_numbers(file: CSVFile, name: str, rows: np.ndarray, way_out: str) -> bool:
+def all_numbers(file: CSVFile, name: str, rows: np.ndarray, hint: str) -> bool:
     """Whether a column has nothing but numbers in these rows.
 
     Raises:
@@ -349,7 +349,7 @@ def all_numbers(file: CSVFile, name: str, rows: np.ndarray, way_out: str) -> boo
     if 0 < wrong.sum() <= (1 - MOSTLY) * known.sum():
         row = int(rows[wrong.argmax()])
         raise file.not_a_number(
-            row, name, column.texts[column.codes[row]], f", but most of the column is{way_out}"
+            row, name, column.texts[column.codes[row]], f", but most of the column is{hint}"
         )
     return bool(known.any() and not wrong.any())
 

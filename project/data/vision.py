@@ -1,5 +1,5 @@
-"""Published image data, read and downloaded by torchvision: MNIST, FashionMNIST, CIFAR10. A tenth
-of train is validation.
+"""TorchvisionData image data, read and downloaded by torchvision: MNIST, FashionMNIST, CIFAR10. A
+tenth of train is validation.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from project.engine.errors import UserError, clip
 from project.engine.loading.arrays import Arrays
 
 
-class Published(ImageData, ABC):
+class TorchvisionData(ImageData, ABC):
     """A dataset of torchvision, held in memory.
 
     Args:
@@ -81,7 +81,7 @@ class Published(ImageData, ABC):
                 f"delete the folder and they are downloaded anew"
             ) from error
         images = images.unsqueeze(1) if images.ndim == 3 else images.permute(0, 3, 1, 2)
-        return Arrays(self.fitting(images), targets)
+        return Arrays(self.resize_and_convert(images), targets)
 
     def _absent(self) -> str:
         first, *others = self.missing()
@@ -101,20 +101,20 @@ IDX_FILES = (
 )
 
 
-class MNIST(Published):
+class MNIST(TorchvisionData):
     """70,000 handwritten digits, 28x28 grey (LeCun, Cortes, Burges, 1998)."""
 
     source, folder, files = datasets.MNIST, "MNIST/raw", IDX_FILES
 
 
-class FashionMNIST(Published):
+class FashionMNIST(TorchvisionData):
     """70,000 pieces of clothing, 28x28 grey, 10 classes (Xiao, Rasul, Vollgraf, 2017)."""
 
     source, folder, files = datasets.FashionMNIST, "FashionMNIST/raw", IDX_FILES
     names = tuple(datasets.FashionMNIST.classes)
 
 
-class CIFAR10(Published):
+class CIFAR10(TorchvisionData):
     """60,000 photos, 32x32 in colour, 10 classes (Krizhevsky, 2009)."""
 
     source, folder = datasets.CIFAR10, "cifar-10-batches-py"

@@ -27,6 +27,9 @@ TABLES: dict[str, Table] = {
     "schedules": {},
     "augmentations": {},
 }
+MOVED: dict[
+    str, str
+] = {}  # an earlier short name, or the beginning of an earlier import path -> today's
 DEFAULTS: dict[str, str] = {}  # "data" and "model": the short names taken where a config has none
 VERSION: list[str] = []  # one text: of the package that carries this engine
 
@@ -40,3 +43,17 @@ def add(**tables: Mapping[str, tuple[str, str]]) -> None:
 def absolute(path: str) -> str:
     """An import path with the package's name, if it begins with a dot."""
     return f"{PACKAGE}{path}" if path.startswith(".") else path
+
+
+def relative(path: str) -> str:
+    """An import path without the package's name, so that what is saved survives a renamed package."""
+    return path.removeprefix(PACKAGE) if path.startswith(f"{PACKAGE}.") else path
+
+
+def moved(name: str) -> str:
+    """What a short name or an import path written by an earlier version is called today."""
+    parts = name.split(".")
+    for end in range(len(parts), 0, -1):
+        if (head := ".".join(parts[:end])) in MOVED:
+            return absolute(MOVED[head] + name[len(head) :])
+    return absolute(name)

@@ -64,7 +64,7 @@ class DataSpec:
         return " + ".join("x".join(map(str, shape)) for shape in self.inputs)
 
 
-def several(inputs: Inputs) -> tuple[Tensor, ...]:
+def as_tuple(inputs: Inputs) -> tuple[Tensor, ...]:
     """The inputs as a tuple, also where there is only one."""
     return inputs if isinstance(inputs, tuple) else (inputs,)
 
@@ -82,10 +82,10 @@ class Batch(NamedTuple):
         (B, K) counts (int64), (B, H, W) masks (uint8, IGNORED where there is no class), or (B, L)
         sequences (int64, filled up with -1).
     ids: (B,) row numbers within the split's source, so that a sample can be named.
-    place: (epoch, batch), from which every random choice about this batch is drawn.
+    position: (epoch, batch), from which every random choice about this batch is drawn.
     """
 
     inputs: Inputs
     targets: Tensor
     ids: Tensor
-    place: tuple[int, int]
+    position: tuple[int, int]

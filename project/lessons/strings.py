@@ -12,7 +12,7 @@ from project.data.digits import Digits
 from project.data.vision import MNIST
 from project.engine.bases.images import ImageData
 from project.engine.errors import UserError
-from project.engine.loading.arrays import Arrays, Items
+from project.engine.loading.arrays import Arrays, ItemDataset
 from project.engine.loading.augmenting import Mixing
 from project.engine.randomness import generator
 from project.engine.spec import DataSpec
@@ -62,7 +62,7 @@ class DigitStrings(ImageData):
         self.digits: ImageData = kind(
             root=self.root, size=size, split_seed=self.split_seed, **shares
         )
-        # Nothing of them has to be fitted, so that a test reads the test split alone.
+        # Nothing of them has to be preprocessing, so that a test reads the test split alone.
         self.digits.restore(
             {"spec": DataSpec(((1, size, size),), len(DIGITS), "class", DIGITS).to_dict()}
         )
@@ -81,7 +81,7 @@ class DigitStrings(ImageData):
     def prepare_data(self) -> None:
         self.digits.prepare_data()
 
-    def describe(self, train: Arrays | Items) -> DataSpec:
+    def describe(self, train: Arrays | ItemDataset) -> DataSpec:
         if self.target != "sequence":
             return super().describe(train)
         assert isinstance(train, Arrays) and isinstance(train.targets, Tensor)
@@ -107,7 +107,7 @@ class DigitStrings(ImageData):
                 page[0], images, generator(self.split_seed, "string", split, number)
             )
             strings[number, : len(chosen)] = classes[chosen]
-        return Arrays(self.fitting(pages), self._asked(strings))
+        return Arrays(self.resize_and_convert(pages), self._asked(strings))
 
     def _asked(self, strings: Tensor) -> Tensor:
         """What is asked of strings (N, longest): themselves, the labels (N, 10) float32, or the

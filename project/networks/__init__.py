@@ -13,7 +13,7 @@ NETWORKS = {
     ),
     "ResNet": (".networks.resnet.ResNet", "a compact residual network for images of about 32x32"),
     "ImageAndNumbers": (
-        ".networks.fused.ImageAndNumbers",
+        ".networks.image_and_numbers.ImageAndNumbers",
         "a CNN and an MLP joined: an image and numbers beside it",
     ),
     "TorchVision": (

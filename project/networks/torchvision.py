@@ -1,4 +1,4 @@
-"""The classification models of torchvision, fitted to the data."""
+"""The classification models of torchvision, preprocessing to the data."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class TorchVision(Network):
     def forward(self, images: Tensor) -> Tensor:
         return self.model(images)
 
-    def begin(self) -> dict[str, list[str]]:
+    def load_pretrained(self) -> dict[str, list[str]]:
         if self.weights is None:
             return {}
         state = (

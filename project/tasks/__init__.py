@@ -13,11 +13,14 @@ TASKS = {
         ".tasks.regression.Regression",
         "one number or several, standardised while training; or counts",
     ),
-    "Embedding": (".tasks.embedding.Embedding", "points in space, near for samples of one class"),
+    "MetricLearning": (
+        ".tasks.metric_learning.MetricLearning",
+        "points in space, near for samples of one class",
+    ),
     "Ranking": (".tasks.ranking.Ranking", "a score in the order of a number"),
     "Segmentation": (".tasks.segmentation.Segmentation", "a class for each pixel"),
-    "Sequence": (
-        ".tasks.sequence.Sequence",
+    "Transcription": (
+        ".tasks.transcription.Transcription",
         "several characters in their order, read from an image by CTC",
     ),
 }

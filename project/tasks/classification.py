@@ -16,7 +16,7 @@ from project.engine.bases.task import TASK_FOR, NetworkFactory, Task
 from project.engine.errors import UserError, clip, suggest
 from project.engine.spec import Batch, DataSpec
 from project.networks.lenet import LeNet
-from project.training.losses import check_weights, losses_for, one_hot, reading, short_name
+from project.training.losses import check_weights, loss_spec, losses_for, one_hot, short_name
 
 
 class Classification(Task):
@@ -53,13 +53,13 @@ class Classification(Task):
     def adapt(self, spec: DataSpec) -> DataSpec:
         if spec.target not in ("class", "labels"):
             which = f"{', '.join(spec.names)} is" if spec.target == "number" else "is"
-            way_out = f"--model {TASK_FOR[spec.target]}"
+            hint = f"--model {TASK_FOR[spec.target]}"
             raise UserError(
-                f"Classification needs classes, the target {which} a {spec.target}: {way_out}"
+                f"Classification needs classes, the target {which} a {spec.target}: {hint}"
             )
         if self.positive:
             spec = self._yes_or_no(spec)
-        kinds = reading(self.loss).kinds
+        kinds = loss_spec(self.loss).kinds
         kind = "labels" if spec.target == "labels" else "class" if "class" in kinds else "binary"
         if kind not in kinds:
             kind = "class" if kind == "binary" else kind
@@ -124,7 +124,7 @@ class Classification(Task):
 
     def step(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
         assert self.spec is not None
-        logits, targets, read = self(batch.inputs), self._asked(batch.targets), reading(self.loss)
+        logits, targets, read = self(batch.inputs), self._asked(batch.targets), loss_spec(self.loss)
         mixed = targets.ndim == 2  # labels, or shares of classes in images that were blended
         if self.spec.target == "labels":
             truth = (targets > 0.5).int()
@@ -141,13 +141,13 @@ class Classification(Task):
                 targets = one_hot(targets, self.spec.outputs)
         return self.loss(read.answers(logits), read.targets(targets)), logits, truth
 
-    def chosen(self, predictions: Tensor) -> Tensor | None:
+    def predicted_classes(self, predictions: Tensor) -> Tensor | None:
         assert self.spec is not None
         if self.spec.target == "labels":
             return None
         return (predictions > 0).long() if self.spec.outputs == 1 else predictions.argmax(1)
 
-    def errors(self, predictions: Tensor, targets: Tensor) -> Tensor:
+    def per_sample_loss(self, predictions: Tensor, targets: Tensor) -> Tensor:
         """The cross-entropy of each sample; of labels, its mean over them."""
         assert self.spec is not None
         if self.spec.target == "labels":
@@ -169,7 +169,7 @@ class Classification(Task):
         yes = targets[:, self.is_positive].sum(1)
         return torch.stack([1 - yes, yes], dim=1)
 
-    def readable(self, predictions: Tensor) -> dict[str, list[Any]]:
+    def to_columns(self, predictions: Tensor) -> dict[str, list[Any]]:
         assert self.spec is not None
         names = self.spec.names
         if self.spec.target == "labels":
@@ -191,7 +191,7 @@ class Classification(Task):
             "probability": best.values.tolist(),
         }
 
-    def readable_targets(self, targets: Tensor) -> list[Any]:
+    def target_columns(self, targets: Tensor) -> list[Any]:
         assert self.spec is not None
         names = self.spec.names
         if self.spec.target == "labels":

@@ -12,10 +12,10 @@ from torch import Tensor, nn
 
 from project.engine.bases.task import NetworkFactory, Task
 from project.engine.errors import UserError
-from project.engine.spec import Batch, DataSpec, several
+from project.engine.spec import Batch, DataSpec, as_tuple
 from project.networks.mlp import MLP
 from project.tasks.classification import Classification
-from project.training.losses import losses_for, reading, short_name
+from project.training.losses import loss_spec, losses_for, short_name
 
 
 class Distillation(Classification):
@@ -46,14 +46,14 @@ class Distillation(Classification):
     ) -> None:
         super().__init__(net, loss, **training)
         self.teacher, self.temperature, self.share = teacher, temperature, share
-        self.guide: list[
+        self.teacher_net: list[
             nn.Module
         ] = []  # in a list, so that its weights are no part of this task's
-        self.guide_digest = ""
+        self.teacher_digest = ""
 
     def adapt(self, spec: DataSpec) -> DataSpec:
         spec = super().adapt(spec)
-        if spec.target != "class" or "shares" not in reading(self.loss).kinds:
+        if spec.target != "class" or "shares" not in loss_spec(self.loss).kinds:
             raise UserError(
                 "Distillation needs one of several classes and a loss for shares of them, not "
                 f"{short_name(self.loss)} "
@@ -61,42 +61,44 @@ class Distillation(Classification):
             )
         return spec
 
-    def take_runs(self, load: Callable[[str], Task]) -> None:
+    def load_dependencies(self, load: Callable[[str], Task]) -> None:
         teacher = load(self.teacher)
-        if self.spec is not None and (teacher.spec != self.spec or teacher.fitted != self.fitted):
+        if self.spec is not None and (
+            teacher.spec != self.spec or teacher.preprocessing != self.preprocessing
+        ):
             raise UserError(
                 f"--model.teacher {self.teacher}: it was trained on other data, other classes or "
                 "another split than this run "
                 "will be, and may know the validation data; train it with the same --data options"
             )
-        self.guide = [teacher.net.eval().requires_grad_(False)]
-        self.guide_digest = digest(teacher.net)
+        self.teacher_net = [teacher.net.eval().requires_grad_(False)]
+        self.teacher_digest = digest(teacher.net)
 
     def on_fit_start(self) -> None:
-        if not self.guide:
+        if not self.teacher_net:
             raise UserError(
                 "Distillation has no teacher yet: before the training call "
-                "task.take_runs(project.load)"
+                "task.load_dependencies(project.load)"
             )
-        self.guide[0].to(self.device)
+        self.teacher_net[0].to(self.device)
 
     def step(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
         loss, logits, truth = super().step(batch)
         if not self.training:
             return loss, logits, truth
         with torch.no_grad():
-            advice = (self.guide[0](*several(batch.inputs)) / self.temperature).softmax(1)
-        answer = reading(self.loss).answers(logits / self.temperature)
+            advice = (self.teacher_net[0](*as_tuple(batch.inputs)) / self.temperature).softmax(1)
+        answer = loss_spec(self.loss).answers(logits / self.temperature)
         softened = self.temperature**2 * self.loss(answer, advice)
         return (1 - self.share) * loss + self.share * softened, logits, truth
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         super().on_save_checkpoint(checkpoint)
-        checkpoint["teacher"] = self.guide_digest
+        checkpoint["teacher"] = self.teacher_digest
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         super().on_load_checkpoint(checkpoint)
-        if checkpoint["teacher"] != self.guide_digest:
+        if checkpoint["teacher"] != self.teacher_digest:
             raise UserError(
                 f"--model.teacher {self.teacher}: its weights are not those that this run began "
                 "with"

@@ -17,7 +17,7 @@ from project.engine.errors import UserError
 from project.engine.randomness import generator, run_seed
 from project.engine.spec import Batch, DataSpec
 from project.networks.mlp import MLP
-from project.training.losses import losses_for, reading, short_name
+from project.training.losses import loss_spec, losses_for, short_name
 
 
 class PairAccuracy(Metric):
@@ -71,7 +71,7 @@ class Ranking(Task):
                 f"Ranking needs one number a sample, the target is of kind {spec.target!r} with "
                 f"{spec.outputs} columns"
             )
-        if "ranks" not in reading(self.loss).kinds:
+        if "ranks" not in loss_spec(self.loss).kinds:
             raise UserError(
                 f"--model.loss {short_name(self.loss)} does not compare the order of two: use "
                 f"{losses_for('ranks')}"
@@ -84,10 +84,10 @@ class Ranking(Task):
     def step(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
         scores, values = self(batch.inputs).squeeze(1), batch.targets.reshape(-1)
         partner = torch.randperm(
-            len(scores), generator=generator(run_seed(), "pairs", *batch.place)
+            len(scores), generator=generator(run_seed(), "pairs", *batch.position)
         ).to(scores.device)
         loss = self.loss(scores, scores[partner], torch.sign(values - values[partner]))
         return loss, scores, values
 
-    def readable(self, predictions: Tensor) -> dict[str, list[Any]]:
+    def to_columns(self, predictions: Tensor) -> dict[str, list[Any]]:
         return {"score": predictions.tolist()}

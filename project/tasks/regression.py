@@ -16,7 +16,7 @@ from project.engine.bases.task import TASK_FOR, NetworkFactory, Task
 from project.engine.errors import UserError
 from project.engine.spec import Batch, DataSpec
 from project.networks.mlp import MLP
-from project.training.losses import losses_for, reading, short_name
+from project.training.losses import loss_spec, losses_for, short_name
 
 SMALLEST_VARIANCE, SMALLEST_RATE = 1e-6, 1e-6
 WITHIN = 1.96  # deviations, between which 95 % of a normal distribution lie
@@ -80,7 +80,7 @@ class Regression(Task):
                 f"Regression needs numbers, the target is of kind {spec.target!r}: --model "
                 f"{TASK_FOR[spec.target]}"
             )
-        kinds, name = reading(self.loss).kinds, short_name(self.loss)
+        kinds, name = loss_spec(self.loss).kinds, short_name(self.loss)
         if not {"number", "count", "spread"} & set(kinds):
             raise UserError(
                 f"--model.loss {name} compares classes, the target is a number: use "
@@ -103,7 +103,7 @@ class Regression(Task):
             "mae": MeanAbsoluteError(),
             "r2": R2Score(),
         }
-        kind = reading(self.loss).kinds[0]
+        kind = loss_spec(self.loss).kinds[0]
         if kind == "spread":
             return {
                 name: LambdaInputTransformer(metric, means) for name, metric in usual.items()
@@ -113,7 +113,7 @@ class Regression(Task):
     def step(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
         answers = self(batch.inputs)
         targets = batch.targets.reshape(len(answers), -1).to(torch.float32)
-        kind = reading(self.loss).kinds[0]
+        kind = loss_spec(self.loss).kinds[0]
         if kind == "count":
             return self._count(answers, targets)
         scaled = (targets - self.target_mean) / self.target_std
@@ -140,14 +140,14 @@ class Regression(Task):
         rates = F.softplus(answers) * usual + SMALLEST_RATE
         return self.loss(rates, targets), rates, targets
 
-    def errors(self, predictions: Tensor, targets: Tensor) -> Tensor:
+    def per_sample_loss(self, predictions: Tensor, targets: Tensor) -> Tensor:
         """The absolute error in units of the target's deviation, summed over the targets."""
         return (
             (predictions[:, : targets.shape[1]] - targets).abs()
             / self.target_std.to(predictions.device)
         ).sum(1)
 
-    def readable(self, predictions: Tensor) -> dict[str, list[Any]]:
+    def to_columns(self, predictions: Tensor) -> dict[str, list[Any]]:
         assert self.spec is not None
         names = self.spec.names
         if predictions.shape[1] == 2 * len(names):

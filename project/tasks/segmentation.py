@@ -16,7 +16,7 @@ from project.engine.errors import UserError
 from project.engine.spec import IGNORED, Batch, DataSpec
 from project.networks.unet import UNet
 from project.training.dice import Dice
-from project.training.losses import check_weights, losses_for, reading, short_name
+from project.training.losses import check_weights, loss_spec, losses_for, short_name
 
 
 class Overlap(Metric):
@@ -83,7 +83,7 @@ class Segmentation(Task):
                 f"Segmentation needs masks, the target is of kind {spec.target!r}: --model "
                 f"{TASK_FOR[spec.target]}"
             )
-        kind, name = reading(self.loss).kinds[0], short_name(self.loss)
+        kind, name = loss_spec(self.loss).kinds[0], short_name(self.loss)
         if kind not in ("mask", "class", "binary"):
             raise UserError(
                 f"--model.loss {name} is not for masks: use Dice, CrossEntropy or BCEWithLogits"
@@ -110,7 +110,7 @@ class Segmentation(Task):
         }
 
     def step(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
-        logits, masks, read = self(batch.inputs), batch.targets, reading(self.loss)
+        logits, masks, read = self(batch.inputs), batch.targets, loss_spec(self.loss)
         predictions = logits.squeeze(1) > 0 if logits.shape[1] == 1 else logits.argmax(1)
         known = masks != IGNORED
         pixels, targets = logits.movedim(1, -1)[known], masks[known].long()
@@ -122,10 +122,10 @@ class Segmentation(Task):
             masks,
         )
 
-    def chosen(self, predictions: Tensor) -> Tensor:
+    def predicted_classes(self, predictions: Tensor) -> Tensor:
         return predictions.long()
 
-    def errors(self, predictions: Tensor, targets: Tensor) -> Tensor:
+    def per_sample_loss(self, predictions: Tensor, targets: Tensor) -> Tensor:
         """One minus the Dice of each image: of the second class where there are two, else a mean
         over those that occur.
         """
@@ -135,10 +135,10 @@ class Segmentation(Task):
             [1 - dice_of_each(answer, truth, len(self.spec.names)) for answer, truth in pairs]
         )
 
-    def readable(self, predictions: Tensor) -> dict[str, list[Any]]:
-        return {"prediction": self.readable_targets(predictions)}
+    def to_columns(self, predictions: Tensor) -> dict[str, list[Any]]:
+        return {"prediction": self.target_columns(predictions)}
 
-    def readable_targets(self, targets: Tensor) -> list[Any]:
+    def target_columns(self, targets: Tensor) -> list[Any]:
         """The classes in each mask and their share of its pixels: `road 0.31, car 0.05`."""
         assert self.spec is not None
         texts = []

@@ -54,7 +54,7 @@ def label_lists(targets: Tensor) -> Tensor:
 
 
 @dataclass(frozen=True)
-class Reading:
+class LossSpec:
     """What a loss compares.
 
     Args:
@@ -70,35 +70,35 @@ class Reading:
     targets: Callable[[Tensor], Tensor] = as_they_are
 
 
-READINGS: dict[type[nn.Module], Reading] = {
-    nn.CrossEntropyLoss: Reading(("class", "shares")),
-    nn.NLLLoss: Reading(("class",), log_softmax),
-    nn.MultiMarginLoss: Reading(("class",)),
-    nn.KLDivLoss: Reading(("shares", "class"), log_softmax),
-    nn.BCEWithLogitsLoss: Reading(("binary", "labels"), targets=floats),
-    nn.BCELoss: Reading(("binary", "labels"), torch.sigmoid, floats),
-    nn.SoftMarginLoss: Reading(("binary", "labels"), targets=signs),
-    nn.MultiLabelSoftMarginLoss: Reading(("labels",), targets=floats),
-    nn.MultiLabelMarginLoss: Reading(("labels",), with_opposites, label_lists),
-    nn.MSELoss: Reading(("number",)),
-    nn.L1Loss: Reading(("number",)),
-    nn.SmoothL1Loss: Reading(("number",)),
-    nn.HuberLoss: Reading(("number",)),
-    nn.PoissonNLLLoss: Reading(("count",)),
-    nn.GaussianNLLLoss: Reading(("spread",)),
-    nn.TripletMarginLoss: Reading(("triplets",)),
-    nn.CosineEmbeddingLoss: Reading(("pairs",)),
-    nn.HingeEmbeddingLoss: Reading(("pairs",)),
-    nn.MarginRankingLoss: Reading(("ranks",)),
-    Dice: Reading(("mask",)),
-    nn.CTCLoss: Reading(("sequence",)),
+LOSS_SPECS: dict[type[nn.Module], LossSpec] = {
+    nn.CrossEntropyLoss: LossSpec(("class", "shares")),
+    nn.NLLLoss: LossSpec(("class",), log_softmax),
+    nn.MultiMarginLoss: LossSpec(("class",)),
+    nn.KLDivLoss: LossSpec(("shares", "class"), log_softmax),
+    nn.BCEWithLogitsLoss: LossSpec(("binary", "labels"), targets=floats),
+    nn.BCELoss: LossSpec(("binary", "labels"), torch.sigmoid, floats),
+    nn.SoftMarginLoss: LossSpec(("binary", "labels"), targets=signs),
+    nn.MultiLabelSoftMarginLoss: LossSpec(("labels",), targets=floats),
+    nn.MultiLabelMarginLoss: LossSpec(("labels",), with_opposites, label_lists),
+    nn.MSELoss: LossSpec(("number",)),
+    nn.L1Loss: LossSpec(("number",)),
+    nn.SmoothL1Loss: LossSpec(("number",)),
+    nn.HuberLoss: LossSpec(("number",)),
+    nn.PoissonNLLLoss: LossSpec(("count",)),
+    nn.GaussianNLLLoss: LossSpec(("spread",)),
+    nn.TripletMarginLoss: LossSpec(("triplets",)),
+    nn.CosineEmbeddingLoss: LossSpec(("pairs",)),
+    nn.HingeEmbeddingLoss: LossSpec(("pairs",)),
+    nn.MarginRankingLoss: LossSpec(("ranks",)),
+    Dice: LossSpec(("mask",)),
+    nn.CTCLoss: LossSpec(("sequence",)),
 }
-ANY = Reading(("class", "binary", "labels", "shares", "number"))
+ANY = LossSpec(("class", "binary", "labels", "shares", "number"))
 
 
-def reading(loss: nn.Module) -> Reading:
+def loss_spec(loss: nn.Module) -> LossSpec:
     """How a loss reads logits and targets; one that torch does not have reads them as they are."""
-    return next((found for kind, found in READINGS.items() if type(loss) is kind), ANY)
+    return next((found for kind, found in LOSS_SPECS.items() if type(loss) is kind), ANY)
 
 
 def short_name(loss: nn.Module) -> str:
@@ -110,7 +110,7 @@ def losses_for(kind: str) -> str:
     """The losses for a kind of answer, as a message names them."""
     return ", ".join(
         loss.__name__.removesuffix("Loss")
-        for loss, found in READINGS.items()
+        for loss, found in LOSS_SPECS.items()
         if kind in found.kinds
     )
 

@@ -235,8 +235,8 @@ def step_on_mixed_images(loss: nn.Module, target: Literal["class", "labels"]) ->
     task.build(DataSpec(((1, 6, 6),), 2, target, ("no", "yes")))
     truth = torch.arange(8) % 2 if target == "class" else torch.eye(2).repeat(4, 1)
     images, targets = augmented(noise(8, 1, 6, 6), truth, [Mixup(1.0)], 2, draw())
-    task.tally("train").add(*task.step(Batch(images / 255, targets, torch.arange(8), (0, 0))))
-    return task.tally("train").compute()
+    task.accumulator("train").add(*task.step(Batch(images / 255, targets, torch.arange(8), (0, 0))))
+    return task.accumulator("train").compute()
 
 
 @pytest.mark.parametrize(

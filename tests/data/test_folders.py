@@ -18,7 +18,7 @@ from project.data import folders
 from project.data.folders import CSVImages, ImageFolder
 from project.engine.bases.images import Normalise, statistics
 from project.engine.errors import UserError
-from project.engine.loading.arrays import Arrays, Items
+from project.engine.loading.arrays import Arrays, ItemDataset
 
 
 def image(path: str, size: tuple[int, int] = (8, 8), mode: str = "RGB") -> None:
@@ -393,7 +393,9 @@ def test_images_read_one_by_one_give_the_same_batches() -> None:
     kept, fresh = ImageFolder(root="d", size=6), ImageFolder(root="d", size=6, cache=False)
     for data in (kept, fresh):
         data.setup("fit")
-    assert isinstance(kept._parts["train"], Arrays) and isinstance(fresh._parts["train"], Items)
+    assert isinstance(kept._parts["train"], Arrays) and isinstance(
+        fresh._parts["train"], ItemDataset
+    )
     assert kept.spec == fresh.spec
     for loader in ("train_dataloader", "val_dataloader"):
         batches = list(zip(getattr(kept, loader)(), getattr(fresh, loader)(), strict=True))
@@ -402,7 +404,7 @@ def test_images_read_one_by_one_give_the_same_batches() -> None:
             assert torch.equal(one.inputs, other.inputs) and one.inputs.dtype == torch.uint8
             assert torch.equal(one.targets, other.targets) and torch.equal(one.ids, other.ids)
     assert (
-        kept.fitted == fresh.fitted
+        kept.preprocessing == fresh.preprocessing
     )  # fewer images than are sampled, so the statistics are the same
 
 
@@ -414,7 +416,7 @@ def test_statistics_of_many_images_read_one_by_one_are_estimated(
     many()
     data = ImageFolder(root="d", size=6, cache=False)
     part = data._raw("train")
-    assert isinstance(part, Items)
+    assert isinstance(part, ItemDataset)
     mean, std = statistics(part)
     assert counted.calls <= 17
     everything = torch.stack([part.dataset[row][0] for row in part.rows.tolist()])
@@ -463,7 +465,7 @@ def test_a_test_reads_the_test_split_alone() -> None:
     shutil.rmtree("d/train")
     shutil.rmtree("d/Valid")
     later = ImageFolder(root="d")
-    later.restore(trained.fitted)
+    later.restore(trained.preprocessing)
     later.setup("test")
     (batch,) = later.test_dataloader()
     assert batch.targets.tolist() == [0, 1]

@@ -176,7 +176,7 @@ def test_a_mask_goes_where_its_image_goes(step: torch.nn.Module) -> None:
     images = torch.randint(50, 250, (16, 3, 9, 7), generator=draw, dtype=torch.uint8)
     masks = images[:, 0] // 50
     data = DigitMasks(augment=step)
-    data.fitted = {"spec": {"inputs": [[3, 9, 7]], "outputs": 2, "target": "mask"}}
+    data.preprocessing = {"spec": {"inputs": [[3, 9, 7]], "outputs": 2, "target": "mask"}}
     changed, moved = data.changed(images, masks, draw)
     assert not torch.equal(changed, images)
     if isinstance(step, Cutout):
@@ -226,7 +226,7 @@ def test_testing_on_strings_of_mnist_reads_the_test_split_alone(tmp_path: Path) 
     data = DigitStrings(source="MNIST", root=str(tmp_path), strings=5, evaluated=5)
     data.setup("fit")
     again = DigitStrings(source="MNIST", root=str(tmp_path), strings=5, evaluated=5)
-    again.restore(data.fitted)
+    again.restore(data.preprocessing)
     again.setup("test")
     assert set(again.digits._whole) == {"test"}
 

@@ -1,4 +1,4 @@
-"""Tables: what is fitted comes from the training rows alone, is plain values, and is all that
+"""Tables: what is preprocessing comes from the training rows alone, is plain values, and is all that
 another file needs.
 """
 
@@ -74,7 +74,7 @@ def test_numbers_are_standardised_by_the_training_rows_and_texts_become_codes() 
     for split_name in ("train", "val", "test"):
         inputs, targets, ids = split(data, split_name)
         written = [table[i] for i in ids.tolist()]
-        mean, std = (data.fitted["numbers"]["size"][key] for key in ("mean", "std"))
+        mean, std = (data.preprocessing["numbers"]["size"][key] for key in ("mean", "std"))
         torch.testing.assert_close(
             inputs[:, 0] * std + mean, torch.tensor([float(row[0]) for row in written])
         )
@@ -110,7 +110,7 @@ def test_nothing_is_learnt_from_the_held_out_rows() -> None:
     write(table)
     after = make()
     assert set(split(after, "train")[2].tolist()) == train
-    assert after.fitted == before.fitted
+    assert after.preprocessing == before.preprocessing
     inputs, _, _ = split(after, "test")
     assert (inputs[:, 0] > 100).all() and (inputs[:, 1] == 0).all() and (inputs[:, 2] == 0).all()
 
@@ -256,7 +256,7 @@ def test_another_file_needs_nothing_but_what_was_fitted() -> None:
     expected = split(data, "test")
     Path("t.csv").unlink()
     again = make(test_file="new.csv")
-    again.restore(json.loads(json.dumps(data.fitted)))
+    again.restore(json.loads(json.dumps(data.preprocessing)))
     for ours, theirs in zip(split(again, "test"), expected, strict=True):
         assert torch.equal(ours, theirs)
     assert again.spec == data.spec
@@ -441,19 +441,19 @@ def test_a_mistake_is_one_line_with_the_way_out(
 
 
 @pytest.mark.parametrize(
-    ("row", "way_out"),
+    ("row", "hint"),
     [(r, "--data.missing names the texts that mean a missing value") for r in range(6)],
 )
-def test_a_text_among_numbers_is_told_in_whatever_split_it_lies(row: int, way_out: str) -> None:
+def test_a_text_among_numbers_is_told_in_whatever_split_it_lies(row: int, hint: str) -> None:
     write(spoilt(row, 0, "unknown"))
     with pytest.raises(
         UserError,
-        match=rf"^t.csv:{row + 2}: 'unknown' in column 'size' is not a number.*; {way_out}",
+        match=rf"^t.csv:{row + 2}: 'unknown' in column 'size' is not a number.*; {hint}",
     ):
         make().setup("fit")
     data = make(missing=["unknown"])
     data.setup("fit")
-    assert data.fitted["numbers"]["size"]["mean"] == pytest.approx(50, abs=5)
+    assert data.preprocessing["numbers"]["size"]["mean"] == pytest.approx(50, abs=5)
 
 
 # ---------------------------------------------------------------------- the command line

@@ -1,4 +1,4 @@
-"""Published datasets are read as they lie on disk, and files that are missing or damaged are one
+"""TorchvisionData datasets are read as they lie on disk, and files that are missing or damaged are one
 line.
 """
 
@@ -14,7 +14,7 @@ import pytest
 import torch
 from torchvision import datasets
 
-from project.data.vision import CIFAR10, MNIST, FashionMNIST, Published
+from project.data.vision import CIFAR10, MNIST, FashionMNIST, TorchvisionData
 from project.engine.errors import UserError
 from project.engine.randomness import generator
 
@@ -71,7 +71,7 @@ def write_cifar(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     )
 
 
-def write(kind: type[Published], root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def write(kind: type[TorchvisionData], root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     if kind is CIFAR10:
         write_cifar(root / kind.folder, monkeypatch)
     else:
@@ -89,7 +89,7 @@ def write(kind: type[Published], root: Path, monkeypatch: pytest.MonkeyPatch) ->
     ],
 )
 def test_the_files_become_splits_of_the_asked_shape(
-    kind: type[Published],
+    kind: type[TorchvisionData],
     options: dict[str, int],
     shape: tuple[int, ...],
     tmp_path: Path,
@@ -126,7 +126,7 @@ def test_images_and_classes_stay_together_and_in_order(
 
 @pytest.mark.parametrize("kind", [MNIST, FashionMNIST, CIFAR10])
 def test_nothing_is_downloaded_when_the_files_are_there(
-    kind: type[Published], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    kind: type[TorchvisionData], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write(kind, tmp_path, monkeypatch)
     monkeypatch.setattr(kind.source, "download", lambda self: pytest.fail("asked the network"))
@@ -136,7 +136,7 @@ def test_nothing_is_downloaded_when_the_files_are_there(
 @pytest.mark.parametrize("kind", [MNIST, FashionMNIST, CIFAR10])
 @pytest.mark.parametrize("download", [True, False])
 def test_missing_files_are_one_line_that_says_where_they_go(
-    kind: type[Published], download: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    kind: type[TorchvisionData], download: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def unreachable(self: object) -> None:
         raise URLError("no route to host")
@@ -178,7 +178,7 @@ LABELS, IMAGES = "MNIST/raw/train-labels-idx1-ubyte", "MNIST/raw/train-images-id
     ],
 )
 def test_damaged_files_are_one_line(
-    kind: type[Published],
+    kind: type[TorchvisionData],
     file: str,
     content: bytes,
     tmp_path: Path,

@@ -54,7 +54,7 @@ def test_a_trained_task_is_loaded_in_one_line(project: Project) -> None:
     assert torch.equal(torch.rand(1), expected), "loading leaves the caller's generators alone"
     assert not task.training and task.spec is not None and task.spec.names[3] == "3"
     data = Digits(size=12)
-    data.restore(task.fitted)
+    data.restore(task.preprocessing)
     data.setup("test")
     right = total = 0
     for batch in data.test_dataloader():
@@ -136,7 +136,7 @@ def test_labels_are_learnt_together() -> None:
     fit.fit(task, datamodule=Pairs())
     assert task.spec is not None and (task.spec.target, task.spec.outputs) == ("labels", 2)
     assert fit.callback_metrics["val/accuracy"] > 0.95
-    assert task.readable(torch.tensor([[3.0, -3.0], [2.0, 2.0], [-1.0, -1.0]])) == {
+    assert task.to_columns(torch.tensor([[3.0, -3.0], [2.0, 2.0], [-1.0, -1.0]])) == {
         "prediction": ["left", "left right", ""]
     }
 
@@ -149,7 +149,7 @@ def test_two_classes_are_one_logit_with_binary_cross_entropy() -> None:
     fit.fit(task, datamodule=Yes())
     assert task.spec is not None and task.spec.outputs == 1
     assert fit.callback_metrics["val/accuracy"] > 0.95
-    assert task.readable(torch.tensor([[4.0], [-4.0]]).squeeze(1))["prediction"] == ["yes", "no"]
+    assert task.to_columns(torch.tensor([[4.0], [-4.0]]).squeeze(1))["prediction"] == ["yes", "no"]
 
 
 def recall(task: Classification, data: DataModule) -> float:

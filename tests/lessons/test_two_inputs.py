@@ -18,9 +18,9 @@ from project.data.folders import CSVImages
 from project.engine.bases.data import DataModule
 from project.engine.bases.images import ImageData
 from project.engine.errors import UserError
-from project.engine.loading.arrays import Arrays, Items
+from project.engine.loading.arrays import Arrays, ItemDataset
 from project.lessons.sums import DigitSums
-from project.networks.fused import ImageAndNumbers
+from project.networks.image_and_numbers import ImageAndNumbers
 from project.networks.mlp import MLP
 from tests.conftest import Project
 
@@ -187,7 +187,7 @@ def test_columns_of_numbers_stand_beside_the_images_of_a_folder(
     data.setup("fit")
     assert (data.spec.inputs, data.spec.columns) == (((1, 8, 8), (2,)), ("height", "age"))
     part = data._parts["train"]
-    assert isinstance(part, Arrays if cache else Items)
+    assert isinstance(part, Arrays if cache else ItemDataset)
     batch = next(iter(data.train_dataloader()))
     assert torch.equal(batch.inputs[1][:, 1], batch.ids.float()) and torch.equal(
         batch.inputs[1][:, 0], batch.ids / 2

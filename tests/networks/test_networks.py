@@ -172,7 +172,7 @@ NAME = "shufflenet_v2_x0_5"
 
 
 @pytest.fixture
-def published(tmp_path: Path) -> dict[str, torch.Tensor]:
+def full_split(tmp_path: Path) -> dict[str, torch.Tensor]:
     """Weights for three channels and a thousand classes, in the file weights.pt of the empty
     folder.
     """
@@ -185,7 +185,7 @@ def published(tmp_path: Path) -> dict[str, torch.Tensor]:
 def test_weights_begin_everything_but_the_last_layer(published: dict[str, torch.Tensor]) -> None:
     network = TorchVision(spec_of(3, 32, 32), NAME, "weights.pt")
     before = network.model.fc.weight.clone()
-    network.begin()
+    network.load_pretrained()
     for key, value in network.model.state_dict().items():
         assert (
             torch.equal(value, before if key == "fc.weight" else published[key]) or key == "fc.bias"
@@ -199,7 +199,7 @@ def test_grey_images_are_seen_as_their_copies_in_colour(published: dict[str, tor
     ]
     grey = torch.randn(2, 1, 32, 32, generator=generator("grey"))
     for network in networks:
-        network.begin()
+        network.load_pretrained()
         network.eval()
     torch.testing.assert_close(
         networks[0](grey), networks[1](grey.expand(-1, 3, -1, -1)), rtol=1e-4, atol=1e-4
@@ -237,7 +237,7 @@ def test_weights_that_do_not_fit_are_one_line(
         wider = models.get_model("shufflenet_v2_x1_0", weights=None).state_dict()
         torch.save(wider if content == "wider" else content, tmp_path / "weights.pt")
     with pytest.raises(UserError, match=message) as error:
-        TorchVision(spec_of(1, 32, 32), NAME, "weights.pt").begin()
+        TorchVision(spec_of(1, 32, 32), NAME, "weights.pt").load_pretrained()
     assert "\n" not in str(error.value)
     assert not (tmp_path / "harm").exists()
 
@@ -255,7 +255,7 @@ def test_published_weights_without_a_network_say_which_file_goes_where(
         UserError,
         match=rf"no route to host; put https://\S+\.pth at {tmp_path}/hub/checkpoints/\S+\.pth",
     ) as error:
-        network.begin()
+        network.load_pretrained()
     assert "\n" not in str(error.value)
 
 
@@ -265,7 +265,7 @@ def test_published_weights_are_taken_from_torchs_own_cache(
     write_published(f"name: {NAME}, weights: DEFAULT", tmp_path, monkeypatch)
     kept = torch.load(next(tmp_path.glob("hub/checkpoints/*.pth")), weights_only=True)
     network = TorchVision(spec_of(3, 32, 32, outputs=7), NAME, "DEFAULT")
-    taken = network.begin()["--model.net.weights DEFAULT"]
+    taken = network.load_pretrained()["--model.net.weights DEFAULT"]
     assert (
         torch.equal(network.model.conv1[0].weight, kept["conv1.0.weight"])
         and "model.conv1.0.weight" in taken

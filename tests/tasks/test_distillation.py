@@ -46,7 +46,7 @@ def test_the_loss_is_the_one_of_the_paper(loss: nn.Module) -> None:
     teacher.build(SPEC)
     task = Distillation("teacher", MLP, loss, temperature=2.0, share=0.7)
     task.build(SPEC)
-    task.take_runs(lambda path: teacher)
+    task.load_dependencies(lambda path: teacher)
     answer = task(BATCH.inputs).detach()
     soft = (teacher(BATCH.inputs) / 2).softmax(1)
     from_teacher = F.cross_entropy(answer / 2, soft)
@@ -72,7 +72,7 @@ def test_a_teacher_of_other_data_is_refused() -> None:
     with pytest.raises(
         UserError, match=r"--model.teacher runs/lenet/000: it was trained on other data"
     ):
-        task.take_runs(lambda path: teacher)
+        task.load_dependencies(lambda path: teacher)
 
 
 def test_only_classes_can_be_distilled() -> None:

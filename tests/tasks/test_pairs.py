@@ -12,7 +12,13 @@ from project.engine.bases.task import Task
 from project.engine.errors import UserError
 from project.engine.randomness import generator
 from project.engine.spec import DataSpec
-from project.tasks.embedding import FOLLOWING, Embedding, NeighbourAccuracy, pairs, partners
+from project.tasks.metric_learning import (
+    FOLLOWING,
+    MetricLearning,
+    NeighbourAccuracy,
+    pairs,
+    partners,
+)
 from project.tasks.ranking import PairAccuracy, Ranking
 
 CLASSES = DataSpec(((1, 28, 28),), 2, "class", ("a", "b"))
@@ -62,11 +68,11 @@ def test_all_pairs_of_a_batch_are_compared_and_of_a_large_one_a_bounded_number(s
     ("task", "data", "message"),
     [
         (
-            Embedding(loss=nn.CrossEntropyLoss()),
+            MetricLearning(loss=nn.CrossEntropyLoss()),
             CLASSES,
             "CrossEntropy does not compare points in space: use TripletMargin",
         ),
-        (Embedding(), NUMBERS, "Embedding needs classes, the target is of kind 'number'"),
+        (MetricLearning(), NUMBERS, "MetricLearning needs classes, the target is of kind 'number'"),
         (Ranking(), CLASSES, "Ranking needs one number"),
         (
             Ranking(loss=nn.MSELoss()),

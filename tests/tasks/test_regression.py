@@ -77,7 +77,7 @@ def test_a_variance_is_predicted_as_a_deviation_in_the_units_of_the_target() -> 
     assert float(metrics["coverage"](predictions, targets)) == 0.5, (
         "10 is within 1.96 deviations of 8.3, 20 is not"
     )
-    assert list(made.readable(predictions)) == ["price", "price deviation"]
+    assert list(made.to_columns(predictions)) == ["price", "price deviation"]
 
 
 def test_coverage_of_a_normal_distribution_is_what_it_should_be() -> None:

@@ -103,7 +103,7 @@ def test_an_ignored_pixel_changes_nothing(loss: nn.Module) -> None:
     whole, with_ignored = batch(), batch(ignored=True)
     value, _, _ = task.step(with_ignored)
     task.net = Rest(task.net)
-    rest, _, _ = task.step(Batch(whole.inputs, whole.targets[:, 1:], whole.ids, whole.place))
+    rest, _, _ = task.step(Batch(whole.inputs, whole.targets[:, 1:], whole.ids, whole.position))
     assert float(value.detach()) == pytest.approx(float(rest.detach()))
 
 
@@ -164,8 +164,8 @@ def test_what_does_not_fit_is_one_line(task: Segmentation, data: DataSpec, messa
 def test_a_mask_reads_as_its_classes_and_their_shares() -> None:
     task = Segmentation()
     task.build(spec())
-    assert task.readable(ANSWER) == {"prediction": ["background 0.50, digit 0.50"]}
-    assert task.readable_targets(TRUTH) == ["background 0.38, digit 0.50"]
+    assert task.to_columns(ANSWER) == {"prediction": ["background 0.50, digit 0.50"]}
+    assert task.target_columns(TRUTH) == ["background 0.38, digit 0.50"]
 
 
 def test_it_trains_tests_and_predicts_from_the_command_line(

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from project.engine.registry import TABLES
-from project.training.losses import READINGS
+from project.training.losses import LOSS_SPECS
 from tests.conftest import Project
 
 QUIET = "--run.threads 1 --run.tensorboard false --model.schedule Cosine"
@@ -34,7 +34,7 @@ PLANE = (
     f"--data Plane --data.noise 0.5 --data.outliers 0.1 --model Regression {MLP} "
     "--trainer.max_epochs 6"
 )
-POINTS = f"--data Digits --model Embedding {MLP} --trainer.max_epochs 6"
+POINTS = f"--data Digits --model MetricLearning {MLP} --trainer.max_epochs 6"
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,7 @@ ROWS = {
     ("CTC", "sequence"): Row(
         "--data DigitStrings --data.size 8 --data.shortest 1 --data.longest 2 --data.strings "
         "2000 --data.evaluated 100 "
-        "--data.batch_size 16 --model Sequence --model.net.channels [16,32] --model.optimizer.lr "
+        "--data.batch_size 16 --model Transcription --model.net.channels [16,32] --model.optimizer.lr "
         "0.01 --trainer.max_epochs 3",
         "characters",
         "untrained network",
@@ -167,6 +167,6 @@ def test_a_loss_halves_the_error_of_its_baseline(
 
 def test_every_loss_is_shown_on_everything_it_is_for() -> None:
     kinds = {
-        loss.__name__.removesuffix("Loss"): reading.kinds for loss, reading in READINGS.items()
+        loss.__name__.removesuffix("Loss"): reading.kinds for loss, reading in LOSS_SPECS.items()
     }
     assert {*ROWS} == {(name, kind) for name in TABLES["losses"] for kind in kinds[name]}

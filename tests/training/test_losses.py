@@ -20,7 +20,7 @@ from project.engine.cli.settings import Settings, from_assignments
 from project.engine.errors import UserError
 from project.engine.registry import TABLES
 from project.training.dice import Dice
-from project.training.losses import READINGS, label_lists, reading, with_opposites
+from project.training.losses import LOSS_SPECS, label_lists, loss_spec, with_opposites
 
 TABLE, SIGNS = [[0.3, 0.7], [0.5, 0.5]], [[-1.0, 1.0], [1.0, -1.0]]
 P, Q = [[0.9, 0.05, 0.05], [0.1, 0.7, 0.2]], [[0.5, 0.3, 0.2], [0.2, 0.3, 0.5]]
@@ -72,7 +72,7 @@ def test_a_loss_has_the_value_computed_by_hand(
 
 
 def test_each_loss_has_a_value_by_hand() -> None:
-    assert {type(loss) for loss, _, _ in VALUES} == set(READINGS)
+    assert {type(loss) for loss, _, _ in VALUES} == set(LOSS_SPECS)
 
 
 # loss -> every option it has, as the command line writes it
@@ -169,8 +169,8 @@ def test_labels_become_lists_of_what_occurs_and_what_does_not() -> None:
 def test_each_short_name_is_a_loss_with_a_reading(name: str) -> None:
     loss = load_class(TABLES["losses"][name][0], name)
     assert issubclass(loss, nn.Module)
-    assert loss in READINGS, "what it compares stands in the table"
+    assert loss in LOSS_SPECS, "what it compares stands in the table"
 
 
 def test_a_loss_of_ones_own_reads_answers_as_they_are() -> None:
-    assert reading(nn.TripletMarginLoss()).answers(torch.ones(1)) == 1
+    assert loss_spec(nn.TripletMarginLoss()).answers(torch.ones(1)) == 1

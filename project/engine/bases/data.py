@@ -14,11 +14,11 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, IterableDataset
 
 from ..errors import UserError, clip
-from ..loading.arrays import Arrays, Items
-from ..loading.sampler import Order
+from ..loading.arrays import Arrays, ItemDataset
+from ..loading.sampler import ResumableSampler
 from ..loading.splits import fold_of, held_out, numbered, targets_of
 from ..randomness import run_seed
-from ..spec import Batch, DataSpec, Inputs, Target, several
+from ..spec import Batch, DataSpec, Inputs, Target, as_tuple
 
 NEEDS = {"fit": ("train", "val"), "validate": ("val",), "test": ("test",), "predict": ("test",)}
 
@@ -101,10 +101,10 @@ class DataModule(L.LightningDataModule, ABC):
             )
             raise UserError(f"--data.fold {fold}: {there}")
         self.folds, self.fold = folds, fold
-        self.fitted: dict[str, Any] = {}
+        self.preprocessing: dict[str, Any] = {}
         self.start = (0, 0)
-        self._parts: dict[str, Arrays | Items] = {}
-        self._whole: dict[str, Arrays | Items] = {}
+        self._parts: dict[str, Arrays | ItemDataset] = {}
+        self._whole: dict[str, Arrays | ItemDataset] = {}
 
     # ------------------------------------------------------------------ what a dataset writes
 
@@ -114,21 +114,21 @@ class DataModule(L.LightningDataModule, ABC):
         pairs.
         """
 
-    def fit(self, train: Arrays | Items) -> dict[str, Any]:
+    def fit_preprocessing(self, train: Arrays | ItemDataset) -> dict[str, Any]:
         """What is learnt from the training split alone: plain values, `spec` among them; kept in
         every checkpoint.
         """
         return {"spec": self.describe(train).to_dict()}
 
-    def encode(self, part: Arrays | Items) -> Arrays | Items:
-        """A raw part turned into tensors by what was fitted; by default class names become
+    def encode(self, part: Arrays | ItemDataset) -> Arrays | ItemDataset:
+        """A raw part turned into tensors by what was preprocessing; by default class names become
         numbers.
         """
         if isinstance(part, Arrays) and not isinstance(part.targets, Tensor):
             part.targets = self.class_numbers(part.targets)
         return part
 
-    def statistics(self, fitted: dict[str, Any]) -> dict[str, tuple[float, float]]:
+    def statistics(self, preprocessing: dict[str, Any]) -> dict[str, tuple[float, float]]:
         """Mean and deviation by channel or column, as the inputs are normalised by them; nothing
         where they are not.
         """
@@ -139,13 +139,15 @@ class DataModule(L.LightningDataModule, ABC):
     @property
     def spec(self) -> DataSpec:
         """What network and task must know of the data; there after `setup`."""
-        return DataSpec.from_dict(self.fitted["spec"])
+        return DataSpec.from_dict(self.preprocessing["spec"])
 
-    def restore(self, fitted: dict[str, Any]) -> None:
-        """Take what a checkpoint says was fitted, so that the training split need not be read."""
-        self.fitted = fitted
+    def restore(self, preprocessing: dict[str, Any]) -> None:
+        """Take what a checkpoint says was preprocessing, so that the training split need not be
+        read.
+        """
+        self.preprocessing = preprocessing
 
-    def describe(self, train: Arrays | Items) -> DataSpec:
+    def describe(self, train: Arrays | ItemDataset) -> DataSpec:
         """The DataSpec of the training samples."""
         targets = targets_of(train)
         shapes = train.shapes
@@ -175,7 +177,7 @@ class DataModule(L.LightningDataModule, ABC):
         return DataSpec(shapes, len(names), "class", names, counts=tuple(counts.tolist()))
 
     def class_numbers(self, names: Sequence[str]) -> Tensor:
-        """Class names as the numbers of the fitted classes: (N,) int64.
+        """Class names as the numbers of the preprocessing classes: (N,) int64.
 
         Raises:
             UserError: a name that the training split does not have.
@@ -198,12 +200,12 @@ class DataModule(L.LightningDataModule, ABC):
                 self._parts[split] = self.part(split)
         self._whole.clear()
 
-    def part(self, split: str) -> Arrays | Items:
-        """One split, encoded; the training split is read as well when nothing has been fitted
-        yet.
+    def part(self, split: str) -> Arrays | ItemDataset:
+        """One split, encoded; the training split is read as well when nothing has been
+        preprocessing yet.
         """
-        if not self.fitted:
-            self.fitted = self.fit(self._raw("train"))
+        if not self.preprocessing:
+            self.preprocessing = self.fit_preprocessing(self._raw("train"))
         raw = self._raw(split)
         if not len(raw):
             raise UserError(
@@ -218,12 +220,12 @@ class DataModule(L.LightningDataModule, ABC):
             )
         return part
 
-    def _raw(self, split: str) -> Arrays | Items:
+    def _raw(self, split: str) -> Arrays | ItemDataset:
         """The split as `load` gives it, or its held-out share of "train"."""
         own = [name for name in self.splits if not (name == "test" and self.folds)]
         missing = [name for name in ("val", "test") if name not in own]
         source = split if split in own else "train"
-        whole = self.published(source)
+        whole = self.full_split(source)
         if source == "train" and self.folds:
             fold, rest = fold_of(whole, self.fold, self.folds, self.split_seed)
             if split == "test":
@@ -236,7 +238,7 @@ class DataModule(L.LightningDataModule, ABC):
             held_out(whole, {name: self.shares[name] for name in missing}, self.split_seed)[split]
         )
 
-    def published(self, source: str) -> Arrays | Items:
+    def full_split(self, source: str) -> Arrays | ItemDataset:
         """A split as `load` gives it, whole, before any share of it is held out."""
         if source not in self._whole:
             loaded = self.load(source)
@@ -246,7 +248,7 @@ class DataModule(L.LightningDataModule, ABC):
                     "it __getitem__ and __len__"
                 )
             self._whole[source] = (
-                loaded if isinstance(loaded, Arrays) else Items(loaded, run_seed())
+                loaded if isinstance(loaded, Arrays) else ItemDataset(loaded, run_seed())
             )
         return self._whole[source]
 
@@ -261,7 +263,7 @@ class DataModule(L.LightningDataModule, ABC):
             for split, part in self._parts.items()
         }
 
-    def loaded(self, split: str) -> Arrays | Items:
+    def loaded(self, split: str) -> Arrays | ItemDataset:
         """The samples of a split; there after `setup`."""
         return self._parts[split]
 
@@ -283,7 +285,7 @@ class DataModule(L.LightningDataModule, ABC):
         trainer: Any = self.trainer
         overfit = trainer is not None and trainer.overfit_batches > 0
         part = self._parts["train"]
-        self.order = Order(
+        self.train_sampler = ResumableSampler(
             len(part),
             self.batch_size,
             seed=run_seed(),
@@ -295,12 +297,12 @@ class DataModule(L.LightningDataModule, ABC):
             world_size=trainer.world_size if trainer else 1,
             start=self.start,
         )
-        if not len(self.order):
+        if not len(self.train_sampler):
             raise UserError(
                 f"no training batch: {len(part)} samples, --data.batch_size {self.batch_size}, "
                 "drop_last"
             )
-        return self._loader(part, self.order)
+        return self._loader(part, self.train_sampler)
 
     def val_dataloader(self) -> BatchLoader:
         return self._evaluation_loader("val")
@@ -313,7 +315,7 @@ class DataModule(L.LightningDataModule, ABC):
 
     def _evaluation_loader(self, split: str) -> BatchLoader:
         part, trainer = self._parts[split], self.trainer
-        order = Order(
+        order = ResumableSampler(
             len(part),
             4 * self.batch_size,  # no gradients are kept, so larger batches fit
             rank=trainer.global_rank if trainer else 0,
@@ -321,7 +323,7 @@ class DataModule(L.LightningDataModule, ABC):
         )
         return self._loader(part, order)
 
-    def _loader(self, part: Arrays | Items, order: Order) -> BatchLoader:
+    def _loader(self, part: Arrays | ItemDataset, order: ResumableSampler) -> BatchLoader:
         pin = torch.cuda.is_available() if self.pin_memory is None else self.pin_memory
         return BatchLoader(
             part,
@@ -333,7 +335,7 @@ class DataModule(L.LightningDataModule, ABC):
             pin_memory=pin and torch.cuda.is_available(),
         )
 
-    def _weights(self, part: Arrays | Items) -> Tensor:
+    def _weights(self, part: Arrays | ItemDataset) -> Tensor:
         """The chance of each sample, such that every class is drawn equally often."""
         targets = targets_of(part)
         if self.spec.target != "class" or not isinstance(targets, Tensor):
@@ -351,9 +353,9 @@ class DataModule(L.LightningDataModule, ABC):
         if device.type == "cpu":
             return batch
         *inputs, targets, ids = (
-            part.to(device, non_blocking=True) for part in (*several(batch.inputs), *batch[1:3])
+            part.to(device, non_blocking=True) for part in (*as_tuple(batch.inputs), *batch[1:3])
         )
-        return Batch(inputs[0] if len(inputs) == 1 else tuple(inputs), targets, ids, batch.place)
+        return Batch(inputs[0] if len(inputs) == 1 else tuple(inputs), targets, ids, batch.position)
 
     def state_dict(self) -> dict[str, Any]:
         """The position in training; restored before any loader exists."""

@@ -12,10 +12,10 @@ from jsonargparse.typing import PositiveInt
 from torch import Generator, Tensor, nn
 
 from ..errors import UserError
-from ..loading.arrays import Arrays, Items
+from ..loading.arrays import Arrays, ItemDataset
 from ..loading.augmenting import Mixing, augmented
 from ..randomness import generator, run_seed
-from ..spec import Batch, DataSpec, several
+from ..spec import Batch, DataSpec, as_tuple
 from .data import DataModule
 
 CHUNK = 4096  # images converted at a time, which bounds the memory
@@ -85,18 +85,20 @@ class ImageData(DataModule):
         self.augment = [augment] if isinstance(augment, nn.Module) else list(augment or ())
         self.normalise: list[Normalise] = []
 
-    def fit(self, train: Arrays | Items) -> dict[str, Any]:
+    def fit_preprocessing(self, train: Arrays | ItemDataset) -> dict[str, Any]:
         mean, std = statistics(train)
         beside = [column_statistics(train, number) for number in range(1, len(train.shapes))]
-        return {**super().fit(train), "mean": mean, "std": std, "beside": beside}
+        return {**super().fit_preprocessing(train), "mean": mean, "std": std, "beside": beside}
 
-    def statistics(self, fitted: dict[str, Any]) -> dict[str, tuple[float, float]]:
-        spec = DataSpec.from_dict(fitted["spec"])
+    def statistics(self, preprocessing: dict[str, Any]) -> dict[str, tuple[float, float]]:
+        spec = DataSpec.from_dict(preprocessing["spec"])
         colours = COLOURS.get(
-            len(fitted["mean"]), [f"channel {i}" for i in range(len(fitted["mean"]))]
+            len(preprocessing["mean"]), [f"channel {i}" for i in range(len(preprocessing["mean"]))]
         )
-        found = dict(zip(colours, zip(fitted["mean"], fitted["std"], strict=True), strict=True))
-        for how in fitted["beside"]:
+        found = dict(
+            zip(colours, zip(preprocessing["mean"], preprocessing["std"], strict=True), strict=True)
+        )
+        for how in preprocessing["beside"]:
             names = spec.columns or [f"number {i}" for i in range(len(how["mean"]))]
             found |= dict(zip(names, zip(how["mean"], how["std"], strict=True), strict=True))
         return found
@@ -110,17 +112,17 @@ class ImageData(DataModule):
             )
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
-        images, *beside = several(batch.inputs)
+        images, *beside = as_tuple(batch.inputs)
         targets, trainer = batch.targets, self.trainer
         if not self.normalise:
-            parts = [Normalise(self.fitted["mean"], self.fitted["std"])]
+            parts = [Normalise(self.preprocessing["mean"], self.preprocessing["std"])]
             parts += [
                 Normalise(how["mean"], how["std"], unit=1.0, dimensions=2)
-                for how in self.fitted.get("beside", ())
+                for how in self.preprocessing.get("beside", ())
             ]
             self.normalise = [part.to(images.device) for part in parts]
         if self.augment and trainer is not None and trainer.training:
-            draw = generator(run_seed(), "augment", *batch.place, trainer.global_rank)
+            draw = generator(run_seed(), "augment", *batch.position, trainer.global_rank)
             images, targets = self.changed(images, targets, draw)
         prepared = tuple(
             part(values) for part, values in zip(self.normalise, (images, *beside), strict=True)
@@ -134,7 +136,7 @@ class ImageData(DataModule):
         if inputs.shape[1] not in (1, 3):
             return None
         images = self.normalise[0].back(inputs)
-        if self.fitted["std"] == AS_IT_COMES[1]:
+        if self.preprocessing["std"] == AS_IT_COMES[1]:
             low, high = images.amin(), images.amax()
             images = (images - low) / (high - low).clamp_min(1e-8) * 255
         return images.round().clamp(0, 255).to(torch.uint8)
@@ -143,7 +145,7 @@ class ImageData(DataModule):
         """A training batch as the augmentations leave it."""
         return augmented(images, targets, self.augment, self.spec.outputs, draw)
 
-    def fitting(self, images: Tensor) -> Tensor:
+    def resize_and_convert(self, images: Tensor) -> Tensor:
         """Images of the asked size and channels: (N, C, H, W) uint8."""
         if self.channels not in (None, images.shape[1]):
             images = grey(images) if self.channels == 1 else images.expand(-1, 3, -1, -1)
@@ -174,11 +176,11 @@ def grey(images: Tensor) -> Tensor:
     )
 
 
-def statistics(part: Arrays | Items) -> tuple[list[float], list[float]]:
+def statistics(part: Arrays | ItemDataset) -> tuple[list[float], list[float]]:
     """Mean and standard deviation of each channel, of pixels scaled to 0..1, over a split; of
-    Items, over a sample of it.
+    ItemDataset, over a sample of it.
     """
-    if isinstance(part, Items):
+    if isinstance(part, ItemDataset):
         samples = drawn(part, 0)
         if samples.dtype != torch.uint8:
             return AS_IT_COMES  # a dataset of its own transforms: left as it comes
@@ -195,7 +197,7 @@ def statistics(part: Arrays | Items) -> tuple[list[float], list[float]]:
     return (mean / 255).tolist(), (std / 255).tolist()
 
 
-def column_statistics(part: Arrays | Items, number: int) -> dict[str, list[float]]:
+def column_statistics(part: Arrays | ItemDataset, number: int) -> dict[str, list[float]]:
     """Mean and deviation of each column of the numbers beside images; a column that is always the
     same has deviation 1.
     """
@@ -204,9 +206,9 @@ def column_statistics(part: Arrays | Items, number: int) -> dict[str, list[float
     return {"mean": mean.tolist(), "std": torch.where(std > 0, std, 1.0).tolist()}
 
 
-def drawn(part: Items, number: int) -> Tensor:
+def drawn(part: ItemDataset, number: int) -> Tensor:
     """One input of a sample of the split, from which statistics are estimated where each image has
     to be decoded.
     """
     rows = part.rows[torch.linspace(0, len(part) - 1, min(len(part), SAMPLED)).long()]
-    return torch.stack([several(part.dataset[row][0])[number] for row in rows.tolist()])
+    return torch.stack([as_tuple(part.dataset[row][0])[number] for row in rows.tolist()])

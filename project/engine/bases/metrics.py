@@ -39,7 +39,7 @@ class MeanLoss(Metric):
         return self.total / self.samples
 
 
-class Tally(nn.Module):
+class MetricAccumulator(nn.Module):
     """The mean loss and the metrics of one stage.
 
     A step only appends what it has; `flush` hands everything that waits to torchmetrics at once,

@@ -17,7 +17,7 @@ class Network(nn.Module):
         super().__init__()
         self.spec = spec
 
-    def begin(self) -> dict[str, list[str]]:
+    def load_pretrained(self) -> dict[str, list[str]]:
         """Take weights made elsewhere, where a network offers that; called when a new run begins,
         not when one continues.
 
@@ -33,14 +33,14 @@ def image_shape(spec: DataSpec, name: str, at_least: int = 1) -> tuple[int, int,
         UserError: the data are not images, or smaller than the network needs.
     """
     if len(spec.inputs) != 1 or len(spec.inputs[0]) != 3:
-        way_out = (
+        hint = (
             "ImageAndNumbers takes both"
             if [len(shape) for shape in spec.inputs] == [3, 1]
             else "MLP takes any shape"
         )
         raise UserError(
             f"{name} needs images of channels x height x width, the data gives {spec.shape()}; "
-            f"{way_out}"
+            f"{hint}"
         )
     channels, height, width = spec.inputs[0]
     if min(height, width) < at_least:

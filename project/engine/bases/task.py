@@ -26,8 +26,8 @@ from ..building.weights import take_weights
 from ..errors import UserError, clip, suggest
 from ..randomness import run_seed, seeded
 from ..runs.internals import FastHooks
-from ..spec import Batch, DataSpec, Inputs, several
-from .metrics import Tally
+from ..spec import Batch, DataSpec, Inputs, as_tuple
+from .metrics import MetricAccumulator
 from .network import Network
 
 NetworkFactory = Callable[[DataSpec], Network]
@@ -40,7 +40,7 @@ TASK_FOR = {  # the target of some data, and the task that is made for it
     "number": "Regression",
     "count": "Regression",
     "mask": "Segmentation",
-    "sequence": "Sequence",
+    "sequence": "Transcription",
 }
 
 
@@ -89,7 +89,7 @@ class Task(FastHooks, ABC):
         self.monitor = monitor or self.default_monitor[0]
         self.mode = monitor_mode or self.default_monitor[1]
         self.spec: DataSpec | None = None
-        self.fitted: dict[str, Any] = {}
+        self.preprocessing: dict[str, Any] = {}
         self.config = ""
         self.latest: dict[str, float] = {}
         self._rows_at = -1
@@ -120,27 +120,27 @@ class Task(FastHooks, ABC):
         """
         return (spec.outputs,)
 
-    def chosen(self, predictions: Tensor) -> Tensor | None:
+    def predicted_classes(self, predictions: Tensor) -> Tensor | None:
         """Predictions (B, ...) as class numbers of the targets' shape; None where no class is
         chosen.
         """
         return None
 
-    def errors(self, predictions: Tensor, targets: Tensor) -> Tensor:
+    def per_sample_loss(self, predictions: Tensor, targets: Tensor) -> Tensor:
         """How wrong each prediction is, the more the worse: (B, ...) both to (B,) float32; NaN
         where nothing tells.
         """
         return torch.full((len(predictions),), torch.nan)
 
-    def readable(self, predictions: Tensor) -> dict[str, list[Any]]:
+    def to_columns(self, predictions: Tensor) -> dict[str, list[Any]]:
         """Predictions as columns for people: (B, ...) to name -> B values."""
         return {"prediction": predictions.tolist()}
 
-    def readable_targets(self, targets: Tensor) -> list[Any]:
+    def target_columns(self, targets: Tensor) -> list[Any]:
         """Targets as people write them."""
         return targets.squeeze(-1).tolist() if targets.ndim > 1 else targets.tolist()
 
-    def take_runs(self, load: Callable[[str], Task]) -> None:
+    def load_dependencies(self, load: Callable[[str], Task]) -> None:
         """Take what training needs of other runs, whose trained tasks `load` gives; called before
         it begins or continues.
         """
@@ -156,16 +156,16 @@ class Task(FastHooks, ABC):
                     "a task needs a datamodule to know what to build: trainer.fit(task, "
                     "datamodule=...)"
                 )
-            self.build(data.spec, data.fitted)
-            self.begin()
+            self.build(data.spec, data.preprocessing)
+            self.load_pretrained()
         self._check_monitors()
 
-    def build(self, spec: DataSpec, fitted: dict[str, Any] | None = None) -> None:
+    def build(self, spec: DataSpec, preprocessing: dict[str, Any] | None = None) -> None:
         """Build the network and the metrics for data of this description; the weights depend on the
         seed alone.
         """
         check_options(self.loss)
-        self.spec, self.fitted = self.adapt(spec), fitted or {}
+        self.spec, self.preprocessing = self.adapt(spec), preprocessing or {}
         with seeded(run_seed(), "weights"):
             self.net = self.make_net(self.spec)
             self.initialised = initialise(self.net, self.init_rules)
@@ -174,8 +174,8 @@ class Task(FastHooks, ABC):
         if any(parameter.ndim == 4 for parameter in self.net.parameters()):
             self.net.to(memory_format=torch.channels_last)
         # A module may not be called "train": that is a method of Module.
-        self.tallies = nn.ModuleDict(
-            {f"{stage}_": Tally(self.metrics(self.spec)) for stage in STAGES}
+        self.accumulators = nn.ModuleDict(
+            {f"{stage}_": MetricAccumulator(self.metrics(self.spec)) for stage in STAGES}
         )
 
     def figures(self) -> set[str]:
@@ -183,7 +183,9 @@ class Task(FastHooks, ABC):
         names.
         """
         return {
-            f"{stage}/{name}" for stage in STAGES for name in ("loss", *self.tally(stage).metrics)
+            f"{stage}/{name}"
+            for stage in STAGES
+            for name in ("loss", *self.accumulator(stage).metrics)
         }
 
     def _check_monitors(self) -> None:
@@ -224,9 +226,9 @@ class Task(FastHooks, ABC):
             asked = " x ".join("any" if side is None else str(side) for side in wanted)
             raise UserError(f"{name} answers with {got}, the data asks for {asked} outputs")
 
-    def begin(self) -> None:
+    def load_pretrained(self) -> None:
         """Take weights made elsewhere, where the network has an option for that."""
-        for how, names in self.net.begin().items():
+        for how, names in self.net.load_pretrained().items():
             self._note(how, names)
 
     def load_weights(
@@ -256,19 +258,22 @@ class Task(FastHooks, ABC):
         # Lightning converts a batch before it is prepared, and preparation makes float32 of any
         # image.
         return self.net(
-            *(part.to(self.dtype) if part.is_floating_point() else part for part in several(inputs))
+            *(
+                part.to(self.dtype) if part.is_floating_point() else part
+                for part in as_tuple(inputs)
+            )
         )
 
-    def tally(self, stage: str) -> Tally:
-        tally = self.tallies[f"{stage}_"]
-        assert isinstance(tally, Tally)
-        return tally
+    def accumulator(self, stage: str) -> MetricAccumulator:
+        accumulator = self.accumulators[f"{stage}_"]
+        assert isinstance(accumulator, MetricAccumulator)
+        return accumulator
 
     # ------------------------------------------------------------------ training
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         loss, predictions, targets = self.step(batch)
-        self.tally("train").add(loss, predictions, targets)
+        self.accumulator("train").add(loss, predictions, targets)
         return loss
 
     def on_train_start(self) -> None:
@@ -284,14 +289,15 @@ class Task(FastHooks, ABC):
         device.
         """
         trainer: Any = self.trainer
-        step, tally = trainer.global_step, self.tally("train")
+        step, accumulator = trainer.global_step, self.accumulator("train")
         if step != self._rows_at and step % trainer.log_every_n_steps == 0:
             self._rows_at = step
             self._write_row(
-                {f"train/{name}": value for name, value in tally.flush().items()} | self.rates()
+                {f"train/{name}": value for name, value in accumulator.flush().items()}
+                | self.rates()
             )
-        elif tally.is_full:
-            tally.flush()
+        elif accumulator.is_full:
+            accumulator.flush()
 
     def train_figures(self) -> dict[str, Tensor]:
         """The figures of the epoch that has just ended, reduced over all processes when they are
@@ -299,7 +305,8 @@ class Task(FastHooks, ABC):
         """
         if not self._train_figures:
             self._train_figures = {
-                f"train/{name}": value for name, value in self.tally("train").compute().items()
+                f"train/{name}": value
+                for name, value in self.accumulator("train").compute().items()
             }
         return self._train_figures
 
@@ -348,10 +355,10 @@ class Task(FastHooks, ABC):
 
     def _evaluate(self, stage: str, batch: Batch) -> dict[str, Tensor]:
         loss, predictions, targets = self.step(batch)
-        tally = self.tally(stage)
-        tally.add(loss, predictions, targets)
-        if tally.is_full:
-            tally.flush()
+        accumulator = self.accumulator(stage)
+        accumulator.add(loss, predictions, targets)
+        if accumulator.is_full:
+            accumulator.flush()
         return {"ids": batch.ids, "predictions": predictions, "targets": targets}
 
     def on_validation_epoch_end(self) -> None:
@@ -361,7 +368,9 @@ class Task(FastHooks, ABC):
         self._log_evaluation("test")
 
     def _log_evaluation(self, stage: str) -> None:
-        values = {f"{stage}/{name}": value for name, value in self.tally(stage).compute().items()}
+        values = {
+            f"{stage}/{name}": value for name, value in self.accumulator(stage).compute().items()
+        }
         self.log_dict(values, logger=False)
         self._write_row(values)
 
@@ -435,11 +444,13 @@ class Task(FastHooks, ABC):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         assert self.spec is not None
         checkpoint["spec"] = self.spec.to_dict()
-        checkpoint["fitted"] = self.fitted
+        checkpoint["preprocessing"] = self.preprocessing
         checkpoint["config"] = self.config
-        checkpoint["pending"] = list(self.tally("train").pending)
+        checkpoint["pending"] = list(self.accumulator("train").pending)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        tally = self.tally("train")
+        accumulator = self.accumulator("train")
         for loss, predictions, targets in checkpoint["pending"]:
-            tally.add(loss.to(self.device), predictions.to(self.device), targets.to(self.device))
+            accumulator.add(
+                loss.to(self.device), predictions.to(self.device), targets.to(self.device)
+            )

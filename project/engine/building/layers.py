@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 
 @dataclass(frozen=True)
-class Layer:
+class LayerInfo:
     """A part of a network.
 
     name: its path in the network.
@@ -49,7 +49,7 @@ def watched(net: nn.Module) -> Iterator[dict[str, tuple[int, ...]]]:
             handle.remove()
 
 
-def layers(net: nn.Module, shapes: dict[str, tuple[int, ...]], most: int = 16) -> list[Layer]:
+def layers(net: nn.Module, shapes: dict[str, tuple[int, ...]], most: int = 16) -> list[LayerInfo]:
     """The parts of a network in their order, at most `most` of them where that is possible.
 
     As deep as there is room; before a level is left out, the parts are that neither learn nor
@@ -72,7 +72,7 @@ def layers(net: nn.Module, shapes: dict[str, tuple[int, ...]], most: int = 16) -
 
 def _down_to(
     depth: int, parts: dict[str, nn.Module], shapes: dict[str, tuple[int, ...]]
-) -> list[Layer]:
+) -> list[LayerInfo]:
     """The parts at a depth, those above it that have no parts, and those that have parameters
     beside their parts'.
     """
@@ -91,6 +91,6 @@ def _down_to(
         parameters = sum(parameter.numel() for parameter in part.parameters(recurse=not others))
         if parameters or name in shapes:
             found.append(
-                Layer(name or "(itself)", type(part).__name__, shapes.get(name), parameters)
+                LayerInfo(name or "(itself)", type(part).__name__, shapes.get(name), parameters)
             )
     return found

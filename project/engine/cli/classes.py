@@ -15,7 +15,7 @@ from typing import Any
 import yaml
 
 from ..errors import UserError, clip, suggest
-from ..registry import ENGINE, PACKAGE, TABLES, KeyPath, Table
+from ..registry import ENGINE, PACKAGE, TABLES, KeyPath, Table, moved, relative
 
 TRUSTED = (PACKAGE, "torch", "torchvision", "torchmetrics", "lightning", "builtins")
 SCHEDULER = "torch.optim.lr_scheduler.LRScheduler"
@@ -156,6 +156,8 @@ def resolve(name: str, slot: Slot | None, where: str) -> str:
     Raises:
         UserError: nothing of that kind has this name.
     """
+    if slot is None or name not in slot.table:
+        name = moved(name)
     if slot is not None and name in slot.table:
         if Path(name).is_file():
             raise UserError(
@@ -204,7 +206,8 @@ def shorten(tree: Any, path: KeyPath = ()) -> Any:
         return {key: shorten(value, (*path, key)) for key, value in tree.items()}
     slot = slot_at(path)
     short = {full: name for name, (full, _) in slot.table.items()} if slot else {}
-    result: Tree = {"class_path": short.get(tree["class_path"], tree["class_path"])}
+    named = tree["class_path"]
+    result: Tree = {"class_path": short.get(named, relative(named))}
     if tree.get("init_args"):
         result["init_args"] = {
             key: shorten(value, (*path, key)) for key, value in tree["init_args"].items()

@@ -43,7 +43,7 @@ def evaluate(request: Request) -> int:
     check_devices(tree["trainer"])
     cli.build()
     task, data = cli.model, cli.datamodule
-    data.restore(state["fitted"])
+    data.restore(state["preprocessing"])
     restore_task(task, state, path)
     arguments = {
         key: value
@@ -104,9 +104,9 @@ def write_predictions(
 ) -> None:
     """predictions.csv: id, what is predicted, and the target where it is known."""
     ids, targets, predictions = kept
-    columns: dict[str, list[Any]] = {"id": ids.tolist(), **task.readable(predictions)}
+    columns: dict[str, list[Any]] = {"id": ids.tolist(), **task.to_columns(predictions)}
     if with_targets:
-        columns["target"] = task.readable_targets(targets)
+        columns["target"] = task.target_columns(targets)
     lines = [csv_line(list(columns))]
     lines += [csv_line(list(row)) for row in zip(*columns.values(), strict=True)]
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -120,7 +120,7 @@ def restore_task(task: Task, state: dict[str, Any], path: Path) -> None:
     Raises:
         UserError: the weights do not fit what the settings build.
     """
-    task.build(DataSpec.from_dict(state["fitted"]["spec"]), state["fitted"])
+    task.build(DataSpec.from_dict(state["preprocessing"]["spec"]), state["preprocessing"])
     if found := misfit(state["state_dict"], task.state_dict()):
         raise UserError(
             f"checkpoint {path}: its weights do not fit {type(task.net).__name__}: {found[1]}"
@@ -130,7 +130,7 @@ def restore_task(task: Task, state: dict[str, Any], path: Path) -> None:
 
 def load(path: str | Path) -> Task:
     """The trained task of a run folder or checkpoint file, in eval mode, with its `spec` and
-    `fitted`; runs no code of the file.
+    `preprocessing`; runs no code of the file.
 
     Raises:
         UserError: there is no checkpoint, or it is damaged.

@@ -30,7 +30,7 @@ from ..runs.files import update_json, write_text
 from ..runs.folder import RunFolder
 from ..runs.internals import NullProfiler
 from ..runs.predictions import Predictions
-from ..runs.progress import Lines, bars
+from ..runs.progress import StepPrinter, bars
 from .arguments import Request, config_text, merge, refuse_changes
 from .beginning import CHILD, Start, claim, find_start, full_tree, is_child, is_finished
 from .describe import description, parameters, texts
@@ -112,14 +112,14 @@ def assemble(cli: ProjectCLI, request: Request, start: Start) -> None:
     cli.build()
     task, data = cli.model, cli.datamodule
     if start.state:
-        data.restore(start.state["fitted"])
+        data.restore(start.state["preprocessing"])
     if not is_child():
         data.prepare_data()
     data.setup("fit")
     settle_logging(cli)
     task.config = config_text(cli.config_tree)
-    task.build(data.spec, data.fitted)
-    task.take_runs(load)
+    task.build(data.spec, data.preprocessing)
+    task.load_dependencies(load)
     weights, fresh = request.path("--weights"), request.options.get("--fresh")
     if fresh and not weights:
         raise UserError(
@@ -128,7 +128,7 @@ def assemble(cli: ProjectCLI, request: Request, start: Start) -> None:
     if weights:
         task.load_weights(read(locate(weights))["state_dict"], fresh, f"--weights {weights}")
     elif not start.state:
-        task.begin()
+        task.load_pretrained()
     if cli.config_tree["run"]["compile"]:
         task.net.compile()
 
@@ -213,7 +213,7 @@ def make_trainer(
         first = [ExactResume(folder, tree["run"]["save_every"], metrics)]
         loggers.insert(0, metrics)
         if every := tree["run"]["print_every"]:
-            loggers.append(Lines(every))
+            loggers.append(StepPrinter(every))
         predictions = Predictions(folder)
         callbacks.append(predictions)
         if tree["run"]["tensorboard"] and wanted is not False and tensorboard.is_there():

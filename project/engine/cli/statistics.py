@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..bases.images import SAMPLED
-from ..loading.arrays import Items
+from ..loading.arrays import ItemDataset
 from ..spec import DataSpec
 from .arguments import Request, config_text, merge
 from .machine import settle_threads
@@ -21,8 +21,8 @@ def statistics(request: Request) -> int:
     cli.build()
     data = cli.datamodule
     data.prepare_data()
-    trained, whole = data.part("train"), data.published("train")
-    spec, fitted = data.spec, {"fit": data.fitted}
+    trained, whole = data.part("train"), data.full_split("train")
+    spec, preprocessing = data.spec, {"fit": data.preprocessing}
     print(f"{type(data).__name__}: inputs of {spec.shape()}, {target(spec)}")
     if len(trained) == len(whole):
         print(
@@ -31,7 +31,7 @@ def statistics(request: Request) -> int:
         )
     else:
         has_test = "test" in data.splits
-        fitted["published" if has_test else "whole"] = data.fit(whole)
+        preprocessing["published" if has_test else "whole"] = data.fit_preprocessing(whole)
         print(
             f"fit trains on {len(trained):,} samples and uses their statistics; the other "
             f"{len(whole) - len(trained):,} of the"
@@ -41,12 +41,12 @@ def statistics(request: Request) -> int:
             "for "
             f"{'validation' if has_test else 'validation and test'}"
         )
-    if isinstance(whole, Items):
+    if isinstance(whole, ItemDataset):
         print(
             f"estimated from {min(SAMPLED, len(trained)):,} of the samples, since each has to be "
             "decoded"
         )
-    found = {name: data.statistics(values) for name, values in fitted.items()}
+    found = {name: data.statistics(values) for name, values in preprocessing.items()}
     if not found["fit"]:
         print("the inputs are not normalised")
         return 0

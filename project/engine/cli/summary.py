@@ -11,7 +11,7 @@ from typing import Any
 import lightning.pytorch as L
 import torch
 
-from ..building.layers import Layer
+from ..building.layers import LayerInfo
 from ..registry import PROGRAM
 from ..runs.folder import RunFolder
 from ..runs.progress import WIDTH, clock, number
@@ -61,7 +61,7 @@ def show_weights(initialised: Mapping[str, Any]) -> None:
     show(("parameter", "set by", "shape", *figures), rows, left=2)
 
 
-def layer_rows(layers: list[Layer]) -> list[tuple[str, str, str, str]]:
+def layer_rows(layers: list[LayerInfo]) -> list[tuple[str, str, str, str]]:
     shown = layers if len(layers) <= ROWS else layers[: ROWS - 1]
     rows = [
         (

@@ -11,8 +11,8 @@ from torch import Tensor
 from torch.utils.data import Dataset, default_collate
 
 from ..randomness import reseed, unchanged
-from ..spec import Batch, Inputs, several
-from .sampler import Place
+from ..spec import Batch, Inputs, as_tuple
+from .sampler import BatchIndex
 
 HASHED = 64 * 2**20  # bytes of a split's inputs that its digest looks at
 CHUNK = 4096  # rows hashed at a time
@@ -32,7 +32,7 @@ class Arrays(Dataset[Batch]):
     def __init__(
         self, inputs: Inputs, targets: Tensor | Sequence[str], rows: Tensor | None = None
     ) -> None:
-        self.stored = tuple(_channels_last(part) for part in several(inputs))
+        self.stored = tuple(_channels_last(part) for part in as_tuple(inputs))
         self.targets = targets
         self.rows = torch.arange(len(self.stored[0])) if rows is None else rows
 
@@ -81,9 +81,9 @@ class Arrays(Dataset[Batch]):
         assert isinstance(self.targets, Tensor)
         return self.inputs(rows), self.targets.index_select(0, rows)
 
-    def __getitem__(self, place: Place) -> Batch:
-        rows = self.rows.index_select(0, place.positions)
-        return Batch(*self.fetch(rows), rows, (place.epoch, place.batch))
+    def __getitem__(self, index: BatchIndex) -> Batch:
+        rows = self.rows.index_select(0, index.positions)
+        return Batch(*self.fetch(rows), rows, (index.epoch, index.batch))
 
 
 def _channels_last(part: Tensor) -> Tensor:
@@ -94,7 +94,7 @@ def _channels_first(part: Tensor) -> Tensor:
     return part.permute(0, 3, 1, 2) if part.ndim == 4 else part
 
 
-class Items(Dataset[Batch]):
+class ItemDataset(Dataset[Batch]):
     """A map-style dataset of (input, target) pairs, read item by item; what each draws depends on
     its place alone.
 
@@ -111,10 +111,10 @@ class Items(Dataset[Batch]):
     @property
     def shapes(self) -> tuple[tuple[int, ...], ...]:
         """The shape of each input of one sample."""
-        return tuple(tuple(part.shape) for part in several(self.dataset[int(self.rows[0])][0]))
+        return tuple(tuple(part.shape) for part in as_tuple(self.dataset[int(self.rows[0])][0]))
 
-    def take(self, positions: Tensor) -> Items:
-        return Items(self.dataset, self.seed, self.rows[positions])
+    def take(self, positions: Tensor) -> ItemDataset:
+        return ItemDataset(self.dataset, self.seed, self.rows[positions])
 
     def digest(self) -> None:
         """None: reading every item would cost an epoch."""
@@ -134,6 +134,6 @@ class Items(Dataset[Batch]):
         )  # which makes a list of the inputs where there are several
         return tuple(inputs) if isinstance(inputs, list) else inputs, targets
 
-    def __getitem__(self, place: Place) -> Batch:
-        rows = self.rows[place.positions]
-        return Batch(*self._read(rows, place.epoch), rows, (place.epoch, place.batch))
+    def __getitem__(self, index: BatchIndex) -> Batch:
+        rows = self.rows[index.positions]
+        return Batch(*self._read(rows, index.epoch), rows, (index.epoch, index.batch))

@@ -17,7 +17,7 @@ class Augment(nn.Module, ABC):
     """A change of the images; what they show stays the same."""
 
     @abstractmethod
-    def forward(self, images: Tensor, draw: Generator) -> Tensor:
+    def forward(self, images: Tensor, generator: Generator) -> Tensor:
         """Changed images: (B, C, H, W) to (B, C, H, W)."""
 
 
@@ -27,12 +27,14 @@ class Mixing(nn.Module, ABC):
     """
 
     @abstractmethod
-    def forward(self, images: Tensor, targets: Tensor, draw: Generator) -> tuple[Tensor, Tensor]:
+    def forward(
+        self, images: Tensor, targets: Tensor, generator: Generator
+    ) -> tuple[Tensor, Tensor]:
         """Blended images and targets: (B, C, H, W) and (B, K) float32 to the same."""
 
 
 def augmented(
-    images: Tensor, targets: Tensor, steps: Iterable[nn.Module], classes: int, draw: Generator
+    images: Tensor, targets: Tensor, steps: Iterable[nn.Module], classes: int, generator: Generator
 ) -> tuple[Tensor, Tensor]:
     """The images and targets of a batch after all steps, in order.
 
@@ -44,15 +46,15 @@ def augmented(
         if isinstance(step, Mixing):
             if not targets.is_floating_point():
                 targets = F.one_hot(targets, classes).to(torch.float32)
-            images, targets = step(images, targets, draw)
+            images, targets = step(images, targets, generator)
         elif isinstance(step, Augment):
-            images = step(images, draw)
+            images = step(images, generator)
         else:
-            images = one_by_one(step, images, draw)
+            images = one_by_one(step, images, generator)
     return images, targets
 
 
-def one_by_one(transform: nn.Module, images: Tensor, draw: Generator) -> Tensor:
+def one_by_one(transform: nn.Module, images: Tensor, generator: Generator) -> Tensor:
     """A transform of single images over a batch; it draws from the global generators, which are
     seeded for each image.
 
@@ -61,7 +63,7 @@ def one_by_one(transform: nn.Module, images: Tensor, draw: Generator) -> Tensor:
     """
     name = type(transform).__name__
     shape = "x".join(map(str, images.shape[1:]))
-    seeds = torch.randint(2**62, (len(images),), generator=draw).tolist()
+    seeds = torch.randint(2**62, (len(images),), generator=generator).tolist()
     changed = []
     for image, seed in zip(images, seeds, strict=True):
         reseed(seed)

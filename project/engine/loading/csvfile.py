@@ -80,7 +80,7 @@ class CSVFile:
     columns: dict[str, Numbers | Texts]
     size: int
 
-    def numbers(self, name: str, way_out: str = "") -> np.ndarray:
+    def numbers(self, name: str, hint: str = "") -> np.ndarray:
         """A column as numbers: (N,) float64, NaN where missing.
 
         Raises:
@@ -96,15 +96,15 @@ class CSVFile:
             value = (
                 column.texts[column.codes[row]] if isinstance(column, Texts) else float(values[row])
             )
-            raise self.not_a_number(row, name, value, way_out)
+            raise self.not_a_number(row, name, value, hint)
         return values
 
-    def not_a_number(self, row: int, name: str, value: str | float, way_out: str) -> UserError:
+    def not_a_number(self, row: int, name: str, value: str | float, hint: str) -> UserError:
         """The fault of a value that should be a finite number."""
         if row == 0 and not self.format.header:
-            way_out = "; if this line names the columns, say --data.header true"
+            hint = "; if this line names the columns, say --data.header true"
         what = "infinite" if isinstance(value, float) else "not a number"
-        return self.fault(row, f"{clip(value)!r} in column {clip(name)!r} is {what}{way_out}")
+        return self.fault(row, f"{clip(value)!r} in column {clip(name)!r} is {what}{hint}")
 
     def fault(self, row: int, reason: str) -> UserError:
         """What is wrong in a row, with its line in the file."""
@@ -165,7 +165,7 @@ def header(path: Path, format: Format) -> list[str]:
     name, times = Counter(names).most_common(1)[0]
     if times > 1:
         raise UserError(
-            f"{path}: the header has {clip(name)!r} {times} times: rename one{hint(names, format)}"
+            f"{path}: the header has {clip(name)!r} {times} times: rename one{advice(names, format)}"
         )
     return names
 
@@ -180,11 +180,11 @@ def find(column: int | str, names: list[str], option: str, path: Path, format: F
         return str(column)
     if str(column).removeprefix("-").isdecimal() and -len(names) <= int(column) < len(names):
         return names[int(column)]
-    way_out = hint(names, format) or f"; {suggest(str(column), names, 'it has')}"
-    raise UserError(f"{option} {column}: {path} has no such column{way_out}")
+    hint = advice(names, format) or f"; {suggest(str(column), names, 'it has')}"
+    raise UserError(f"{option} {column}: {path} has no such column{hint}")
 
 
-def hint(names: list[str], format: Format) -> str:
+def advice(names: list[str], format: Format) -> str:
     """What a header looks like that is none."""
     if len(names) == 1:
         other = next((mark for mark in ";\t|," if mark in names[0]), None)

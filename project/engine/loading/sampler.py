@@ -13,7 +13,7 @@ from torch.utils.data import SequentialSampler
 from ..randomness import generator
 
 
-class Place(NamedTuple):
+class BatchIndex(NamedTuple):
     """Where a batch stands, and the positions of its samples in the split."""
 
     epoch: int
@@ -21,7 +21,7 @@ class Place(NamedTuple):
     positions: Tensor
 
 
-class Order(SequentialSampler):
+class ResumableSampler(SequentialSampler):
     """Yields the places of one epoch.
 
     Across ranks, training (`even`) repeats a few samples so that every rank has as many; evaluation
@@ -72,11 +72,11 @@ class Order(SequentialSampler):
         share = math.ceil((self.size - (0 if self.even else self.rank)) / self.world_size)
         return share // self.batch_size if self.drop_last else math.ceil(share / self.batch_size)
 
-    def __iter__(self) -> Iterator[Place]:
+    def __iter__(self) -> Iterator[BatchIndex]:
         epoch, start = self.epoch, self.first_batch
         self.first_batch = 0  # only the epoch that is resumed begins in its middle
         order = self.samples(epoch)
         for batch in range(start, len(self)):
-            yield Place(
+            yield BatchIndex(
                 epoch, batch, order[batch * self.batch_size : (batch + 1) * self.batch_size]
             )

@@ -9,10 +9,10 @@ from torch import Tensor
 
 from ..errors import UserError
 from ..randomness import generator
-from .arrays import Arrays, Items
+from .arrays import Arrays, ItemDataset
 
 
-def held_out(whole: Arrays | Items, shares: dict[str, float], seed: int) -> dict[str, Tensor]:
+def held_out(whole: Arrays | ItemDataset, shares: dict[str, float], seed: int) -> dict[str, Tensor]:
     """Positions of "train" and of each share.
 
     Raises:
@@ -32,7 +32,7 @@ def held_out(whole: Arrays | Items, shares: dict[str, float], seed: int) -> dict
     return parts
 
 
-def fold_of(whole: Arrays | Items, fold: int, folds: int, seed: int) -> tuple[Tensor, Tensor]:
+def fold_of(whole: Arrays | ItemDataset, fold: int, folds: int, seed: int) -> tuple[Tensor, Tensor]:
     """Positions of one of so many folds, and of the rest. Every sample is in exactly one fold.
 
     Raises:
@@ -45,7 +45,7 @@ def fold_of(whole: Arrays | Items, fold: int, folds: int, seed: int) -> tuple[Te
     return positions[inside].sort().values, positions[~inside].sort().values
 
 
-def spread(whole: Arrays | Items, seed: int) -> tuple[Tensor, Tensor]:
+def spread(whole: Arrays | ItemDataset, seed: int) -> tuple[Tensor, Tensor]:
     """All positions in a random order, class by class, and how far along its class each stands:
     (N,) and (N,) in 0..1.
     """
@@ -66,7 +66,7 @@ def spread(whole: Arrays | Items, seed: int) -> tuple[Tensor, Tensor]:
     return by_class, (place + 0.5) / counts.repeat_interleave(counts)
 
 
-def targets_of(part: Arrays | Items) -> Tensor | Sequence[str] | None:
+def targets_of(part: Arrays | ItemDataset) -> Tensor | Sequence[str] | None:
     """All targets of the source, by row; None where a dataset does not tell."""
     if isinstance(part, Arrays):
         return part.targets

@@ -136,9 +136,9 @@ def print_comparison(groups: list[Group], figure: str | None) -> None:
     figure = figure or runs[0].monitor
     known = sorted({name for run in runs for name in run.figures})
     if figure not in known:
-        way_out = f" ({PROGRAM} test --ckpt_path RUN)" if figure.startswith("test/") else ""
+        hint = f" ({PROGRAM} test --ckpt_path RUN)" if figure.startswith("test/") else ""
         raise UserError(
-            f"--metric {figure}: no run has it{way_out}; {suggest(figure, known, 'there are')}"
+            f"--metric {figure}: no run has it{hint}; {suggest(figure, known, 'there are')}"
         )
     for run in runs:
         if run.figure(figure) is None:

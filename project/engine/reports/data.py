@@ -21,7 +21,7 @@ from ..cli.machine import settle_threads
 from ..cli.parser import ProjectCLI
 from ..errors import UserError
 from ..loading.arrays import Arrays
-from ..spec import Batch, DataSpec, several
+from ..spec import Batch, DataSpec, as_tuple
 from . import plots
 from .pictures import overlay, pixels
 from .run import target_text
@@ -49,7 +49,7 @@ def show(request: Request, path: Path) -> None:
     print_tables(data)
     before, after = first_batch(data)
     with plots.drawn():
-        is_picture = pixels(several(before.inputs)[0][0].numpy()) is not None
+        is_picture = pixels(as_tuple(before.inputs)[0][0].numpy()) is not None
         figure = drawn_pictures(data, before, after) if is_picture else drawn_columns(data)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -81,7 +81,7 @@ def print_tables(data: DataModule) -> None:
         ]
         print_rows(["target", "mean", "deviation"], rows)
     if isinstance(data, ImageData):
-        channels = zip(data.fitted["mean"], data.fitted["std"], strict=True)
+        channels = zip(data.preprocessing["mean"], data.preprocessing["std"], strict=True)
         rows = [[str(i), f"{mean:.4f}", f"{std:.4f}"] for i, (mean, std) in enumerate(channels)]
         print_rows(["channel", "mean", "deviation"], rows)
     if columns := column_rows(data, spec):
@@ -115,13 +115,13 @@ def column_rows(data: DataModule, spec: DataSpec) -> list[list[str]]:
     """The input columns of a table: kind, share of missing values, mean and deviation, number of
     distinct values.
     """
-    numbers: dict[str, Any] = data.fitted.get("numbers") or {}
-    categories: dict[str, Any] = data.fitted.get("categories") or {}
+    numbers: dict[str, Any] = data.preprocessing.get("numbers") or {}
+    categories: dict[str, Any] = data.preprocessing.get("categories") or {}
     if not numbers and not categories:
         return []
     part = data.loaded("train")
     assert isinstance(part, Arrays)
-    inputs = several(part.inputs(part.rows))[0]
+    inputs = as_tuple(part.inputs(part.rows))[0]
     encoded = dict(zip(spec.columns, inputs.unbind(1), strict=True))
     rows = []
     for name, how in numbers.items():
@@ -169,7 +169,7 @@ def first_batch(data: DataModule) -> tuple[Batch, Batch]:
     trainer.training = True
     data.trainer = trainer
     before = next(iter(data.train_dataloader()))
-    copied = tuple(part.clone() for part in several(before.inputs))
+    copied = tuple(part.clone() for part in as_tuple(before.inputs))
     after = data.on_after_batch_transfer(
         before._replace(inputs=copied if len(copied) > 1 else copied[0]), 0
     )
@@ -179,10 +179,13 @@ def first_batch(data: DataModule) -> tuple[Batch, Batch]:
 def drawn_pictures(data: DataModule, before: Batch, after: Batch) -> Figure:
     """Pairs of pictures, before above after, with the target; masks are laid over."""
     spec = data.spec
-    height, width = several(before.inputs)[0].shape[2:]
+    height, width = as_tuple(before.inputs)[0].shape[2:]
     across = max(1, COLUMNS * height // max(height, width))
     many = min(SAMPLES, ROWS * across)
-    first, second = several(before.inputs)[0][:many], visible(data, several(after.inputs)[0][:many])
+    first, second = (
+        as_tuple(before.inputs)[0][:many],
+        visible(data, as_tuple(after.inputs)[0][:many]),
+    )
     across = min(across, len(first))
     down = -(-len(first) // across)
     tile = 9.0 / across
@@ -207,7 +210,7 @@ def drawn_pictures(data: DataModule, before: Batch, after: Batch) -> Figure:
                 else plots.shortened(title_of(spec, batch.targets[i]), 24)
             )
             axes.set_title(text, fontsize=8, fontweight="normal", pad=2)
-    seen = several(after.inputs)[0]
+    seen = as_tuple(after.inputs)[0]
     span = f"values {float(seen.min()):.2f} to {float(seen.max()):.2f}"
     drawing.suptitle(
         f"{type(data).__name__}, first batch: as loaded, and below as the network sees it ({span})",
@@ -220,7 +223,9 @@ def visible(data: DataModule, images: Tensor) -> Tensor:
     """Normalised images (B, C, H, W) in the brightness they had, as uint8."""
     if not isinstance(data, ImageData):
         return images
-    mean, std = (torch.tensor(data.fitted[name]).reshape(1, -1, 1, 1) for name in ("mean", "std"))
+    mean, std = (
+        torch.tensor(data.preprocessing[name]).reshape(1, -1, 1, 1) for name in ("mean", "std")
+    )
     return ((images * std + mean) * 255).round().clamp(0, 255).to(torch.uint8)
 
 
@@ -247,7 +252,7 @@ def drawn_columns(data: DataModule) -> Figure:
     part = data.loaded("train")
     ids = part.rows[torch.linspace(0, len(part) - 1, min(plots.SCATTERED, len(part))).long()]
     inputs, targets = data.fetch("train", ids)
-    flat = several(inputs)[0].flatten(1).float()
+    flat = as_tuple(inputs)[0].flatten(1).float()
     names = data.spec.columns or tuple(f"input {i}" for i in range(flat.shape[1]))
     columns = [(name, flat[:, i].numpy()) for i, name in list(enumerate(names))[:MOST_HISTOGRAMS]]
     if targets.ndim == 1 or targets.shape[-1] == 1:

@@ -34,7 +34,7 @@ PARTS = {
     "checkpoints",
 }  # a folder that has one of these is a run's
 KIND_OF_TASK = {
-    "Embedding": "embedding",
+    "MetricLearning": "embedding",
     "Ranking": "ranking",
 }  # tasks whose answers are not of the kind of their target
 BETTER_SMALL = {"loss", "rmse", "mae", "mse"}

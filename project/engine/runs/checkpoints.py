@@ -141,9 +141,14 @@ def read(path: Path) -> dict[str, Any]:
         raise UserError(
             f"checkpoint {path}: it holds more than tensors and plain values ({clip(error, 80)})"
         ) from None
-    if not isinstance(checkpoint, dict) or not {"state_dict", "spec", "fitted", "config"} <= set(
-        checkpoint
-    ):
+    if isinstance(checkpoint, dict) and "fitted" in checkpoint:  # its name in version 0.1.0
+        checkpoint["preprocessing"] = checkpoint.pop("fitted")
+    if not isinstance(checkpoint, dict) or not {
+        "state_dict",
+        "spec",
+        "preprocessing",
+        "config",
+    } <= set(checkpoint):
         raise UserError(
             f"checkpoint {path}: not written by a run of ours (no data description and config in "
             "it)"

@@ -180,7 +180,7 @@ class ExactResume(Callback):
             return
         epoch, batch = trainer.current_epoch, trainer.fit_loop.epoch_loop.batch_idx
         where = f"step {trainer.global_step + 1} (epoch {epoch}, batch {batch}"
-        order = getattr(trainer.datamodule, "order", None)
+        order = getattr(trainer.datamodule, "train_sampler", None)
         if order is not None:
             size = order.batch_size
             ids = order.samples(epoch)[batch * size : (batch + 1) * size].tolist()

@@ -14,7 +14,7 @@ import torch
 from lightning.pytorch.callbacks import Callback
 from torch import Tensor
 
-from ..spec import several
+from ..spec import as_tuple
 from .files import write_atomic
 from .folder import RunFolder
 
@@ -78,16 +78,16 @@ class Predictions(Callback):
         columns = {"id": ids, "target": targets, "prediction": predictions}
         save(self.folder.predictions(split), columns)
         with torch.no_grad():
-            errors = module.errors(predictions, targets).float()
+            errors = module.per_sample_loss(predictions, targets).float()
         data = trainer.datamodule
         row_bytes = sum(
             part[:1].nbytes
-            for part in (*several(data.fetch(split, ids[:1])[0]), predictions, targets)
+            for part in (*as_tuple(data.fetch(split, ids[:1])[0]), predictions, targets)
         )
         positions, worst = shown(errors, row_bytes)
         inputs = {
             f"input{n or ''}": part
-            for n, part in enumerate(several(data.fetch(split, ids[positions])[0]))
+            for n, part in enumerate(as_tuple(data.fetch(split, ids[positions])[0]))
         }
         columns = {name: column[positions] for name, column in columns.items()}
         save(

@@ -257,7 +257,7 @@ def clock(seconds: float) -> str:
     return f"{seconds:.1f} s" if seconds < 100 else tqdm.format_interval(seconds)
 
 
-class Lines(Logger):
+class StepPrinter(Logger):
     """A line on the screen every n optimizer steps, from the rows that all loggers get."""
 
     name = property(lambda self: "")

@@ -14,7 +14,7 @@ from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities import rank_zero_only
 
 from ..errors import UserError
-from .files import csv_line, told, write_atomic
+from .files import csv_line, disk_errors, write_atomic
 from .folder import RunFolder
 from .progress import EpochTable, epoch_of, say
 
@@ -50,7 +50,7 @@ class CSVRows:
 
     def append(self, row: dict[str, Any]) -> None:
         new = [name for name in row if name not in self.columns]
-        with told(self.path):
+        with disk_errors(self.path):
             if new:
                 rows = self._read()
                 self.columns += new
@@ -62,7 +62,7 @@ class CSVRows:
     def mark(self) -> dict[str, Any]:
         """Where the file stands, durably on disk: plain values."""
         assert self.file is not None
-        with told(self.path):
+        with disk_errors(self.path):
             os.fsync(self.file.fileno())
             return {
                 "rows": self.rows,
@@ -127,7 +127,7 @@ class Epochs(Callback):
     def __init__(self, folder: RunFolder | None) -> None:
         self.rows = CSVRows(folder.epochs, ["epoch", "step"]) if folder else None
         self.restored: dict[str, Any] | None = None
-        self.run, self.epoch, self.validation = Watch(), Watch(), Watch()
+        self.run, self.epoch, self.validation = Stopwatch(), Stopwatch(), Stopwatch()
         self.first_step, self.validated = 0, False
         self.table, self.timing = EpochTable(), dict[str, float]()
 
@@ -162,7 +162,7 @@ class Epochs(Callback):
     def on_train_epoch_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         self.first_step = trainer.global_step
         self.epoch.start(0.0)
-        self.validation, self.validated = Watch(), False
+        self.validation, self.validated = Stopwatch(), False
 
     def on_validation_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         self.validation.start()
@@ -206,7 +206,7 @@ class Epochs(Callback):
             say(line)
 
 
-class Watch:
+class Stopwatch:
     """A stop watch that can go on from what an earlier process has counted."""
 
     def __init__(self) -> None:

@@ -28,8 +28,8 @@ from torchmetrics.functional.classification import multiclass_confusion_matrix
 
 from ..errors import clip
 from ..randomness import unchanged
-from ..spec import IGNORED, several
-from .files import told
+from ..spec import IGNORED, as_tuple
+from .files import disk_errors
 from .folder import RunFolder
 from .pictures import confusion_picture
 from .predictions import Predictions
@@ -83,7 +83,7 @@ class Events(TensorBoardLogger):
 
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
-        with told(self.folder.path):
+        with disk_errors(self.folder.path):
             for name, value in metrics.items():
                 self.experiment.add_scalar(name, float(value), step)
 
@@ -91,7 +91,7 @@ class Events(TensorBoardLogger):
     def flush(self) -> None:
         """Everything so far stands in the file; a checkpoint may rely on it."""
         if self.is_open:
-            with told(self.folder.path):
+            with disk_errors(self.folder.path):
                 self.experiment.flush()
 
     def save(self) -> None:
@@ -138,7 +138,7 @@ class Board(Callback):
     def on_train_start(self, trainer: L.Trainer, module: Any) -> None:
         self.max_steps = trainer.max_steps
         if trainer.is_global_zero:
-            with told(self.events.folder.path):
+            with disk_errors(self.events.folder.path):
                 self._begin(trainer.global_step, module)
 
     def _begin(self, step: int, module: Any) -> None:
@@ -173,7 +173,7 @@ class Board(Callback):
     @rank_zero_only
     def on_train_end(self, trainer: L.Trainer, module: Any) -> None:
         best: Any = trainer.checkpoint_callback
-        with told(self.events.folder.path):
+        with disk_errors(self.events.folder.path):
             if best is not None and best.best_model_score is not None:
                 self.events.experiment.add_scalar(
                     f"best/{module.monitor}", float(best.best_model_score), trainer.global_step
@@ -191,13 +191,13 @@ class Board(Callback):
             return
         epoch = trainer.current_epoch + 1
         images = (
-            trainer.datamodule.pictures(several(batch.inputs)[0])
+            trainer.datamodule.pictures(as_tuple(batch.inputs)[0])
             if not epoch & (epoch - 1)
             else None
         )
         if images is not None:
             shown = images[: max(1, min(IMAGES, PIXELS // images[0, 0].numel()))]
-            with told(self.events.folder.path):
+            with disk_errors(self.events.folder.path):
                 self.events.experiment.add_images(
                     "training batch", shown.cpu(), trainer.global_step + 1
                 )
@@ -237,7 +237,7 @@ class Board(Callback):
 
     @torch.no_grad()
     def _draw_histograms(self, group: str, tensors: Mapping[str, Tensor], step: int) -> None:
-        with told(self.events.folder.path):
+        with disk_errors(self.events.folder.path):
             for name, tensor in tensors.items():
                 if (found := histogram(tensor)) is not None:
                     self.events.experiment.add_histogram_raw(
@@ -251,7 +251,7 @@ class Board(Callback):
             return
         matrix = torch.zeros(len(names), len(names), dtype=torch.int64)
         for _, targets, predictions in self.predictions.kept:
-            if (chosen := module.chosen(predictions)) is None:
+            if (chosen := module.predicted_classes(predictions)) is None:
                 return
             options: dict[str, Any] = {
                 "num_classes": len(names),
@@ -262,7 +262,7 @@ class Board(Callback):
         if trainer.world_size > 1:
             matrix = trainer.strategy.reduce(matrix.to(module.device), reduce_op="sum").cpu()
         if trainer.is_global_zero:
-            with told(self.events.folder.path):
+            with disk_errors(self.events.folder.path):
                 picture = confusion_picture(matrix, names)
                 self.events.experiment.add_image(
                     "val/confusion", picture, trainer.global_step, dataformats="HWC"

@@ -126,8 +126,8 @@ def write_predictions(runs: Sequence[Path], path: Path) -> int:
             ids, targets, predictions = (
                 torch.from_numpy(kept[key]) for key in ("id", "target", "prediction")
             )
-        columns = {"id": ids.tolist(), "fold": [number] * len(ids), **task.readable(predictions)}
-        columns["target"] = task.readable_targets(targets)
+        columns = {"id": ids.tolist(), "fold": [number] * len(ids), **task.to_columns(predictions)}
+        columns["target"] = task.target_columns(targets)
         rows += map(list, zip(*columns.values(), strict=True))
     rows.sort(key=lambda row: row[0])
     lines = [csv_line(row) for row in ([*columns], *rows)]

@@ -39,7 +39,7 @@ RISE = (
 SAFETY = 3.0  # the suggestion is so many times lower than that
 
 
-class Sweep(Callback):
+class RateSweep(Callback):
     """Raises the rate of every parameter group from step to step, in their proportions, until the
     loss runs away.
 
@@ -161,8 +161,8 @@ def judged(rates: np.ndarray, losses: np.ndarray, steps: int) -> Found:
 
 
 def find_rate(request: Request) -> int:
-    """Sweep the rate over a short training, print the suggestion and draw the curve; returns the
-    exit code.
+    """RateSweep the rate over a short training, print the suggestion and draw the curve; returns
+    the exit code.
     """
     lowest = number_above(request, "--min_lr", 1e-6, 1e-12)
     highest = number_above(request, "--max_lr", 10.0, 2 * lowest)
@@ -172,7 +172,7 @@ def find_rate(request: Request) -> int:
     if cli is None:
         return 0
     option, main = option_of_the_rate(cli)
-    sweep = Sweep(lowest, highest, steps, main)
+    sweep = RateSweep(lowest, highest, steps, main)
     with contextlib.suppress(NotFinite):  # the sweep ends there
         train(cli, sweep, steps)
     found = judged(sweep.rates, sweep.curve, steps)
@@ -201,7 +201,7 @@ def option_of_the_rate(cli: ProjectCLI) -> tuple[str, float]:
     return "--model.schedule.max_lr" if sets_peak else "--model.optimizer.lr", float(main)
 
 
-def own_rates(sweep: Sweep, main: float) -> list[float]:
+def own_rates(sweep: RateSweep, main: float) -> list[float]:
     """The rates of groups that differ from the optimizer's, as shares of it."""
     return sorted(
         {rate / main for rates in sweep.own for rate in rates if not math.isclose(rate, main)}

@@ -12,7 +12,7 @@ from .space import Scalar
 
 
 @dataclass(frozen=True)
-class Order:
+class TrialSpec:
     """A trial to run, from its beginning or from where it was interrupted."""
 
     number: int

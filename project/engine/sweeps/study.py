@@ -11,7 +11,7 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from ..errors import UserError, clip
-from .order import Order, Outcome, Report
+from .order import Outcome, Report, TrialSpec
 from .plan import Plan
 from .space import Scalar, as_text, folder_name
 from .storage import Storage
@@ -86,7 +86,7 @@ class Study:
     def trials(self) -> list[FrozenTrial]:
         return self.study.get_trials(deepcopy=False)
 
-    def claim(self) -> Order | None:
+    def claim(self) -> TrialSpec | None:
         """The next trial for this process: one whose process died, or a new one; None when there is
         none (now).
         """
@@ -116,7 +116,7 @@ class Study:
         asked = self.study.ask(self.plan.space.distributions())
         return self.study.get_trials(deepcopy=False)[asked.number]
 
-    def _take(self, trial: FrozenTrial) -> Order:
+    def _take(self, trial: FrozenTrial) -> TrialSpec:
         """Put this process's name on a trial."""
         handle = self._handle(trial)
         for name, distribution in self.plan.space.distributions().items():
@@ -134,13 +134,13 @@ class Study:
 
     def _order(
         self, number: int, parameters: dict[str, Scalar], folder: Path, threads: int
-    ) -> Order:
+    ) -> TrialSpec:
         assignments = [(key, as_text(value)) for key, value in parameters.items()]
         if "run.threads" not in parameters:
             assignments.append(("run.threads", str(threads)))
         description = {"name": self.plan.name, "trial": number, "parameters": parameters}
         base = self.plan.folder / "base.yaml"
-        return Order(
+        return TrialSpec(
             number, parameters, base, folder, assignments, self.monitor, self.direction, description
         )
 
@@ -152,7 +152,7 @@ class Study:
         )
         return optuna.Trial(self.study, number)
 
-    def reported(self, order: Order, report: Report) -> bool:
+    def reported(self, order: TrialSpec, report: Report) -> bool:
         """Note the value of an epoch; whether the trial is to be given up. A resumed trial gets the
         same answers again.
         """
@@ -169,7 +169,7 @@ class Study:
             handle.set_user_attr("pruned_at", report.epoch)
             return True
 
-    def ended(self, order: Order, outcome: Outcome) -> None:
+    def ended(self, order: TrialSpec, outcome: Outcome) -> None:
         """Note how a trial ended; one that was interrupted is free for whoever comes next."""
         with self.storage.exclusive():
             trial = self.trials()[order.number]
@@ -187,7 +187,7 @@ class Study:
                 handle, outcome.value if outcome.state == "complete" else None, TOLD[outcome.state]
             )
 
-    def died(self, order: Order) -> bool:
+    def died(self, order: TrialSpec) -> bool:
         """Note that the process under a trial of ours is gone; whether the trial is thereby
         over.
         """

@@ -10,13 +10,13 @@ from .plan import Plan
 from .results import findings, retrain_command, rows, write_results
 from .storage import Storage, open_storage
 from .study import Study
-from .watch import Watch, add, ranking
-from .workers import Crew, Here
+from .watch import SweepDisplay, add, ranking
+from .workers import InProcess, WorkerPool
 
 
 def run(plan: Plan, debug: bool) -> int:
     """Run the trials that are left; returns the exit code."""
-    crew = Crew(plan.workers) if plan.workers > 1 else Here(debug)
+    crew = WorkerPool(plan.workers) if plan.workers > 1 else InProcess(debug)
     storage: Storage | None = None
     try:
         monitor, direction = crew.check(plan)
@@ -33,7 +33,7 @@ def run(plan: Plan, debug: bool) -> int:
             "command continues it",
             flush=True,
         )
-        with Watch(study, plan.workers) as watch:
+        with SweepDisplay(study, plan.workers) as watch:
             stopped = crew.work(study, watch)
         write_results(study)
         if stopped:

@@ -19,7 +19,7 @@ from ..errors import UserError
 from ..runs.exact import ExactResume
 from ..runs.files import read_column
 from ..runs.folder import RunFolder
-from .order import Order, Outcome, Report
+from .order import Outcome, Report, TrialSpec
 
 Ask = Callable[[Report], bool]  # takes a report, answers whether the trial is to be given up
 
@@ -46,7 +46,7 @@ class Reporter(Callback):
             next(c for c in callbacks if isinstance(c, ExactResume)).stop_as = "pruned"
 
 
-def run_trial(order: Order, ask: Ask) -> Outcome:
+def run_trial(order: TrialSpec, ask: Ask) -> Outcome:
     """Train as the order says, in this process and as if in one of its own; whatever happens is
     told, not raised.
     """

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
-from .order import Order, Outcome, Report
+from .order import Outcome, Report, TrialSpec
 from .results import rows
 from .space import as_label, in_words
 from .study import Study
@@ -24,7 +24,7 @@ from .study import Study
 class Running:
     """A trial that this process runs."""
 
-    order: Order
+    order: TrialSpec
     began: float
     report: Report | None = None
 
@@ -34,7 +34,7 @@ class Running:
         return self.report.epoch / self.report.epochs if self.report and self.report.epochs else 0.0
 
 
-class Watch:
+class SweepDisplay:
     """Follows the trials.
 
     Args:
@@ -51,7 +51,7 @@ class Watch:
         self.console = Console(file=os.fdopen(os.dup(sys.stdout.fileno()), "w"), highlight=False)
         self.live: Live | None = None
 
-    def __enter__(self) -> Watch:
+    def __enter__(self) -> SweepDisplay:
         if self.console.is_terminal:
             self.live = Live(
                 console=self.console,
@@ -68,15 +68,15 @@ class Watch:
             self.live.stop()
         self.console.file.close()
 
-    def begun(self, order: Order) -> None:
+    def begun(self, order: TrialSpec) -> None:
         self.running[order.number] = Running(order, time.monotonic())
         self.look(0)
 
-    def reported(self, order: Order, report: Report) -> None:
+    def reported(self, order: TrialSpec, report: Report) -> None:
         self.running[order.number].report = report
         self.look(0.2)
 
-    def ended(self, order: Order, outcome: Outcome) -> None:
+    def ended(self, order: TrialSpec, outcome: Outcome) -> None:
         del self.running[order.number]
         self.rows = rows(self.study)
         if self.live is None and outcome.state != "interrupted":

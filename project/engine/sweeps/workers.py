@@ -25,10 +25,10 @@ from tqdm import tqdm
 
 from ..errors import UserError
 from ..runs.signals import STOPPING
-from .order import Findings, Order, Outcome, Report
+from .order import Findings, Outcome, Report, TrialSpec
 from .plan import Plan
 from .study import Study
-from .watch import Watch
+from .watch import SweepDisplay
 
 LOOK = 0.2  # seconds between two looks at signals, and
 ELSEWHERE = 2.0  # at trials that other machines run
@@ -37,7 +37,7 @@ START = "spawn"  # torch does not survive a fork once it has computed or touched
 GRACE = 5.0
 
 
-class Here:
+class InProcess:
     """Trials one after the other in this process."""
 
     def __init__(self, debug: bool) -> None:
@@ -48,11 +48,11 @@ class Here:
 
         return check(plan, self.debug)
 
-    def work(self, study: Study, watch: Watch) -> int:
+    def work(self, study: Study, watch: SweepDisplay) -> int:
         """Run what is left; returns the number of the signal that stopped it, or 0."""
         from .trial import run_trial
 
-        def ask(order: Order, report: Report) -> bool:
+        def ask(order: TrialSpec, report: Report) -> bool:
             watch.reported(order, report)
             return study.reported(order, report)
 
@@ -86,7 +86,7 @@ class Worker:
 
     def __init__(self, number: int, gpus: list[str]) -> None:
         self.number, self.gpus = number, gpus
-        self.order: Order | None = None
+        self.order: TrialSpec | None = None
         self.start()
 
     def start(self) -> None:
@@ -107,7 +107,7 @@ class Worker:
         self.process.join()
 
 
-class Crew:
+class WorkerPool:
     """Several workers, each a process of its own with its share of cores and GPUs."""
 
     def __init__(self, count: int) -> None:
@@ -148,7 +148,7 @@ class Crew:
             raise answer
         return answer
 
-    def work(self, study: Study, watch: Watch) -> int:
+    def work(self, study: Study, watch: SweepDisplay) -> int:
         """Keep all workers busy; returns the number of the signal that stopped them, or 0."""
         looked, asked, told = -ELSEWHERE, 0.0, False
         while True:
@@ -182,7 +182,7 @@ class Crew:
                     looked = -ELSEWHERE
             watch.look()
 
-    def _give_out(self, study: Study, watch: Watch) -> list[Worker]:
+    def _give_out(self, study: Study, watch: SweepDisplay) -> list[Worker]:
         for worker in self.workers:
             if worker.order is None:
                 worker.order = study.claim()
@@ -192,7 +192,7 @@ class Crew:
                 worker.send(worker.order)
         return [worker for worker in self.workers if worker.order is not None]
 
-    def _hear(self, worker: Worker, study: Study, watch: Watch, stopping: bool) -> None:
+    def _hear(self, worker: Worker, study: Study, watch: SweepDisplay, stopping: bool) -> None:
         order = worker.order
         try:
             message = worker.connection.recv()
@@ -271,7 +271,7 @@ def serve(talk: connection.Connection) -> None:
     from .trial import run_trial
 
     do: dict[type, Callable[[Any], Any]] = {
-        Order: lambda order: run_trial(order, ask),
+        TrialSpec: lambda order: run_trial(order, ask),
         Plan: partial(attempt, check),
         Findings: partial(attempt, write_page),
     }

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torchmetrics import MeanSquaredError
 
-from project.engine.bases.metrics import MeanLoss, Tally
+from project.engine.bases.metrics import MeanLoss, MetricAccumulator
 
 
 def at(values: Tensor, offset: int) -> Tensor:
@@ -28,16 +28,16 @@ def test_the_mean_loss_has_the_same_bits_wherever_it_lies_in_memory() -> None:
 
 
 def test_a_tally_weighs_batches_by_their_size_and_begins_anew_after_compute() -> None:
-    tally = Tally({"mse": MeanSquaredError()})
-    tally.add(torch.tensor(1.0), torch.zeros(30, 1), torch.ones(30, 1))
-    tally.add(torch.tensor(4.0), torch.zeros(10, 1), 2 * torch.ones(10, 1))
-    window = tally.flush()
+    accumulator = MetricAccumulator({"mse": MeanSquaredError()})
+    accumulator.add(torch.tensor(1.0), torch.zeros(30, 1), torch.ones(30, 1))
+    accumulator.add(torch.tensor(4.0), torch.zeros(10, 1), 2 * torch.ones(10, 1))
+    window = accumulator.flush()
     assert (float(window["loss"]), float(window["mse"])) == (1.75, 1.75)
-    tally.add(torch.tensor(1.75), torch.zeros(40, 1), torch.zeros(40, 1))
-    whole = tally.compute()
+    accumulator.add(torch.tensor(1.75), torch.zeros(40, 1), torch.zeros(40, 1))
+    whole = accumulator.compute()
     assert (float(whole["loss"]), float(whole["mse"])) == (1.75, 0.875)
-    tally.add(torch.tensor(3.0), torch.zeros(1, 1), torch.zeros(1, 1))
-    assert float(tally.compute()["loss"]) == 3.0
+    accumulator.add(torch.tensor(3.0), torch.zeros(1, 1), torch.zeros(1, 1))
+    assert float(accumulator.compute()["loss"]) == 3.0
 
 
 def test_a_loss_that_is_no_number_stays_one() -> None:

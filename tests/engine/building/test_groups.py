@@ -45,7 +45,7 @@ def fit(rules: list[GroupRule], epochs: int) -> tuple[dict[str, Tensor], Recorde
     )
     data = Digits(size=12)
     data.setup("fit")
-    task.build(data.spec, data.fitted)
+    task.build(data.spec, data.preprocessing)
     first = {name: value.clone() for name, value in task.net.state_dict().items()}
     trainer = L.Trainer(
         max_epochs=epochs,

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from project.engine.building.layers import Layer, layers, watched
+from project.engine.building.layers import LayerInfo, layers, watched
 from project.engine.spec import DataSpec
 from project.networks.alexnet import AlexNet
 from project.networks.lenet import LeNet
@@ -29,7 +29,7 @@ class Scaled(nn.Module):
         return self.inner(inputs) * self.scale
 
 
-def described(net: nn.Module, shape: tuple[int, ...], most: int = 16) -> list[Layer]:
+def described(net: nn.Module, shape: tuple[int, ...], most: int = 16) -> list[LayerInfo]:
     with torch.no_grad(), watched(net.eval()) as shapes:
         net(torch.zeros(2, *shape))
     assert not any(part._forward_hooks for part in net.modules())
@@ -53,17 +53,17 @@ def test_the_layers_add_up_to_the_network(kind: type, shape: tuple[int, ...], mo
 def test_every_layer_stands_with_the_shape_of_its_answer() -> None:
     net = nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(4 * 36, 5))
     assert described(net, (1, 8, 8)) == [
-        Layer("0", "Conv2d", (4, 6, 6), 40),
-        Layer("1", "ReLU", (4, 6, 6), 0),
-        Layer("2", "Flatten", (144,), 0),
-        Layer("3", "Linear", (5,), 725),
+        LayerInfo("0", "Conv2d", (4, 6, 6), 40),
+        LayerInfo("1", "ReLU", (4, 6, 6), 0),
+        LayerInfo("2", "Flatten", (144,), 0),
+        LayerInfo("3", "Linear", (5,), 725),
     ]
     assert [layer.name for layer in described(net, (1, 8, 8), most=3)] == ["0", "2", "3"]
 
 
 def test_a_parameter_beside_the_parts_and_a_part_that_is_not_called_are_there() -> None:
     assert described(Scaled(), (3,)) == [
-        Layer("(itself)", "Scaled", (2,), 2),
-        Layer("inner", "Linear", (2,), 8),
-        Layer("unused", "Linear", None, 12),
+        LayerInfo("(itself)", "Scaled", (2,), 2),
+        LayerInfo("inner", "Linear", (2,), 8),
+        LayerInfo("unused", "Linear", None, 12),
     ]

@@ -197,7 +197,7 @@ def test_a_column_is_found_by_name_and_then_by_number(
 
 
 @pytest.mark.parametrize(
-    ("column", "text", "format", "way_out"),
+    ("column", "text", "format", "hint"),
     [
         ("prise", "size,price\n", Format(), "did you mean price?"),
         ("x", "size,price\n", Format(), "it has: price, size"),
@@ -230,11 +230,11 @@ def test_a_column_is_found_by_name_and_then_by_number(
     ],
 )
 def test_an_unknown_column_comes_with_the_way_out(
-    column: int | str, text: str, format: Format, way_out: str
+    column: int | str, text: str, format: Format, hint: str
 ) -> None:
     path = write(text)
     with pytest.raises(UserError) as caught:
         find(column, header(path, format), "--data.target", path, format)
     assert str(caught.value).startswith(
         f"--data.target {column}: t.csv has no such column; "
-    ) and way_out in str(caught.value)
+    ) and hint in str(caught.value)

@@ -28,9 +28,9 @@ RUNS = {
     "class": "--data.size 12 --trainer.log_every_n_steps 2",
     "number": "--data Plane --model Regression --model.net MLP",
     "mask": "--data DigitMasks --model Segmentation --model.net.channels [4,8]",
-    "sequence": "--data DigitStrings --data.strings 100 --data.evaluated 20 --model Sequence "
+    "sequence": "--data DigitStrings --data.strings 100 --data.evaluated 20 --model Transcription "
     "--model.net.channels [4,8,8]",
-    "embedding": "--data.size 12 --model Embedding --model.dimension 4",
+    "embedding": "--data.size 12 --model MetricLearning --model.dimension 4",
     "ranking": "--data Plane --model Ranking --model.net MLP",
 }
 

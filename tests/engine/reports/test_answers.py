@@ -78,8 +78,8 @@ ODD: dict[str, Odd] = {  # task, target, classes, targets, predictions
         np.full((2, 4, 4), IGNORED, np.uint8),
         classes(2, 2, 4, 4),
     ),
-    "sequences": ("Sequence", "sequence", 4, classes(4, 20, 3), classes(4, 20, 5) - 1),
-    "points on a line": ("Embedding", "class", 2, classes(2, 30), random(30, 1)),
+    "sequences": ("Transcription", "sequence", 4, classes(4, 20, 3), classes(4, 20, 5) - 1),
+    "points on a line": ("MetricLearning", "class", 2, classes(2, 30), random(30, 1)),
     "equal scores": ("Ranking", "number", 1, random(20, 1), np.zeros(20, np.float32)),
     "a task of a fork": ("Mine", "class", 3, classes(3, 10), random(10, 3)),
 }
@@ -176,7 +176,7 @@ def test_the_pairs_of_a_ranking_are_counted(make_run: MakeRun) -> None:
 def test_strings_are_measured_by_length_and_by_what_was_read_instead(make_run: MakeRun) -> None:
     truth, said = np.array([[0, 1, -1], [0, 1, 2]]), np.array([[0, 1, -1, -1], [0, 3, 2, 2]])
     parts = answer_parts(
-        write_answers(make_run("a/000"), ("Sequence", "sequence", 4, truth, said)), "val"
+        write_answers(make_run("a/000"), ("Transcription", "sequence", 4, truth, said)), "val"
     )
     assert table_of(parts, "By length") == [[2, 1, "1.0000"], [3, 1, "0.0000"]]
     assert sorted(table_of(parts, "Most frequent mistakes")) == [

@@ -45,7 +45,7 @@ def test_the_batch_is_that_of_training() -> None:
     data.setup("fit")
     before, after = first_batch(data)
     assert before.inputs.dtype == torch.uint8 and after.inputs.dtype == torch.float32  # type: ignore[union-attr]
-    mean, std = torch.tensor(data.fitted["mean"]), torch.tensor(data.fitted["std"])
+    mean, std = torch.tensor(data.preprocessing["mean"]), torch.tensor(data.preprocessing["std"])
     torch.testing.assert_close(after.inputs, (before.inputs / 255 - mean) / std)  # type: ignore[operator]
     assert torch.equal(before.targets, after.targets)
 

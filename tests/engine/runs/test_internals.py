@@ -74,4 +74,4 @@ def test_lightning_still_forgets_the_current_score() -> None:
 def test_torchmetrics_still_leaves_the_weights_out_when_it_keeps_nans() -> None:
     mean = MeanMetric(nan_strategy="disable")
     mean.update(torch.tensor([1.0, 3.0]), torch.tensor([3.0, 1.0]))
-    assert mean.compute() == 2.0, "MeanLoss in tasks/tally.py may give way to MeanMetric"
+    assert mean.compute() == 2.0, "MeanLoss in tasks/accumulator.py may give way to MeanMetric"

@@ -13,10 +13,10 @@ import torch
 
 from project.data.digits import Digits
 from project.engine.errors import UserError
-from project.engine.loading.arrays import Arrays, Items
+from project.engine.loading.arrays import Arrays, ItemDataset
 from project.engine.runs import predictions
 from project.engine.runs.predictions import shown
-from project.engine.runs.records import CSVRows, Watch
+from project.engine.runs.records import CSVRows, Stopwatch
 from tests.conftest import Project
 
 SHORT = "--data.batch_size 128 --run.threads 1 --trainer.max_epochs 1 --run.tensorboard false"
@@ -31,11 +31,11 @@ TASKS = {
     "numbers": ("--data Plane --model Regression", "float32", True),
     "masks": ("--data DigitMasks --data.size 16 --model Segmentation", "uint8", True),
     "sequences": (
-        "--data DigitStrings --data.strings 64 --data.evaluated 80 --model Sequence",
+        "--data DigitStrings --data.strings 64 --data.evaluated 80 --model Transcription",
         "uint8",
         True,
     ),
-    "points": ("--model Embedding --data.size 12", "uint8", False),
+    "points": ("--model MetricLearning --data.size 12", "uint8", False),
 }
 
 
@@ -116,7 +116,7 @@ def test_fetching_items_leaves_the_generators_alone() -> None:
         def __getitem__(self, row: int) -> tuple[torch.Tensor, int]:
             return torch.rand(2), row
 
-    items = Items(Noisy(), seed=1)
+    items = ItemDataset(Noisy(), seed=1)
     state = torch.get_rng_state()
     first, second = items.fetch(torch.tensor([2, 0])), items.fetch(torch.tensor([2, 0]))
     assert torch.equal(first[0], second[0]) and first[1].tolist() == [2, 0]
@@ -183,7 +183,7 @@ def test_epochs_csv_counts_time_across_a_stop(project: Project, tmp_path: Path) 
 
 
 def test_a_watch_goes_on_from_what_was_counted() -> None:
-    watch = Watch()
+    watch = Stopwatch()
     watch.start(5.0)
     assert watch.seconds >= 5.0
     watch.stop()

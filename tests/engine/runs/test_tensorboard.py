@@ -174,7 +174,9 @@ def test_pictures_show_what_the_network_sees_and_what_it_takes_for_what(run: Pat
     assert grid.shape == (4 * 12, 8 * 12)
     data = Digits(size=12, batch_size=128)
     data.setup("fit")
-    plain = data.fetch("train", data.train_dataloader().dataset.rows[data.order.samples(0)[:32]])[0]  # type: ignore[attr-defined]
+    plain = data.fetch(
+        "train", data.train_dataloader().dataset.rows[data.train_sampler.samples(0)[:32]]
+    )[0]  # type: ignore[attr-defined]
     shown = grid.reshape(4, 12, 8, 12).swapaxes(1, 2).reshape(32, 12, 12)
     moved = [
         not np.array_equal(one, other[0].numpy()) for one, other in zip(shown, plain, strict=True)
@@ -295,7 +297,7 @@ def test_a_run_ends_with_the_same_bits_with_tensorboard_and_without(
             "training batch",
             "val/confusion",
         },
-        "--data DigitStrings --data.strings 64 --data.evaluated 80 --model Sequence": {
+        "--data DigitStrings --data.strings 64 --data.evaluated 80 --model Transcription": {
             "training batch"
         },
         "--data DigitSums --model.net ImageAndNumbers": {"training batch", "val/confusion"},

@@ -20,7 +20,7 @@ from project.engine.errors import UserError
 from project.engine.randomness import generator, run_seed
 from project.engine.spec import Batch, DataSpec
 from project.networks.lenet import LeNet
-from project.training.losses import losses_for, reading, short_name
+from project.training.losses import loss_spec, losses_for, short_name
 
 CHUNK = 1024  # rows of the distance matrix held at a time
 MOST = 20_000  # samples among which neighbours are looked for
@@ -61,7 +61,7 @@ class NeighbourAccuracy(Metric):
         return right / len(points)
 
 
-class Embedding(Task):
+class MetricLearning(Task):
     """Points in space: near for samples of one class, far for those of different ones.
 
     TripletMargin compares each sample with a random one of its class and one of another;
@@ -88,8 +88,8 @@ class Embedding(Task):
 
     def adapt(self, spec: DataSpec) -> DataSpec:
         if spec.target != "class":
-            raise UserError(f"Embedding needs classes, the target is of kind {spec.target!r}")
-        if not {"pairs", "triplets"} & set(reading(self.loss).kinds):
+            raise UserError(f"MetricLearning needs classes, the target is of kind {spec.target!r}")
+        if not {"pairs", "triplets"} & set(loss_spec(self.loss).kinds):
             wanted = f"{losses_for('triplets')}, {losses_for('pairs')}"
             raise UserError(
                 f"--model.loss {short_name(self.loss)} does not compare points in space: use "
@@ -102,8 +102,8 @@ class Embedding(Task):
 
     def step(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
         points, classes = self(batch.inputs), batch.targets
-        if reading(self.loss).kinds[0] == "triplets":
-            same, other = partners(classes, generator(run_seed(), "pairs", *batch.place))
+        if loss_spec(self.loss).kinds[0] == "triplets":
+            same, other = partners(classes, generator(run_seed(), "pairs", *batch.position))
             return self.loss(points, points[same], points[other]), points, classes
         first, second = pairs(len(classes), classes.device)
         alike = torch.where(classes[first] == classes[second], 1.0, -1.0)
@@ -115,7 +115,7 @@ class Embedding(Task):
             )
         return self.loss(points[first], points[second], alike), points, classes
 
-    def readable(self, predictions: Tensor) -> dict[str, list[Any]]:
+    def to_columns(self, predictions: Tensor) -> dict[str, list[Any]]:
         return {f"x{i}": column.tolist() for i, column in enumerate(predictions.unbind(1))}
 
 

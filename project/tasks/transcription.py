@@ -17,7 +17,7 @@ from project.engine.bases.task import TASK_FOR, NetworkFactory, Task
 from project.engine.errors import UserError
 from project.engine.spec import Batch, DataSpec
 from project.networks.reader import ColumnReader
-from project.training.losses import losses_for, reading, short_name
+from project.training.losses import loss_spec, losses_for, short_name
 
 NOTHING = -1  # fills sequences up to a common length
 
@@ -107,7 +107,7 @@ class WholeStrings(Metric):
         return self.right / self.samples
 
 
-class Sequence(Task):
+class Transcription(Task):
     """Characters from a network that answers for each column with a class or "nothing here", the
     blank: (B, T, outputs).
 
@@ -126,10 +126,10 @@ class Sequence(Task):
     def adapt(self, spec: DataSpec) -> DataSpec:
         if spec.target != "sequence":
             raise UserError(
-                f"Sequence needs sequences, the target is of kind {spec.target!r}: --model "
+                f"Transcription needs sequences, the target is of kind {spec.target!r}: --model "
                 f"{TASK_FOR[spec.target]}"
             )
-        if "sequence" not in reading(self.loss).kinds:
+        if "sequence" not in loss_spec(self.loss).kinds:
             raise UserError(
                 f"--model.loss {short_name(self.loss)} is not for sequences: use "
                 f"{losses_for('sequence')}"
@@ -171,16 +171,16 @@ class Sequence(Task):
         )
         return loss, decode(answers, self.blank), targets
 
-    def errors(self, predictions: Tensor, targets: Tensor) -> Tensor:
+    def per_sample_loss(self, predictions: Tensor, targets: Tensor) -> Tensor:
         """Characters to insert, delete or replace, over the length of the truth."""
         return edit_distances(targets, predictions.long()) / (targets != NOTHING).sum(1).clamp_min(
             1
         )
 
-    def readable(self, predictions: Tensor) -> dict[str, list[Any]]:
-        return {"prediction": self.readable_targets(predictions)}
+    def to_columns(self, predictions: Tensor) -> dict[str, list[Any]]:
+        return {"prediction": self.target_columns(predictions)}
 
-    def readable_targets(self, targets: Tensor) -> list[Any]:
+    def target_columns(self, targets: Tensor) -> list[Any]:
         assert self.spec is not None
         names = self.spec.names
         between = "" if all(len(name) == 1 for name in names) else " "

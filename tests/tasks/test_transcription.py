@@ -14,7 +14,13 @@ from project.engine.spec import Batch, DataSpec
 from project.networks.mlp import MLP
 from project.networks.reader import ColumnReader
 from project.tasks.regression import Regression
-from project.tasks.sequence import Characters, Sequence, WholeStrings, decode, edit_distances
+from project.tasks.transcription import (
+    Characters,
+    Transcription,
+    WholeStrings,
+    decode,
+    edit_distances,
+)
 from tests.conftest import Project
 
 
@@ -91,7 +97,9 @@ def page(texts: list[str]) -> Batch:
 
 @pytest.mark.parametrize("blank", [0, 1, 3])
 def test_it_learns_to_read_wherever_the_blank_is(blank: int) -> None:
-    task = Sequence(lambda made: ColumnReader(made, [8, 16], columns=3), nn.CTCLoss(blank=blank))
+    task = Transcription(
+        lambda made: ColumnReader(made, [8, 16], columns=3), nn.CTCLoss(blank=blank)
+    )
     task.build(spec())
     assert task.net(page(["a"]).inputs).shape == (1, 10, 4)
     optimizer = torch.optim.AdamW(task.parameters(), lr=0.02)
@@ -104,14 +112,14 @@ def test_it_learns_to_read_wherever_the_blank_is(blank: int) -> None:
         optimizer.step()
     task.eval()
     _, predictions, targets = task.step(page(texts))
-    assert task.readable(predictions.float()) == {"prediction": texts}
-    assert task.readable_targets(targets) == texts
+    assert task.to_columns(predictions.float()) == {"prediction": texts}
+    assert task.target_columns(targets) == texts
 
 
 def test_names_of_several_letters_are_told_apart() -> None:
-    task = Sequence()
+    task = Transcription()
     task.build(spec(names=("left", "right")))
-    assert task.readable_targets(torch.tensor([[0, 1, -1]])) == ["left right"]
+    assert task.target_columns(torch.tensor([[0, 1, -1]])) == ["left right"]
 
 
 CLASSES = DataSpec(((1, 8, 40),), 3, "class", ("a", "b", "c"))
@@ -121,35 +129,39 @@ CLASSES = DataSpec(((1, 8, 40),), 3, "class", ("a", "b", "c"))
     ("task", "data", "message"),
     [
         (
-            Sequence(),
+            Transcription(),
             CLASSES,
-            "Sequence needs sequences, the target is of kind 'class': --model Classification",
+            "Transcription needs sequences, the target is of kind 'class': --model Classification",
         ),
-        (Sequence(loss=nn.MSELoss()), spec(), "--model.loss MSE is not for sequences: use CTC"),
-        (Sequence(loss=nn.CTCLoss(blank=4)), spec(), "--model.loss.blank 4: expected 0 to 3"),
-        (Sequence(MLP), spec(), r"MLP answers with \(4,\), the data asks for any x 4 outputs"),
         (
-            Sequence(lambda made: ColumnReader(made, [8])),
+            Transcription(loss=nn.MSELoss()),
+            spec(),
+            "--model.loss MSE is not for sequences: use CTC",
+        ),
+        (Transcription(loss=nn.CTCLoss(blank=4)), spec(), "--model.loss.blank 4: expected 0 to 3"),
+        (Transcription(MLP), spec(), r"MLP answers with \(4,\), the data asks for any x 4 outputs"),
+        (
+            Transcription(lambda made: ColumnReader(made, [8])),
             spec(),
             r"--model.net.channels \[8\]: expected 2 widths or more",
         ),
         (
-            Sequence(lambda made: ColumnReader(made, columns=4)),
+            Transcription(lambda made: ColumnReader(made, columns=4)),
             spec(),
             "--model.net.columns 4: expected an odd number",
         ),
-        (Sequence(), spec(height=4), "ColumnReader of 3 blocks needs images of at least 8x8"),
-        (Regression(), spec(), "Regression needs numbers, .* --model Sequence"),
+        (Transcription(), spec(height=4), "ColumnReader of 3 blocks needs images of at least 8x8"),
+        (Regression(), spec(), "Regression needs numbers, .* --model Transcription"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_what_does_not_fit_is_one_line(task: Sequence, data: DataSpec, message: str) -> None:
+def test_what_does_not_fit_is_one_line(task: Transcription, data: DataSpec, message: str) -> None:
     with pytest.raises(UserError, match=message):
         task.build(data)
 
 
 def test_images_too_narrow_for_their_strings_are_one_line() -> None:
-    task = Sequence()
+    task = Transcription()
     task.build(spec(width=24))
     batch = Batch(torch.zeros(1, 1, 8, 24), rows("abca"), torch.arange(1), (0, 0))
     with pytest.raises(
@@ -163,7 +175,7 @@ def test_it_trains_tests_and_predicts_from_the_command_line(
 ) -> None:
     code, out, err = project(
         "fit --data DigitStrings --data.strings 64 --data.evaluated 8 --data.size 8 --model "
-        "Sequence "
+        "Transcription "
         "--model.net.channels [4,8] --trainer.max_epochs 1 --run.threads 1 --run.tensorboard "
         "false --name strings"
     )
