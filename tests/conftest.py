@@ -31,7 +31,7 @@ def empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture(autouse=True)
 def no_pages(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """A page costs a second, so that only the tests of pages write them."""
-    if "tests/reports" not in request.path.as_posix():
+    if "tests/engine/reports" not in request.path.as_posix():
         for command in ("fit", "evaluate"):
             monkeypatch.setattr(
                 f"project.engine.commands.{command}.write_page", lambda folder: None

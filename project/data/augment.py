@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from jsonargparse.typing import ClosedUnitInterval, NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import Generator, Tensor
 
-from project.engine.loading.augmenting import Augment, Mixing
+from project.engine import Augment, Mixing
 
 # ---------------------------------------------------------------------- the image alone
 

@@ -14,8 +14,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from project.engine.bases.images import ImageData
-from project.engine.loading.arrays import Arrays
+from project.engine import Arrays, ImageData
 
 FILE = Path(__file__).parent / "digits.csv.gz"
 

@@ -16,9 +16,16 @@ from jsonargparse.typing import PositiveFloat
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from project.engine.bases.images import ImageData
-from project.engine.errors import UserError, clip, suggest
-from project.engine.loading.arrays import Arrays, ItemDataset
+from project.engine import (
+    Arrays,
+    DataSpec,
+    ImageData,
+    Inputs,
+    ItemDataset,
+    UserError,
+    clip,
+    suggest,
+)
 from project.engine.loading.cache import Shape, cached_images, common_shape, decode, user_folder
 from project.engine.loading.csvfile import Format
 from project.engine.loading.listing import (
@@ -30,7 +37,6 @@ from project.engine.loading.listing import (
     normal,
     rows,
 )
-from project.engine.spec import DataSpec, Inputs
 
 SUFFIXES = (
     ".jpg",

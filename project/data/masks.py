@@ -18,13 +18,20 @@ from project.data.augment import Crop, Cutout, Flip
 from project.data.digits import Digits
 from project.data.folders import SUFFIXES, FileImages, ReadOnDemand
 from project.data.vision import MNIST
-from project.engine.bases.images import CHUNK, ImageData
-from project.engine.errors import UserError, clip, suggest
-from project.engine.loading.arrays import Arrays, ItemDataset
-from project.engine.loading.augmenting import augmented
+from project.engine import (
+    IGNORED,
+    Arrays,
+    DataSpec,
+    ImageData,
+    ItemDataset,
+    UserError,
+    augmented,
+    clip,
+    generator,
+    suggest,
+)
+from project.engine.bases.images import CHUNK
 from project.engine.loading.listing import SPLIT_NAMES, SPLITS, Sample, Samples, rows
-from project.engine.randomness import generator
-from project.engine.spec import IGNORED, DataSpec
 
 TOGETHER = (Crop, Flip)  # pixels only move, so a mask can go along
 ALONE = (

@@ -12,9 +12,7 @@ import torch
 from jsonargparse.typing import PositiveInt
 from torch import Tensor
 
-from project.engine.bases.data import DataModule
-from project.engine.errors import UserError, clip, suggest
-from project.engine.loading.arrays import Arrays, ItemDataset
+from project.engine import Arrays, DataModule, DataSpec, ItemDataset, UserError, clip, suggest
 from project.engine.loading.csvfile import (
     UNNAMED,
     CSVFile,
@@ -25,7 +23,7 @@ from project.engine.loading.csvfile import (
     header,
     read,
 )
-from project.engine.spec import DataSpec, Target
+from project.engine.spec import Target
 
 MOSTLY = 0.9  # a column of texts of which this share are numbers is taken for a mistake
 MISSING = "; --data.missing names the texts that mean a missing value"

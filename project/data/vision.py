@@ -12,9 +12,7 @@ from urllib.error import URLError
 import torch
 from torchvision import datasets
 
-from project.engine.bases.images import ImageData
-from project.engine.errors import UserError, clip
-from project.engine.loading.arrays import Arrays
+from project.engine import Arrays, ImageData, UserError, clip
 
 
 class TorchvisionData(ImageData, ABC):

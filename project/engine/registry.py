@@ -27,9 +27,7 @@ TABLES: dict[str, Table] = {
     "schedules": {},
     "augmentations": {},
 }
-MOVED: dict[
-    str, str
-] = {}  # an earlier short name, or the beginning of an earlier import path -> today's
+MOVED: dict[str, str] = {}  # an earlier short name or head of an import path -> today's
 DEFAULTS: dict[str, str] = {}  # "data" and "model": the short names taken where a config has none
 VERSION: list[str] = []  # one text: of the package that carries this engine
 
@@ -46,7 +44,7 @@ def absolute(path: str) -> str:
 
 
 def relative(path: str) -> str:
-    """An import path without the package's name, so that what is saved survives a renamed package."""
+    """An import path without the package's name, so that a saved one survives a rename."""
     return path.removeprefix(PACKAGE) if path.startswith(f"{PACKAGE}.") else path
 
 

@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from project.engine.errors import UserError, suggest
+from project.engine import UserError, suggest
 
 Size = int | tuple[int, int]
 

@@ -10,12 +10,7 @@ from torch import Generator, Tensor
 
 from project.data.digits import Digits
 from project.data.vision import MNIST
-from project.engine.bases.images import ImageData
-from project.engine.errors import UserError
-from project.engine.loading.arrays import Arrays, ItemDataset
-from project.engine.loading.augmenting import Mixing
-from project.engine.randomness import generator
-from project.engine.spec import DataSpec
+from project.engine import Arrays, DataSpec, ImageData, ItemDataset, Mixing, UserError, generator
 
 NOTHING = -1  # fills the strings up to the longest
 DIGITS = tuple("0123456789")

@@ -11,9 +11,7 @@ from jsonargparse.typing import PositiveInt
 from torch import Tensor
 
 from project.data.digits import Digits
-from project.engine.bases.images import ImageData
-from project.engine.loading.arrays import Arrays
-from project.engine.randomness import generator
+from project.engine import Arrays, ImageData, generator
 
 
 class DigitSums(ImageData):

@@ -9,9 +9,7 @@ import torch
 from jsonargparse.typing import ClosedUnitInterval, NonNegativeFloat, PositiveInt
 from torch import Tensor
 
-from project.engine.bases.data import DataModule
-from project.engine.loading.arrays import Arrays
-from project.engine.randomness import generator
+from project.engine import Arrays, DataModule, generator
 
 OUTLIER = 100.0  # how far off a ruined measurement is
 

@@ -10,9 +10,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from project.engine.bases.network import Network, image_shape
-from project.engine.errors import UserError, suggest
-from project.engine.spec import DataSpec
+from project.engine import DataSpec, Network, UserError, image_shape, suggest
 from project.lessons.layers import CrossCorrelation2d, MatrixDict, MatrixList, MeanSubtract, Pool2d
 
 

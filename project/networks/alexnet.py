@@ -9,8 +9,7 @@ from typing import Literal
 
 from torch import Tensor, nn
 
-from project.engine.bases.network import Network, image_shape
-from project.engine.spec import DataSpec
+from project.engine import DataSpec, Network, image_shape
 
 LARGE_FROM = 96  # below, the first convolution with stride 4 leaves too little to pool
 

@@ -8,9 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from project.engine.bases.network import Network
-from project.engine.errors import UserError
-from project.engine.spec import DataSpec
+from project.engine import DataSpec, Network, UserError
 from project.networks.cnn import CNN
 from project.networks.mlp import MLP
 

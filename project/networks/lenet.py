@@ -7,8 +7,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from project.engine.bases.network import Network, image_shape
-from project.engine.spec import DataSpec
+from project.engine import DataSpec, Network, image_shape
 
 
 class LeNet(Network):

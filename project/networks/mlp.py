@@ -10,9 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from project.engine.bases.network import Network
-from project.engine.errors import UserError
-from project.engine.spec import DataSpec
+from project.engine import DataSpec, Network, UserError
 
 ACTIVATIONS = {"relu": nn.ReLU, "tanh": nn.Tanh, "gelu": nn.GELU, "silu": nn.SiLU}
 

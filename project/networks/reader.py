@@ -6,9 +6,7 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from project.engine.bases.network import Network, image_shape
-from project.engine.errors import UserError
-from project.engine.spec import DataSpec
+from project.engine import DataSpec, Network, UserError, image_shape
 
 HALVED = 2  # blocks that halve the width too; the others halve the height alone
 

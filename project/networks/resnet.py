@@ -9,8 +9,7 @@ from collections.abc import Sequence
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from project.engine.bases.network import Network, image_shape
-from project.engine.spec import DataSpec
+from project.engine import DataSpec, Network, image_shape
 
 
 class Block(nn.Module):

@@ -11,9 +11,7 @@ import torch
 from torch import Tensor, nn
 from torchvision import models
 
-from project.engine.bases.network import Network, image_shape
-from project.engine.errors import UserError, clip, suggest
-from project.engine.spec import DataSpec
+from project.engine import DataSpec, Network, UserError, clip, image_shape, suggest
 
 # These two answer with further outputs in training, and warn unless they are told how to begin.
 WITH_AUXILIARY = ("googlenet", "inception_v3")

@@ -8,9 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from project.engine.bases.network import Network, image_shape
-from project.engine.errors import UserError
-from project.engine.spec import DataSpec
+from project.engine import DataSpec, Network, UserError, image_shape
 
 
 class UNet(Network):

@@ -12,9 +12,8 @@ from torch import Tensor, nn
 from torchmetrics import Metric
 from torchmetrics.classification import BinaryAccuracy, MulticlassAccuracy, MultilabelAccuracy
 
-from project.engine.bases.task import TASK_FOR, NetworkFactory, Task
-from project.engine.errors import UserError, clip, suggest
-from project.engine.spec import Batch, DataSpec
+from project.engine import Batch, DataSpec, NetworkFactory, Task, UserError, clip, suggest
+from project.engine.bases.task import TASK_FOR
 from project.networks.lenet import LeNet
 from project.training.losses import check_weights, loss_spec, losses_for, one_hot, short_name
 

@@ -10,9 +10,7 @@ import torch
 from jsonargparse.typing import ClosedUnitInterval, PositiveFloat
 from torch import Tensor, nn
 
-from project.engine.bases.task import NetworkFactory, Task
-from project.engine.errors import UserError
-from project.engine.spec import Batch, DataSpec, as_tuple
+from project.engine import Batch, DataSpec, NetworkFactory, Task, UserError, as_tuple
 from project.networks.mlp import MLP
 from project.tasks.classification import Classification
 from project.training.losses import loss_spec, losses_for, short_name

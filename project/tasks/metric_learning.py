@@ -15,10 +15,7 @@ from jsonargparse.typing import PositiveInt
 from torch import Generator, Tensor, nn
 from torchmetrics import Metric
 
-from project.engine.bases.task import NetworkFactory, Task
-from project.engine.errors import UserError
-from project.engine.randomness import generator, run_seed
-from project.engine.spec import Batch, DataSpec
+from project.engine import Batch, DataSpec, NetworkFactory, Task, UserError, generator, run_seed
 from project.networks.lenet import LeNet
 from project.training.losses import loss_spec, losses_for, short_name
 

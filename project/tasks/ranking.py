@@ -12,10 +12,7 @@ import torch
 from torch import Tensor, nn
 from torchmetrics import Metric
 
-from project.engine.bases.task import NetworkFactory, Task
-from project.engine.errors import UserError
-from project.engine.randomness import generator, run_seed
-from project.engine.spec import Batch, DataSpec
+from project.engine import Batch, DataSpec, NetworkFactory, Task, UserError, generator, run_seed
 from project.networks.mlp import MLP
 from project.training.losses import loss_spec, losses_for, short_name
 

@@ -12,9 +12,8 @@ from torch import Tensor, nn
 from torchmetrics import MeanAbsoluteError, MeanSquaredError, Metric, R2Score, TweedieDevianceScore
 from torchmetrics.wrappers import LambdaInputTransformer
 
-from project.engine.bases.task import TASK_FOR, NetworkFactory, Task
-from project.engine.errors import UserError
-from project.engine.spec import Batch, DataSpec
+from project.engine import Batch, DataSpec, NetworkFactory, Task, UserError
+from project.engine.bases.task import TASK_FOR
 from project.networks.mlp import MLP
 from project.training.losses import loss_spec, losses_for, short_name
 

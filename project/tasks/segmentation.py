@@ -10,10 +10,9 @@ import torch
 from torch import Tensor, nn
 from torchmetrics import Metric
 
-from project.engine.bases.task import TASK_FOR, NetworkFactory, Task
+from project.engine import IGNORED, Batch, DataSpec, NetworkFactory, Task, UserError
+from project.engine.bases.task import TASK_FOR
 from project.engine.building.overlap import IMAGES, dice_of_each
-from project.engine.errors import UserError
-from project.engine.spec import IGNORED, Batch, DataSpec
 from project.networks.unet import UNet
 from project.training.dice import Dice
 from project.training.losses import check_weights, loss_spec, losses_for, short_name

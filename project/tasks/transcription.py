@@ -13,9 +13,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torchmetrics import Metric
 
-from project.engine.bases.task import TASK_FOR, NetworkFactory, Task
-from project.engine.errors import UserError
-from project.engine.spec import Batch, DataSpec
+from project.engine import Batch, DataSpec, NetworkFactory, Task, UserError
+from project.engine.bases.task import TASK_FOR
 from project.networks.reader import ColumnReader
 from project.training.losses import loss_spec, losses_for, short_name
 

@@ -11,8 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from project.engine.errors import UserError, clip
-from project.engine.spec import DataSpec
+from project.engine import DataSpec, UserError, clip
 from project.training.dice import Dice
 
 

@@ -8,9 +8,7 @@ from collections.abc import Callable
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler, SequentialLR
 
-from project.engine.building.expression import Expression
-from project.engine.building.schedules import steps_every
-from project.engine.errors import UserError
+from project.engine import Expression, UserError, steps_every
 
 
 class Cosine(LambdaLR):

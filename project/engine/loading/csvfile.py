@@ -165,7 +165,8 @@ def header(path: Path, format: Format) -> list[str]:
     name, times = Counter(names).most_common(1)[0]
     if times > 1:
         raise UserError(
-            f"{path}: the header has {clip(name)!r} {times} times: rename one{advice(names, format)}"
+            f"{path}: the header has {clip(name)!r} {times} times: rename one"
+            f"{advice(names, format)}"
         )
     return names
 

@@ -20,8 +20,8 @@ import torch
 from PIL import Image
 from torchvision.transforms.v2 import functional as reference
 
-from project.data import cache
 from project.engine.errors import UserError
+from project.engine.loading import cache
 from project.engine.loading.arrays import Arrays
 from project.engine.loading.cache import cached_images, common_shape, decode, header, user_folder
 
@@ -354,7 +354,7 @@ def test_no_room_is_one_line_with_the_way_out(
 PROCESS = """
 import sys
 from pathlib import Path
-from project.data import cache
+from project.engine.loading import cache
 decode, decoded = cache.decode, []
 cache.decode = lambda path, shape: decoded.append(path) or decode(path, shape)
 sys.stdin.readline()

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from project.data import csvfile
 from project.engine.errors import UserError
+from project.engine.loading import csvfile
 from project.engine.loading.csvfile import CSVFile, Format, Numbers, Texts, find, header, read
 
 MISSING = ("?", "NA")
