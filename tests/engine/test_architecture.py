@@ -32,7 +32,7 @@ ENGINE = {
     "spec": set[str](),
     "errors": set[str](),
     "randomness": set[str](),
-    "registry": set[str](),
+    "registry": {"errors"},
     "loading": GROUND,
     "building": GROUND,
     "runs": LOWER,
@@ -41,6 +41,7 @@ ENGINE = {
     "studies": UPPER,
     "sweeps": {"reports", *UPPER},
     "reports": UPPER,
+    "api": {"commands", "reports", *UPPER},
     "commands": {"studies", "sweeps", "reports", *UPPER},
 }
 FILES = sorted(PACKAGE.rglob("*.py"))
@@ -113,7 +114,8 @@ def test_the_engine_stands_alone(path: Path) -> None:
     """
     absolute = [name for name in imports(path) if name.split(".")[0] == package.__name__]
     assert not absolute
-    assert not re.findall(rf"\b{package.__name__}\b", path.read_text())
+    text = path.read_text().replace("[tool.project]", "")  # a table's name, whatever the package's
+    assert not re.findall(rf"\b{package.__name__}\b", text)
 
 
 @pytest.mark.parametrize("room", ["networks", "training"])

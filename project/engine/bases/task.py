@@ -25,6 +25,7 @@ from ..building.schedules import build_schedule, steps_every
 from ..building.weights import take_weights
 from ..errors import UserError, clip, suggest
 from ..randomness import run_seed, seeded
+from ..registry import marks
 from ..runs.internals import FastHooks
 from ..spec import Batch, DataSpec, Inputs, as_tuple
 from .metrics import MetricAccumulator
@@ -443,6 +444,7 @@ class Task(FastHooks, ABC):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         assert self.spec is not None
+        checkpoint |= marks()
         checkpoint["spec"] = self.spec.to_dict()
         checkpoint["preprocessing"] = self.preprocessing
         checkpoint["config"] = self.config

@@ -5,13 +5,13 @@ from __future__ import annotations
 from ..bases.images import SAMPLED
 from ..loading.arrays import ItemDataset
 from ..spec import DataSpec
-from .arguments import Request, config_text, merge
+from .arguments import CommandLine, config_text, merge
 from .machine import settle_threads
 from .parser import ProjectCLI
 from .screen import show
 
 
-def statistics(request: Request) -> int:
+def statistics(request: CommandLine) -> int:
     """Print what the inputs of the asked data are normalised by; returns the exit code."""
     cli = ProjectCLI(merge(request))
     settle_threads(cli.config_tree)

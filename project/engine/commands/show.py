@@ -20,7 +20,7 @@ batch before and after augmentation, as the network sees it.
 
 def main(command: str, arguments: Sequence[str], debug: bool) -> int:
     """Print the table, draw the batch."""
-    request = read_arguments(command, arguments, ("--output",), debug)
+    request = read_arguments(command, arguments, ("--output",))
     merge(request)
     from ..cli.machine import quiet
     from ..reports.data import show

@@ -18,7 +18,7 @@ and over the whole published training split.
 
 def main(command: str, arguments: Sequence[str], debug: bool) -> int:
     """Print the statistics of the training split."""
-    request = read_arguments(command, arguments, (), debug)
+    request = read_arguments(command, arguments, ())
     merge(request)
     from ..cli.machine import quiet
     from ..cli.statistics import statistics

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from ..bases.data import DataModule
 from ..bases.images import ImageData
-from ..cli.arguments import Request, merge
+from ..cli.arguments import CommandLine, merge
 from ..cli.machine import settle_threads
 from ..cli.parser import ProjectCLI
 from ..errors import UserError
@@ -33,7 +33,7 @@ MOST_HISTOGRAMS = 12
 MOST_ROWS = 60  # of a table of classes or columns
 
 
-def show(request: Request, path: Path) -> None:
+def show(request: CommandLine, path: Path) -> None:
     """Print the table of the data and draw the first training batch.
 
     Raises:

@@ -157,7 +157,7 @@ class Run:
         if values is None and self.folder.best.is_file():
             from ..runs.checkpoints import read
 
-            values = read(self.folder.best)["spec"]
+            values = read(self.folder.best).spec
         try:
             return DataSpec.from_dict(values) if values is not None else None
         except (TypeError, AttributeError):

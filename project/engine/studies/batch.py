@@ -18,7 +18,7 @@ import lightning.pytorch as L
 import torch
 from lightning.pytorch.callbacks import Callback
 
-from ..cli.arguments import Request
+from ..cli.arguments import CommandLine
 from ..cli.parser import ProjectCLI
 from ..cli.screen import show
 from ..errors import UserError
@@ -77,7 +77,7 @@ class Measured:
         return max(self.throughputs, default=0.0)
 
 
-def find_size(request: Request) -> int:
+def find_size(request: CommandLine) -> int:
     """Time the sizes, print a table with the one to use, and draw it; returns the exit code."""
     least = int(number_above(request, "--min_batch", 8, 1))
     most = (

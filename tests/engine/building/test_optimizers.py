@@ -147,7 +147,7 @@ def test_the_state_of_an_optimizer_is_saved_alone_and_loaded_again(
     state = torch.load("optimizer.pt", weights_only=True)
     fresh = package.load("run").build_optimizer()
     fresh.load_state_dict(state)
-    saved = read(step_files(RunFolder("run"))[0])["optimizer_states"][0]
+    saved = read(step_files(RunFolder("run"))[0]).content["optimizer_states"][0]
     first, again = (
         found["optimizers"][0] if groups else found for found in (saved, fresh.state_dict())
     )

@@ -26,7 +26,7 @@ ONE_STEP = (
 
 def weights(run: Path, step: int) -> Tensor:
     """All weights after some steps, in one row."""
-    state = read(run / f"checkpoints/step-{step:09d}.ckpt")["state_dict"]
+    state = read(run / f"checkpoints/step-{step:09d}.ckpt").weights
     return torch.cat([value.flatten() for name, value in state.items() if name.startswith("net.")])
 
 

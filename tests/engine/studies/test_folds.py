@@ -8,6 +8,7 @@ import csv
 import json
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -15,8 +16,9 @@ from torch import Tensor
 
 from project.data.digits import Digits
 from project.data.vision import MNIST
-from project.engine.cli.arguments import Request
+from project.engine.cli.settings import Settings
 from project.engine.loading.arrays import Arrays
+from project.engine.runs.folder import RunFolder
 from project.engine.studies import folds
 from project.engine.studies.folds import summary
 from project.lessons.synthetic import Parabola
@@ -145,11 +147,11 @@ def test_a_stopped_k_fold_goes_on_where_it_was(
     project(*words, "--run whole")
     fit = folds.fit
 
-    def killed(request: Request) -> int:
-        code = fit(request)
-        if request.options["--run"].endswith("fold-1"):
+    def killed(settings: Settings, run: Path, **options: Any) -> RunFolder | None:
+        folder = fit(settings, run=run, **options)
+        if run.name == "fold-1":
             raise SystemExit(143)
-        return code
+        return folder
 
     monkeypatch.setattr(folds, "fit", killed)
     code, out, _ = project(*words, "--run stopped")
