@@ -45,7 +45,11 @@ def find_start(run: Path | None, checkpoint: Path | None, settings: Settings) ->
         if ":" in str(run):
             raise UserError(f"--run {run}: only local folders, without a colon")
         folder = RunFolder(run) if is_child() else RunFolder(run).open()
-        saved = newest(folder, settings)
+        try:
+            saved = newest(folder, settings)
+        except UserError:
+            folder.close()
+            raise
     if checkpoint is not None and saved is None:
         saved = read(locate(checkpoint))
         if not saved.is_resumable:

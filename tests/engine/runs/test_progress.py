@@ -142,7 +142,7 @@ def test_lines_are_asked_for_as_often_as_there_are_figures(project: Project) -> 
     code, _, err = project("fit", TINY, "--run.print_every 7 --run run")
     assert (code, err) == (
         2,
-        "error: --run.print_every 7: figures are taken every 5 steps; "
+        "error: --run.print_every 7: metrics are logged every 5 steps; "
         "leave out --trainer.log_every_n_steps 5, or print at a multiple of it\n",
     )
 
