@@ -172,7 +172,7 @@ NAME = "shufflenet_v2_x0_5"
 
 
 @pytest.fixture
-def full_split(tmp_path: Path) -> dict[str, torch.Tensor]:
+def published(tmp_path: Path) -> dict[str, torch.Tensor]:
     """Weights for three channels and a thousand classes, in the file weights.pt of the empty
     folder.
     """

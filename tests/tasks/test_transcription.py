@@ -174,7 +174,7 @@ def test_it_trains_tests_and_predicts_from_the_command_line(
     project: Project, tmp_path: Path
 ) -> None:
     code, out, err = project(
-        "fit --data DigitStrings --data.strings 64 --data.evaluated 8 --data.size 8 --model "
+        "fit --data Bars --model "
         "Transcription "
         "--model.net.channels [4,8] --trainer.max_epochs 1 --run.threads 1 --run.tensorboard "
         "false --name strings"
@@ -187,4 +187,6 @@ def test_it_trains_tests_and_predicts_from_the_command_line(
         row["target"]
         for row in csv.DictReader((tmp_path / "predictions.csv").read_text().splitlines())
     ]
-    assert len(targets) == 8 and all(3 <= len(text) <= 6 and text.isdecimal() for text in targets)
+    assert len(targets) == 64 and all(
+        1 <= len(text) <= 3 and set(text) <= {"a", "b"} for text in targets
+    )

@@ -84,7 +84,7 @@ def test_the_columns_of_a_table(has_header: bool, project: Project, tmp_path: Pa
 @pytest.mark.parametrize(
     ("words", "said"),
     {
-        "--data Plane": "the inputs are not normalised",
+        "--data Numbers": "the inputs are not normalised",
         "--data DigitSums": "fit trains on the whole training split, 5,032 samples, and uses its "
         "statistics",
         "--help": "usage: python -m project stats",

@@ -82,7 +82,7 @@ def test_mixed_precision_computes_in_sixteen_bits_and_keeps_weights_of_thirty_tw
 @pytest.mark.parametrize(
     ("precision", "dtype"), [("bf16-true", torch.bfloat16), ("64-true", torch.float64)]
 )
-@pytest.mark.parametrize("data", ["--data.size 12", "--data Parabola --model Regression"])
+@pytest.mark.parametrize("data", ["--data.size 12", "--data Numbers --model Regression"])
 def test_a_network_trains_and_tests_in_another_precision(
     data: str, precision: str, dtype: torch.dtype, project: Project, tmp_path: Path
 ) -> None:

@@ -21,9 +21,9 @@ from project.engine.loading.arrays import Arrays
 from project.engine.runs.folder import RunFolder
 from project.engine.studies import folds
 from project.engine.studies.folds import summary
-from project.lessons.synthetic import Parabola
 from tests.conftest import Project
 from tests.engine.runs.equal import differing
+from tests.stand_ins import Numbers
 
 SMALL = "--model.net MLP --model.net.hidden [16] --trainer.max_epochs 1 --run.tensorboard false"
 DIGITS = f"--data.batch_size 512 {SMALL}"
@@ -44,14 +44,14 @@ def table(tmp_path: Path) -> None:
         csv.writer(file).writerows(rows)
 
 
-def rows_of(data: Digits | Parabola, split: str) -> Tensor:
+def rows_of(data: Digits | Numbers, split: str) -> Tensor:
     part = data.part(split)
     assert isinstance(part, Arrays)
     return part.rows
 
 
-@pytest.mark.parametrize("kind", [Digits, Parabola])
-def test_folds_are_disjoint_and_whole_and_never_trained_on(kind: type[Digits | Parabola]) -> None:
+@pytest.mark.parametrize("kind", [Digits, Numbers])
+def test_folds_are_disjoint_and_whole_and_never_trained_on(kind: type[Digits | Numbers]) -> None:
     tests = []
     for fold in range(4):
         data = kind(folds=4, fold=fold)
