@@ -56,7 +56,7 @@ class MaskData(ImageData):
             if not isinstance(step, TOGETHER + ALONE):
                 known = ", ".join(kind.__name__ for kind in TOGETHER + ALONE)
                 raise UserError(
-                    f"--data.augment: {type(step).__name__} would tear images and masks apart; "
+                    f"`data.augment`: {type(step).__name__} would tear images and masks apart; "
                     f"for masks: {known}"
                 )
         super().setup(stage)
@@ -183,7 +183,7 @@ class MaskFolder(MaskData, FileImages):
     def list_files(self) -> Samples:
         """Each image with the file of its mask for a label."""
         if not self.masks.is_dir():
-            raise UserError(f"--data.masks: there is no folder {self.masks}")
+            raise UserError(f"`data.masks`: there is no folder {self.masks}")
         images, masks = _by_name(self.folder), _by_name(self.masks)
         if not images:
             raise UserError(f"{self.folder}: no images ({', '.join(SUFFIXES[:3])}, ...)")
@@ -195,7 +195,7 @@ class MaskFolder(MaskData, FileImages):
             return {"train": [Sample(file, masks[name]) for name, file in images.items()]}
         samples: dict[str, dict[str, Sample]] = {split: {} for split in SPLITS}
         for where, (file, written) in rows(
-            self.split_file, ["file", "split"], ["--data.split_file"] * 2, self.format
+            self.split_file, ["file", "split"], ["`data.split_file`"] * 2, self.format
         ):
             name, split = _name(file), SPLIT_NAMES.get(written.lower(), "")
             if name not in images:
@@ -235,7 +235,7 @@ class MaskFolder(MaskData, FileImages):
         """
         named: dict[int, str] = {}
         for where, (value, name) in rows(
-            self.classes, ["value", "name"], ["--data.classes"] * 2, self.format
+            self.classes, ["value", "name"], ["`data.classes`"] * 2, self.format
         ):
             if not (value.isdecimal() and int(value) < 256) or not name or int(value) in named:
                 raise UserError(
@@ -246,7 +246,7 @@ class MaskFolder(MaskData, FileImages):
             for name in names:
                 if name not in named.values():
                     raise UserError(
-                        f"--data.{option}: unknown class {clip(name)!r}; "
+                        f"`data.{option}`: unknown class {clip(name)!r}; "
                         f"{suggest(name, named.values(), 'classes')}"
                     )
         kept = tuple(dict.fromkeys(name for name in named.values() if name not in self.ignore))

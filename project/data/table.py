@@ -26,8 +26,8 @@ from project.engine.loading.csvfile import (
 from project.engine.spec import Target
 
 MOSTLY = 0.9  # a column of texts of which this share are numbers is taken for a mistake
-MISSING = "; --data.missing names the texts that mean a missing value"
-MIXED = f"{MISSING}, --data.categorical the columns that are categories"
+MISSING = "; `data.missing` names the texts that mean a missing value"
+MIXED = f"{MISSING}, `data.categorical` the columns that are categories"
 
 
 class Table(Arrays):
@@ -106,7 +106,7 @@ class CSVTable(DataModule):
     # ------------------------------------------------------------------ reading
 
     def load(self, split: str) -> Arrays:
-        option = "--data.file" if split == "train" else f"--data.{split}_file"
+        option = "`data.file`" if split == "train" else f"`data.{split}_file`"
         path = _existing(Path(self.root), str(self.files[split]), option)
         names = header(path, self.format)
         target, kind, categorical, wanted = (
@@ -130,11 +130,11 @@ class CSVTable(DataModule):
         dropped = {self._column(column, "drop", names, path) for column in self.drop}
         wanted = [name for name in names if name not in dropped]
         if target in dropped:
-            raise UserError(f"--data.drop {target}: that is the target")
+            raise UserError(f"`data.drop` {target}: that is the target")
         if nameless := [name for name in wanted if name.startswith(UNNAMED)]:
             number = nameless[0].removeprefix(UNNAMED)
             raise UserError(
-                f"{path}: column {number} has no name, often a saved row number: --data.drop "
+                f"{path}: column {number} has no name, often a saved row number: `data.drop` "
                 f"[{number}] or name it"
             )
         return target, self.target_type, categorical, wanted
@@ -155,7 +155,7 @@ class CSVTable(DataModule):
         return target, self.preprocessing["spec"]["target"], categorical, wanted
 
     def _column(self, column: int | str, option: str, names: list[str], path: Path) -> str:
-        return find(column, names, f"--data.{option}", path, self.format)
+        return find(column, names, f"`data.{option}`", path, self.format)
 
     def _stand_ins(self, size: int) -> tuple[Tensor, list[str]]:
         """What stands in for targets that a file to predict does not have: the first class, or the
@@ -172,7 +172,7 @@ class CSVTable(DataModule):
             values = np.unique(column.values)
             some = ", ".join(f"{value:g}" for value in values[:5]) + ", ..." * (len(values) > 5)
             raise UserError(
-                f"--data.target_type: {shown} holds whole numbers ({some}): say class, number or "
+                f"`data.target_type`: {shown} holds whole numbers ({some}): say class, number or "
                 "count"
             )
         if kind == "auto" and isinstance(column, Texts):
@@ -180,7 +180,7 @@ class CSVTable(DataModule):
                 file,
                 name,
                 np.arange(file.size),
-                "; if they are classes, say --data.target_type class",
+                "; if they are classes, say `data.target_type` class",
             )
         if kind in ("number", "count") or isinstance(column, Numbers):
             values = file.numbers(name)
@@ -230,7 +230,7 @@ class CSVTable(DataModule):
             raise UserError(
                 f"{file.path}: no value of {clip(', '.join(useless), 200)} occurs "
                 f"{self.min_count} times in the training split, "
-                f"so nothing can be learnt from it: --data.drop '[{', '.join(useless)}]'"
+                f"so nothing can be learnt from it: `data.drop` '[{', '.join(useless)}]'"
             )
         preprocessing = {"target": train.target, "numbers": numbers, "categories": categories}
         return {"spec": self._spec(train, preprocessing).to_dict(), **preprocessing}
@@ -265,7 +265,7 @@ class CSVTable(DataModule):
             raise UserError(
                 f"{train.file.path}: the target {train.target!r} has {classes} in {len(targets)} "
                 "training rows; "
-                "--data.target names another column, --data.target_type number predicts numbers"
+                "`data.target` names another column, `data.target_type` number predicts numbers"
             )
         return DataSpec(
             outputs=len(names),
@@ -319,7 +319,7 @@ class CSVTable(DataModule):
             label = part.labels[int(part.targets[row])]
             ends = [label.removeprefix(name) for name in classes if label.startswith(name)]
             hint = (
-                f"--data.label_suffix {ends[0]!r} cuts the end off"
+                f"`data.label_suffix` {ends[0]!r} cuts the end off"
                 if ends
                 else suggest(label, classes, "there are")
             )
@@ -386,7 +386,7 @@ def _existing(root: Path, name: str, option: str) -> Path:
         return path
     if not path.parent.is_dir():
         raise UserError(
-            f"--data.root {root}: there is no folder {path.parent}, where {option} {name} should be"
+            f"`data.root` {root}: there is no folder {path.parent}, where {option} {name} should be"
         )
     near = suggest(
         path.name, [entry.name for entry in path.parent.iterdir() if entry.is_file()], "there are"

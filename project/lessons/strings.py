@@ -51,7 +51,7 @@ class DigitStrings(ImageData):
     ) -> None:
         super().__init__(**options)
         if shortest > longest:
-            raise UserError(f"--data.shortest {shortest} is more than --data.longest {longest}")
+            raise UserError(f"`data.shortest` {shortest} is more than `data.longest` {longest}")
         shares = {"validation": self.shares["val"], "test": self.shares["test"]}
         kind = Digits if source == "Digits" else MNIST
         self.digits: ImageData = kind(
@@ -69,7 +69,7 @@ class DigitStrings(ImageData):
     def setup(self, stage: str) -> None:
         if any(isinstance(step, Mixing) for step in self.augment):
             raise UserError(
-                "--data.augment: Mixup and CutMix blend classes, strings cannot be blended"
+                "`data.augment`: Mixup and CutMix blend classes, strings cannot be blended"
             )
         super().setup(stage)
 

@@ -76,20 +76,20 @@ class Regression(Task):
     def adapt(self, spec: DataSpec) -> DataSpec:
         if spec.target not in ("number", "count"):
             raise UserError(
-                f"Regression needs numbers, the target is of kind {spec.target!r}: --model "
+                f"Regression needs numbers, the target is of kind {spec.target!r}: `model` "
                 f"{TASK_FOR[spec.target]}"
             )
         kinds, name = loss_spec(self.loss).kinds, short_name(self.loss)
         if not {"number", "count", "spread"} & set(kinds):
             raise UserError(
-                f"--model.loss {name} compares classes, the target is a number: use "
+                f"`model.loss` {name} compares classes, the target is a number: use "
                 f"{losses_for('number')}"
             )
         if kinds[0] == "count" and spec.target != "count":
             raise UserError(
-                f"--model.loss {name} is for counts, the target {', '.join(spec.names)} is a "
+                f"`model.loss` {name} is for counts, the target {', '.join(spec.names)} is a "
                 f"number: use {losses_for('number')}; "
-                "a column of counts is one with --data.target_type count"
+                "a column of counts is one with `data.target_type` count"
             )
         mean, std = torch.tensor(spec.scale, dtype=torch.float32).unbind(1)
         self.register_buffer("target_mean", mean)

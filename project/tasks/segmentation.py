@@ -79,17 +79,17 @@ class Segmentation(Task):
     def adapt(self, spec: DataSpec) -> DataSpec:
         if spec.target != "mask":
             raise UserError(
-                f"Segmentation needs masks, the target is of kind {spec.target!r}: --model "
+                f"Segmentation needs masks, the target is of kind {spec.target!r}: `model` "
                 f"{TASK_FOR[spec.target]}"
             )
         kind, name = loss_spec(self.loss).kinds[0], short_name(self.loss)
         if kind not in ("mask", "class", "binary"):
             raise UserError(
-                f"--model.loss {name} is not for masks: use Dice, CrossEntropy or BCEWithLogits"
+                f"`model.loss` {name} is not for masks: use Dice, CrossEntropy or BCEWithLogits"
             )
         if kind == "binary" and spec.outputs != 2:
             raise UserError(
-                f"--model.loss {name} is for two classes, the data has {spec.outputs}: "
+                f"`model.loss` {name} is for two classes, the data has {spec.outputs}: "
                 f"use {losses_for('mask')} or {losses_for('class')}"
             )
         if kind != "class" and spec.outputs == 2:

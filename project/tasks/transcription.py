@@ -125,18 +125,18 @@ class Transcription(Task):
     def adapt(self, spec: DataSpec) -> DataSpec:
         if spec.target != "sequence":
             raise UserError(
-                f"Transcription needs sequences, the target is of kind {spec.target!r}: --model "
+                f"Transcription needs sequences, the target is of kind {spec.target!r}: `model` "
                 f"{TASK_FOR[spec.target]}"
             )
         if "sequence" not in loss_spec(self.loss).kinds:
             raise UserError(
-                f"--model.loss {short_name(self.loss)} is not for sequences: use "
+                f"`model.loss` {short_name(self.loss)} is not for sequences: use "
                 f"{losses_for('sequence')}"
             )
         outputs = spec.outputs + 1
         if not 0 <= self.blank < outputs:
             raise UserError(
-                f"--model.loss.blank {self.blank}: expected 0 to {outputs - 1}, a place among "
+                f"`model.loss.blank` {self.blank}: expected 0 to {outputs - 1}, a place among "
                 f"the {outputs} outputs"
             )
         return dataclasses.replace(spec, outputs=outputs)

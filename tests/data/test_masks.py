@@ -142,10 +142,10 @@ MISTAKES: list[tuple[Any, dict[str, Any], str]] = [
         {},
         r"classes.csv:2: expected a value",
     ),
-    (None, {"masks": "mask"}, r"--data.masks: there is no folder"),
-    (None, {"foreground": ["raod"]}, r"--data.foreground: unknown class 'raod'; did you mean road"),
-    (None, {"augment": Affine()}, r"--data.augment: Affine would tear images and masks apart"),
-    (None, {"augment": [Flip(), Mixup()]}, r"--data.augment: Mixup would tear"),
+    (None, {"masks": "mask"}, r"masks: there is no folder"),
+    (None, {"foreground": ["raod"]}, r"foreground: unknown class 'raod'; did you mean road"),
+    (None, {"augment": Affine()}, r"augment: Affine would tear images and masks apart"),
+    (None, {"augment": [Flip(), Mixup()]}, r"augment: Mixup would tear"),
 ]
 
 

@@ -36,7 +36,7 @@ ENGINE = {
     "loading": GROUND,
     "building": GROUND,
     "runs": LOWER,
-    "bases": {"runs.internals", *LOWER},
+    "bases": LOWER,
     "cli": {"commands", *MIDDLE},  # of the commands only their table
     "studies": UPPER,
     "sweeps": {"reports", *UPPER},
@@ -172,3 +172,14 @@ def test_torch_load_stands_in_one_place_and_loads_weights_only() -> None:
             if "torch.load(" in line:
                 assert "weights_only=True" in line, f"{path}:{number}"
             assert "load_from_checkpoint(" not in line, f"{path}:{number}"
+
+
+@pytest.mark.parametrize(
+    "room",
+    ["data", "networks", "tasks", "training", "lessons", "engine/bases", "engine/building"]
+    + ["engine/loading"],
+)
+def test_the_ground_floor_spells_no_option(room: str) -> None:
+    """A mistake names a setting by its key; the command line alone knows that as an option."""
+    for path in (PACKAGE / room).glob("*.py"):
+        assert not re.findall(r"--(?:data|model|trainer|run)\b", path.read_text()), path

@@ -101,8 +101,8 @@ def test_strings_to_test_on_are_made_of_other_images() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"shortest": 7}, "--data.shortest 7 is more than"),
-        ({"augment": [Mixup()]}, "--data.augment: Mixup and CutMix"),
+        ({"shortest": 7}, "shortest 7 is more than"),
+        ({"augment": [Mixup()]}, "augment: Mixup and CutMix"),
     ],
 )
 def test_what_strings_cannot_be_is_one_line(options: dict[str, Any], message: str) -> None:

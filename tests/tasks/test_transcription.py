@@ -131,27 +131,27 @@ CLASSES = DataSpec(((1, 8, 40),), 3, "class", ("a", "b", "c"))
         (
             Transcription(),
             CLASSES,
-            "Transcription needs sequences, the target is of kind 'class': --model Classification",
+            "Transcription needs sequences, the target is of kind 'class': model Classification",
         ),
         (
             Transcription(loss=nn.MSELoss()),
             spec(),
-            "--model.loss MSE is not for sequences: use CTC",
+            "loss MSE is not for sequences: use CTC",
         ),
-        (Transcription(loss=nn.CTCLoss(blank=4)), spec(), "--model.loss.blank 4: expected 0 to 3"),
+        (Transcription(loss=nn.CTCLoss(blank=4)), spec(), "loss.blank 4: expected 0 to 3"),
         (Transcription(MLP), spec(), r"MLP answers with \(4,\), the data asks for any x 4 outputs"),
         (
             Transcription(lambda made: ColumnReader(made, [8])),
             spec(),
-            r"--model.net.channels \[8\]: expected 2 widths or more",
+            r"net.channels \[8\]: expected 2 widths or more",
         ),
         (
             Transcription(lambda made: ColumnReader(made, columns=4)),
             spec(),
-            "--model.net.columns 4: expected an odd number",
+            "net.columns 4: expected an odd number",
         ),
         (Transcription(), spec(height=4), "ColumnReader of 3 blocks needs images of at least 8x8"),
-        (Regression(), spec(), "Regression needs numbers, .* --model Transcription"),
+        (Regression(), spec(), "Regression needs numbers, .* model Transcription"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )

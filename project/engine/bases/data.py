@@ -97,9 +97,9 @@ class DataModule(L.LightningDataModule, ABC):
             there = (
                 f"of {folds} folds the last is {folds - 1}"
                 if folds and folds > 1
-                else "there are no folds, --data.folds 5"
+                else "there are no folds, `data.folds` 5"
             )
-            raise UserError(f"--data.fold {fold}: {there}")
+            raise UserError(f"`data.fold` {fold}: {there}")
         self.folds, self.fold = folds, fold
         self.preprocessing: dict[str, Any] = {}
         self.start = (0, 0)
@@ -209,7 +209,7 @@ class DataModule(L.LightningDataModule, ABC):
         raw = self._raw(split)
         if not len(raw):
             raise UserError(
-                f"the {split} split of {type(self).__name__} is empty; --data.root is {self.root}"
+                f"the {split} split of {type(self).__name__} is empty; `data.root` is {self.root}"
             )
         part = self.encode(raw)
         if isinstance(part, Arrays) and part.shapes != self.spec.inputs:
@@ -299,7 +299,7 @@ class DataModule(L.LightningDataModule, ABC):
         )
         if not len(self.train_sampler):
             raise UserError(
-                f"no training batch: {len(part)} samples, --data.batch_size {self.batch_size}, "
+                f"no training batch: {len(part)} samples, `data.batch_size` {self.batch_size}, "
                 "drop_last"
             )
         return self._loader(part, self.train_sampler)
@@ -340,7 +340,7 @@ class DataModule(L.LightningDataModule, ABC):
         targets = targets_of(part)
         if self.spec.target != "class" or not isinstance(targets, Tensor):
             raise UserError(
-                f"--data.balance needs classes, the target is of kind {self.spec.target!r}"
+                f"`data.balance` needs classes, the target is of kind {self.spec.target!r}"
             )
         counts = torch.tensor(self.spec.counts, dtype=torch.float64)
         return counts.clamp_min(1).reciprocal()[targets[part.rows]]

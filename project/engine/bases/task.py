@@ -9,6 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
+import lightning.pytorch as L
 import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
@@ -26,7 +27,6 @@ from ..building.weights import take_weights
 from ..errors import UserError, clip, suggest
 from ..randomness import run_seed, seeded
 from ..registry import marks
-from ..runs.internals import FastHooks
 from ..spec import Batch, DataSpec, Inputs, as_tuple
 from .metrics import MetricAccumulator
 from .network import Network
@@ -45,7 +45,7 @@ TASK_FOR = {  # the target of some data, and the task that is made for it
 }
 
 
-class Task(FastHooks, ABC):
+class Task(L.LightningModule, ABC):
     """A network, a loss and how they are trained.
 
     A task of your own writes `step` and `metrics`, and says what it monitors.
@@ -191,7 +191,7 @@ class Task(FastHooks, ABC):
 
     def _check_monitors(self) -> None:
         """A misspelt metric is found before the first epoch and not after it."""
-        asked = {"--model.monitor": self.monitor}
+        asked = {"`model.monitor`": self.monitor}
         for callback in getattr(self.trainer, "callbacks", []):
             asked[f"{type(callback).__name__}.monitor"] = (
                 getattr(callback, "monitor", None) or self.monitor
@@ -395,12 +395,12 @@ class Task(FastHooks, ABC):
             and not model.find_unused_parameters
         ):
             raise UserError(
-                "--model.groups: freeze_until asks for --trainer.strategy "
+                "`model.groups`: freeze_until asks for `trainer.strategy` "
                 "ddp_find_unused_parameters_true"
             )
         if trainer.gradient_clip_algorithm == "value" and sparse_parameters(self.net):
             raise UserError(
-                "--trainer.gradient_clip_algorithm value: torch cannot do that with sparse "
+                "`trainer.gradient_clip_algorithm` value: torch cannot do that with sparse "
                 "gradients; norm it can"
             )
         if self.make_schedule is None:
@@ -434,7 +434,7 @@ class Task(FastHooks, ABC):
             self.trainer.max_epochs or -1 if by_epoch else self.trainer.estimated_stepping_batches
         )
         if length in (-1, float("inf")):
-            limit = "--trainer.max_epochs" if by_epoch else "--trainer.max_epochs or max_steps"
+            limit = "`trainer.max_epochs`" if by_epoch else "`trainer.max_epochs` or max_steps"
             raise UserError(
                 f"the schedule follows the length of the run, which has none: set {limit}"
             )

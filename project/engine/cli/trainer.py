@@ -14,7 +14,7 @@ from ..runs import tensorboard
 from ..runs.checkpoints import BestCheckpoint, SafeIO
 from ..runs.exact import ExactResume
 from ..runs.folder import RunFolder
-from ..runs.internals import NullProfiler
+from ..runs.internals import NullProfiler, quicken
 from ..runs.predictions import Predictions
 from ..runs.progress import StepPrinter, bars
 from ..runs.records import Epochs, MetricsFile
@@ -86,6 +86,7 @@ def build_trainer(cli: ProjectCLI, own: dict[str, Any], saved: Saved | None = No
     Raises:
         UserError: Lightning refuses the arguments.
     """
+    quicken(cli.model)
     given = cli.trainer_arguments
     plugins = [*as_list(given.get("plugins")), SafeIO(saved)]
     profiler = given.get("profiler") or NullProfiler()

@@ -102,7 +102,7 @@ class CSVFile:
     def not_a_number(self, row: int, name: str, value: str | float, hint: str) -> UserError:
         """The fault of a value that should be a finite number."""
         if row == 0 and not self.format.header:
-            hint = "; if this line names the columns, say --data.header true"
+            hint = "; if this line names the columns, say `data.header` true"
         what = "infinite" if isinstance(value, float) else "not a number"
         return self.fault(row, f"{clip(value)!r} in column {clip(name)!r} is {what}{hint}")
 
@@ -191,16 +191,16 @@ def advice(names: list[str], format: Format) -> str:
         other = next((mark for mark in ";\t|," if mark in names[0]), None)
         shown = "tab" if other == "\t" else other
         return f"; it has one column, {clip(names[0])!r}" + (
-            f": is it --data.separator {shown!r}?" if other else ""
+            f": is it `data.separator` {shown!r}?" if other else ""
         )
     if not format.header:
         return (
-            f"; without a header they are the numbers 0 to {len(names) - 1}: --data.header true "
+            f"; without a header they are the numbers 0 to {len(names) - 1}: `data.header` true "
             "takes names from the first line"
         )
     if any(not np.isnan(_number(name)) for name in names):
         return (
-            f"; its first line is {clip(', '.join(names))!r}: if that is data, say --data.header "
+            f"; its first line is {clip(', '.join(names))!r}: if that is data, say `data.header` "
             "false"
         )
     return ""
@@ -327,7 +327,7 @@ def _find_fault(path: Path, format: Format, width: int | None) -> None:
                     raise UserError(
                         f"{path}:{line}: {shown!r} is not {format.encoding}; "
                         "save the file as UTF-8, or name its encoding, for example "
-                        "--data.encoding latin-1"
+                        "`data.encoding` latin-1"
                     ) from None
 
 
@@ -349,7 +349,7 @@ def _reader(file: Iterable[str], format: Format) -> Any:
         return csv.reader(file, delimiter=format.separator, skipinitialspace=True, strict=True)
     except (TypeError, ValueError):
         raise UserError(
-            f"--data.separator {format.separator!r}: expected one character, or tab"
+            f"`data.separator` {format.separator!r}: expected one character, or tab"
         ) from None
 
 
@@ -362,13 +362,13 @@ def _open(path: Path, format: Format) -> TextIO:
             head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or b"\0" in head
         ):
             raise UserError(
-                f"{path}: not UTF-8 text; if it is UTF-16, say --data.encoding utf-16, or save "
+                f"{path}: not UTF-8 text; if it is UTF-16, say `data.encoding` utf-16, or save "
                 "it as UTF-8"
             )
         return open(path, newline="", encoding="utf-8-sig" if is_utf8 else format.encoding)
     except LookupError:
         raise UserError(
-            f"--data.encoding {format.encoding}: unknown; known are utf-8, latin-1, cp1252, "
+            f"`data.encoding` {format.encoding}: unknown; known are utf-8, latin-1, cp1252, "
             "utf-16, ..."
         ) from None
     except OSError as error:

@@ -69,7 +69,7 @@ def group(paths: Iterable[Path]) -> list[Group]:
                 print(f"{group.runs[run.seed]}: left out, {run} is the same with the same seed")
             group.runs[int(run.seed or 0)] = run
         except UserError as error:
-            print(f"left out: {error}")
+            print(f"left out: {error.on_command_line()}")
     if not groups:
         raise UserError("there is no finished run to compare")
     for found, label in zip(

@@ -86,7 +86,7 @@ def one_fold(line: CommandLine, path: Path, folds: int, number: int) -> dict[str
             evaluate("test", path, Settings())
     except UserError as error:
         raise UserError(
-            f"fold {number}: {error}; other settings are another k-fold, in another folder: "
+            f"fold {number}: {error.text}; other settings are another k-fold, in another folder: "
             "--run FOLDER"
         ) from error
     except SystemExit:

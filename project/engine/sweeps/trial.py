@@ -63,7 +63,7 @@ def run_trial(order: TrialSpec, ask: Ask) -> Outcome:
                 notes={"command": order.command, "sweep": order.description},
             )
         except UserError as error:
-            state, reason = "failed", " ".join(str(error).split())
+            state, reason = "failed", error.on_command_line()
         except SystemExit as stop:
             state = "pruned" if getattr(stop, "state", "") == "pruned" else "interrupted"
             code = stop.code if isinstance(stop.code, int) else 0

@@ -185,7 +185,7 @@ def test_frozen_parameters_are_left_out() -> None:
 
 
 def test_an_optimizer_that_refuses_its_arguments_is_named() -> None:
-    with pytest.raises(UserError, match=r"--model\.optimizer: Invalid learning rate"):
+    with pytest.raises(UserError, match=r"optimizer: Invalid learning rate"):
         build_optimizer(functools.partial(torch.optim.Adam, lr=-1), nn.Linear(2, 1))
 
 

@@ -132,7 +132,7 @@ def test_texts_become_numbers_where_they_are() -> None:
         (
             "a,b\n1,2\n".encode("utf-16"),
             Format(),
-            "t.csv: not UTF-8 text; if it is UTF-16, say --data.encoding utf-16",
+            "t.csv: not UTF-8 text; if it is UTF-16, say encoding utf-16",
         ),
         ("a,b\n1,2\n".encode("utf-16-le"), Format(), "t.csv: not UTF-8 text; if it is UTF-16"),
         (
@@ -141,9 +141,9 @@ def test_texts_become_numbers_where_they_are() -> None:
             "t.csv:3: '3,grün' is not utf-8; save the file as UTF-8, or name its",
         ),
         ("ä,b\n1,2\n".encode("latin-1"), Format(), "t.csv:1: 'ä,b' is not utf-8"),
-        ("a,b\n1,2\n", Format(encoding="utf-99"), "--data.encoding utf-99: unknown"),
-        ("a,b\n1,2\n", Format(separator=";;"), "--data.separator ';;': expected one character"),
-        ("a,b\n1,2\n", Format(separator=""), "--data.separator '': expected one character"),
+        ("a,b\n1,2\n", Format(encoding="utf-99"), "encoding utf-99: unknown"),
+        ("a,b\n1,2\n", Format(separator=";;"), "separator ';;': expected one character"),
+        ("a,b\n1,2\n", Format(separator=""), "separator '': expected one character"),
     ],
 )
 def test_a_wrong_file_is_told_with_its_line(
@@ -193,7 +193,7 @@ def test_a_column_is_found_by_name_and_then_by_number(
     column: int | str, text: str, format: Format, found: str
 ) -> None:
     path = write(text)
-    assert find(column, header(path, format), "--data.target", path, format) == found
+    assert find(column, header(path, format), "`data.target`", path, format) == found
 
 
 @pytest.mark.parametrize(
@@ -207,25 +207,25 @@ def test_a_column_is_found_by_name_and_then_by_number(
             "price",
             "size;price\n",
             Format(),
-            "it has one column, 'size;price': is it --data.separator ';'?",
+            "it has one column, 'size;price': is it separator ';'?",
         ),
         (
             "price",
             "size\tprice\n",
             Format(),
-            "it has one column, 'size price': is it --data.separator 'tab'?",
+            "it has one column, 'size price': is it separator 'tab'?",
         ),
         (
             "price",
             "5.1,red\n",
             Format(),
-            "its first line is '5.1, red': if that is data, say --data.header false",
+            "its first line is '5.1, red': if that is data, say header false",
         ),
         (
             "price",
             "size,price\n",
             Format(header=False),
-            "without a header they are the numbers 0 to 1: --data.header true",
+            "without a header they are the numbers 0 to 1: header true",
         ),
     ],
 )
@@ -234,7 +234,7 @@ def test_an_unknown_column_comes_with_the_way_out(
 ) -> None:
     path = write(text)
     with pytest.raises(UserError) as caught:
-        find(column, header(path, format), "--data.target", path, format)
+        find(column, header(path, format), "`data.target`", path, format)
     assert str(caught.value).startswith(
-        f"--data.target {column}: t.csv has no such column; "
+        f"target {column}: t.csv has no such column; "
     ) and hint in str(caught.value)
