@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor
 
-from project.engine import Arrays, DataModule, DataSpec, ImageData, ItemDataset, generator
+from project.engine import Arrays, DataModule, ImageData, generator
 
 SPLITS = ("train", "val", "test")
 SIZES = {"train": 256, "val": 64, "test": 64}
@@ -31,6 +30,28 @@ class YesNo(DataModule):
         return Arrays(torch.tensor([[1.0], [2.0], [3.0], [4.0]]), torch.tensor([0, 0, 1, 1]))
 
 
+class YesNoLabels(DataModule):
+    """Two labels, each of one number."""
+
+    splits = ("train",)
+    names = ("left", "right")
+
+    def load(self, split: str) -> Arrays:
+        inputs = torch.randn(200, 2, generator=generator("labels"))
+        return Arrays(inputs, (inputs > 0).float())
+
+
+class Counts(DataModule):
+    """How many, from a rate."""
+
+    splits = ("train",)
+    names = ("birds",)
+
+    def load(self, split: str) -> Arrays:
+        rates = torch.rand(200, 1, generator=generator("counts")) * 5
+        return Arrays(rates, torch.poisson(rates, generator=generator("birds")).long())
+
+
 class ImagesAndNumbers(ImageData):
     """A bright or dark image and a number; the class says whether they agree."""
 
@@ -50,11 +71,7 @@ class Bars(ImageData):
 
     splits = SPLITS
     names = ("a", "b")
-
-    def describe(self, train: Arrays | ItemDataset) -> DataSpec:
-        assert isinstance(train, Arrays) and isinstance(train.targets, Tensor)
-        counts = torch.bincount(train.targets[train.targets >= 0], minlength=2)
-        return DataSpec(train.shapes, 2, "sequence", self.names, counts=tuple(counts.tolist()))
+    target_kind = "sequence"
 
     def load(self, split: str) -> Arrays:
         draw = generator("bars", split)
@@ -68,7 +85,5 @@ class Bars(ImageData):
         return Arrays(images, letters)
 
 
-DATA = {
-    name: (f"{__name__}.{name}", "stands in")
-    for name in ("Numbers", "YesNo", "ImagesAndNumbers", "Bars")
-}
+KINDS = (Numbers, YesNo, YesNoLabels, Counts, ImagesAndNumbers, Bars)
+DATA = {kind.__name__: (f"{__name__}.{kind.__name__}", "stands in") for kind in KINDS}

@@ -21,9 +21,7 @@ from project.data.vision import MNIST
 from project.engine import (
     IGNORED,
     Arrays,
-    DataSpec,
     ImageData,
-    ItemDataset,
     UserError,
     augmented,
     clip,
@@ -51,6 +49,8 @@ class MaskData(ImageData):
     A dataset of your own has the `names` of the classes; of two, the first is the background.
     """
 
+    target_kind = "mask"
+
     def setup(self, stage: str) -> None:
         for step in self.augment:
             if not isinstance(step, TOGETHER + ALONE):
@@ -60,14 +60,6 @@ class MaskData(ImageData):
                     f"for masks: {known}"
                 )
         super().setup(stage)
-
-    def describe(self, train: Arrays | ItemDataset) -> DataSpec:
-        masks: Any = (train if isinstance(train, Arrays) else train.dataset).targets
-        names = tuple(self.names or ())
-        counts = torch.bincount(masks[train.rows].flatten(), minlength=IGNORED + 1)
-        return DataSpec(
-            train.shapes, len(names), "mask", names, counts=tuple(counts[: len(names)].tolist())
-        )
 
     def changed(self, images: Tensor, targets: Tensor, draw: Generator) -> tuple[Tensor, Tensor]:
         for step in self.augment:

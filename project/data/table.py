@@ -23,7 +23,6 @@ from project.engine.loading.csvfile import (
     header,
     read,
 )
-from project.engine.spec import Target
 
 MOSTLY = 0.9  # a column of texts of which this share are numbers is taken for a mistake
 MISSING = "; `data.missing` names the texts that mean a missing value"
@@ -256,7 +255,7 @@ class CSVTable(DataModule):
         if targets.ndim == 2:
             std, mean = torch.std_mean(targets.double(), correction=0)
             scale = ((mean.item(), max(std.item(), 1e-8)),)
-            kind: Target = "number" if targets.is_floating_point() else "count"
+            kind = "number" if targets.is_floating_point() else "count"
             return DataSpec(outputs=1, target=kind, names=(train.target,), scale=scale, **table)
         counts = torch.bincount(targets, minlength=len(train.labels)).tolist()
         names = {label: count for label, count in zip(train.labels, counts, strict=True) if count}

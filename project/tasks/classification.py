@@ -12,8 +12,16 @@ from torch import Tensor, nn
 from torchmetrics import Metric
 from torchmetrics.classification import BinaryAccuracy, MulticlassAccuracy, MultilabelAccuracy
 
-from project.engine import Batch, DataSpec, NetworkFactory, Task, UserError, clip, suggest
-from project.engine.bases.task import TASK_FOR
+from project.engine import (
+    Batch,
+    DataSpec,
+    NetworkFactory,
+    Task,
+    UserError,
+    clip,
+    suggest,
+    suited_task,
+)
 from project.networks.lenet import LeNet
 from project.training.losses import check_weights, loss_spec, losses_for, one_hot, short_name
 
@@ -52,7 +60,7 @@ class Classification(Task):
     def adapt(self, spec: DataSpec) -> DataSpec:
         if spec.target not in ("class", "labels"):
             which = f"{', '.join(spec.names)} is" if spec.target == "number" else "is"
-            hint = f"`model` {TASK_FOR[spec.target]}"
+            hint = f"`model` {suited_task(spec)}"
             raise UserError(
                 f"Classification needs classes, the target {which} a {spec.target}: {hint}"
             )
@@ -189,13 +197,3 @@ class Classification(Task):
             "prediction": [names[i] for i in best.indices.tolist()],
             "probability": best.values.tolist(),
         }
-
-    def target_columns(self, targets: Tensor) -> list[Any]:
-        assert self.spec is not None
-        names = self.spec.names
-        if self.spec.target == "labels":
-            return [
-                " ".join(n for n, yes in zip(names, row, strict=True) if yes)
-                for row in targets.tolist()
-            ]
-        return [names[i] for i in targets.tolist()]

@@ -72,6 +72,7 @@ class MetricLearning(Task):
     """
 
     default_monitor = ("val/neighbour", "max")
+    report = "embedding"
 
     def __init__(
         self,

@@ -53,6 +53,7 @@ class Ranking(Task):
     """
 
     default_monitor = ("val/pairs", "max")
+    report = "ranking"
 
     def __init__(
         self,

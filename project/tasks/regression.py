@@ -12,8 +12,7 @@ from torch import Tensor, nn
 from torchmetrics import MeanAbsoluteError, MeanSquaredError, Metric, R2Score, TweedieDevianceScore
 from torchmetrics.wrappers import LambdaInputTransformer
 
-from project.engine import Batch, DataSpec, NetworkFactory, Task, UserError
-from project.engine.bases.task import TASK_FOR
+from project.engine import Batch, DataSpec, NetworkFactory, Task, UserError, suited_task
 from project.networks.mlp import MLP
 from project.training.losses import loss_spec, losses_for, short_name
 
@@ -77,7 +76,7 @@ class Regression(Task):
         if spec.target not in ("number", "count"):
             raise UserError(
                 f"Regression needs numbers, the target is of kind {spec.target!r}: `model` "
-                f"{TASK_FOR[spec.target]}"
+                f"{suited_task(spec)}"
             )
         kinds, name = loss_spec(self.loss).kinds, short_name(self.loss)
         if not {"number", "count", "spread"} & set(kinds):

@@ -15,7 +15,7 @@ import pytest
 import project as package
 
 PACKAGE = Path(package.__file__).parent
-GROUND = {"spec", "errors", "randomness", "registry"}
+GROUND = {"spec", "targets", "formats", "errors", "randomness", "registry"}
 LOWER = {"loading", "building", *GROUND}
 MIDDLE = {"bases", "runs", *LOWER}
 UPPER = {"cli", *MIDDLE}
@@ -29,7 +29,9 @@ ROOMS = {
     "lessons": {"engine", "networks", "training", "data", "tasks"},
 }
 ENGINE = {
-    "spec": set[str](),
+    "formats": set[str](),
+    "spec": {"formats"},
+    "targets": {"formats", "spec"},
     "errors": set[str](),
     "randomness": set[str](),
     "registry": {"errors"},

@@ -18,7 +18,8 @@ from ..loading.arrays import Arrays, ItemDataset
 from ..loading.sampler import ResumableSampler
 from ..loading.splits import fold_of, held_out, numbered, targets_of
 from ..randomness import run_seed
-from ..spec import Batch, DataSpec, Inputs, Target, as_tuple
+from ..spec import Batch, DataSpec, Inputs, as_tuple
+from ..targets import describe, proposed_names, recognise
 
 NEEDS = {"fit": ("train", "val"), "validate": ("val",), "test": ("test",), "predict": ("test",)}
 
@@ -68,6 +69,7 @@ class DataModule(L.LightningDataModule, ABC):
 
     splits: Sequence[str] = ("train", "test")
     names: Sequence[str] | None = None
+    target_kind: str | None = None  # a row of targets.py, where the targets do not tell it
     predicting = False  # no targets are needed
     targets_known = (
         True  # those of samples to predict may be missing; then something stands in for them
@@ -148,33 +150,23 @@ class DataModule(L.LightningDataModule, ABC):
         self.preprocessing = preprocessing
 
     def describe(self, train: Arrays | ItemDataset) -> DataSpec:
-        """The DataSpec of the training samples."""
+        """Return the DataSpec of the training samples.
+
+        Raises:
+            UserError: the dataset does not tell its targets.
+        """
         targets = targets_of(train)
-        shapes = train.shapes
-        if not isinstance(targets, Tensor):
-            assert targets is not None
-            names = tuple(sorted({targets[row] for row in train.rows.tolist()}))
-            counts = torch.bincount(numbered(targets, names)[train.rows], minlength=len(names))
-            return DataSpec(shapes, len(names), "class", names, counts=tuple(counts.tolist()))
-        if targets.is_floating_point() or targets.ndim == 2:
-            columns = targets.reshape(len(targets), -1)[train.rows].to(torch.float32)
-            names = tuple(self.names or (f"target{i}" for i in range(columns.shape[1])))
-            kind: Target = "number" if targets.is_floating_point() else "count"
-            if (
-                kind == "number"
-                and bool(((columns == 0) | (columns == 1)).all())
-                and columns.shape[1] > 1
-            ):
-                return DataSpec(
-                    shapes, len(names), "labels", names, counts=tuple(columns.sum(0).int().tolist())
-                )
-            scale = zip(
-                columns.mean(0).tolist(), columns.std(0).clamp_min(1e-8).tolist(), strict=True
+        if targets is None:
+            raise UserError(
+                f"{type(self).__name__}: its dataset tells no targets; give it an attribute "
+                "`targets`, one for each sample"
             )
-            return DataSpec(shapes, len(names), kind, names, scale=tuple(scale))
-        names = tuple(self.names or map(str, range(int(targets.max()) + 1)))
-        counts = torch.bincount(targets[train.rows], minlength=len(names))
-        return DataSpec(shapes, len(names), "class", names, counts=tuple(counts.tolist()))
+        if not isinstance(targets, Tensor):
+            names = tuple(sorted({targets[row] for row in train.rows.tolist()}))
+            return describe(train.shapes, "class", names, numbered(targets, names)[train.rows])
+        kind = self.target_kind or recognise(targets[train.rows])
+        names = tuple(self.names or proposed_names(kind, targets))
+        return describe(train.shapes, kind, names, targets[train.rows])
 
     def class_numbers(self, names: Sequence[str]) -> Tensor:
         """Class names as the numbers of the preprocessing classes: (N,) int64.

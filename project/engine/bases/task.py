@@ -28,6 +28,7 @@ from ..errors import UserError, clip, suggest
 from ..randomness import run_seed, seeded
 from ..registry import marks
 from ..spec import Batch, DataSpec, Inputs, as_tuple
+from ..targets import TARGETS
 from .metrics import MetricAccumulator
 from .network import Network
 
@@ -35,14 +36,6 @@ NetworkFactory = Callable[[DataSpec], Network]
 ScheduleFactory = Callable[[Optimizer], LRScheduler]
 
 STAGES = ("train", "val", "test")
-TASK_FOR = {  # the target of some data, and the task that is made for it
-    "class": "Classification",
-    "labels": "Classification",
-    "number": "Regression",
-    "count": "Regression",
-    "mask": "Segmentation",
-    "sequence": "Transcription",
-}
 
 
 class Task(L.LightningModule, ABC):
@@ -67,6 +60,7 @@ class Task(L.LightningModule, ABC):
     """
 
     default_monitor = ("val/loss", "min")
+    report: str | None = None  # the section of a report for its predictions; null: its target's
 
     def __init__(
         self,
@@ -138,8 +132,9 @@ class Task(L.LightningModule, ABC):
         return {"prediction": predictions.tolist()}
 
     def target_columns(self, targets: Tensor) -> list[Any]:
-        """Targets as people write them."""
-        return targets.squeeze(-1).tolist() if targets.ndim > 1 else targets.tolist()
+        """Targets as people write them: (B, ...) to B values."""
+        assert self.spec is not None
+        return TARGETS[self.spec.target].write(self.spec.names, targets)
 
     def load_dependencies(self, load: Callable[[str], Task]) -> None:
         """Take what training needs of other runs, whose trained tasks `load` gives; called before

@@ -14,6 +14,7 @@ from ..registry import marks
 from ..runs.description import command_line, environment, git_state
 from ..runs.folder import RunFolder
 from ..runs.saved import Saved
+from ..targets import TARGETS
 from .arguments import DECIDES_THE_RESULT, MAY_CHANGE, config_text, leaves_with_class
 from .classes import shorten
 from .parser import ProjectCLI
@@ -40,6 +41,7 @@ def description(folder: RunFolder, cli: ProjectCLI, saved: Saved | None) -> dict
         "seed": cli.config_tree["seed_everything"],
         "task": type(task).__name__,
         "net": type(task.net).__name__,
+        "report": task.report or TARGETS[task.spec.target].report,
         "layers": [dataclasses.asdict(layer) for layer in task.layers],
         "spec": task.spec.to_dict(),
         "monitor": task.monitor,

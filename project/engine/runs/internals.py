@@ -8,7 +8,6 @@ mend is this file.
 from __future__ import annotations
 
 import contextlib
-import functools
 import inspect
 from operator import attrgetter
 from typing import Any
@@ -47,11 +46,13 @@ def quicken(module: L.LightningModule) -> None:
     """
     kind = type(module)
     if not hasattr(kind, "quickened_from"):
-        module.__class__ = _quick(kind)
+        module.__class__ = QUICK.setdefault(kind, _quick(kind))
 
 
-@functools.cache
-def _quick(kind: Any) -> type[L.LightningModule]:
+QUICK: dict[type, type] = {}  # class of a module -> the quicker one that stands for it
+
+
+def _quick(kind: type[L.LightningModule]) -> type[L.LightningModule]:
     def note(self: L.LightningModule, name: str, value: Any) -> None:
         if name == "_current_fx_name":
             self.__dict__[name] = value

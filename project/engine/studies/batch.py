@@ -20,7 +20,7 @@ from lightning.pytorch.callbacks import Callback
 
 from ..cli.arguments import CommandLine
 from ..cli.parser import ProjectCLI
-from ..cli.screen import show
+from ..cli.screen import show_table
 from ..errors import UserError
 from ..spec import Batch
 from .short import number_above, picture_path, prepared, train
@@ -189,7 +189,7 @@ def table(measured: Sequence[Measured], chosen: Measured, configured: int) -> No
         else:
             figures, notes = ["-"] * (len(columns) - 2), [*notes, "out of memory"]
         rows.append([f"{one.size:,}", *figures, ", ".join(notes)])
-    show(columns, rows)
+    show_table(columns, rows)
 
 
 def advice(cli: ProjectCLI, chosen: Measured, configured: int) -> str:

@@ -19,7 +19,7 @@ from ..cli.evaluation import evaluate, load
 from ..cli.fitting import fit
 from ..cli.machine import as_found, output_in
 from ..cli.parser import ProjectCLI
-from ..cli.screen import show
+from ..cli.screen import show_table
 from ..cli.settings import Settings
 from ..errors import UserError
 from ..runs.files import csv_line, write_atomic, write_json
@@ -53,7 +53,7 @@ def kfold(request: CommandLine) -> int:
         [place / f"fold-{number}" for number in range(folds)], place / "predictions.csv"
     )
     write_json(place / "results.json", {"folds": folds, "samples": count, "figures": figures})
-    show(
+    show_table(
         ["", "mean", "deviation", "smallest", "largest"],
         [
             [name, *(f"{row[key]:.4f}" for key in ("mean", "std", "min", "max"))]

@@ -16,8 +16,9 @@ import pytest
 import yaml
 
 from project.__main__ import main
+from project.engine.formats import duration, metric
 from project.engine.runs import progress
-from project.engine.runs.progress import EpochTable, clock, number
+from project.engine.runs.progress import EpochTable
 from tests.conftest import Project
 
 TINY = (
@@ -200,8 +201,8 @@ def test_a_row_leaves_blank_what_has_no_figure() -> None:
     ],
 )
 def test_a_number_takes_at_most_seven_characters(value: float, text: str) -> None:
-    assert number(value) == text and len(text) <= 7
+    assert metric(value) == text and len(text) <= 7
 
 
 def test_a_duration_reads_well() -> None:
-    assert [clock(seconds) for seconds in (4.23, 725, 10925)] == ["4.2 s", "12:05", "3:02:05"]
+    assert [duration(seconds) for seconds in (4.23, 725, 10925)] == ["4.2 s", "12:05", "3:02:05"]
