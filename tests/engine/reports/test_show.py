@@ -15,7 +15,7 @@ from tests.conftest import REPOSITORY, Project
 from tests.fakes import write_data
 
 CONFIGS = {
-    "lenet": ["1x28x28", "class   train   val   test", "0         125    18     35", "channel"],
+    "lenet": ["1x28x28", "class   train   val   test", "0         125    18     35", "fit mean"],
     "adult": ["column", "category", "number", ">50K"],
     "lessons/segmentation_folder": ["target mask", "road+pavement"],
     "lessons/strings": ["target sequence", "4,000"],
