@@ -24,7 +24,9 @@ OF_THE_LESSONS = re.compile(
     "|lessons/"
 )
 
-registry.trusted = lambda: ("tests",)  # the data that stand in are named as a fork's own package's
+READ_TRUST = registry.trusted.__wrapped__
+# The data that stand in are named as those of a fork's own package.
+registry.trusted = lambda: ("tests",)  # type: ignore[assignment]
 registry.add(data=DATA)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 import inspect
+import re
 import types
 import typing
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -112,6 +113,17 @@ def annotation(owner: type, name: str) -> Any:
         except (NameError, TypeError):  # a type that is imported for type checkers alone
             return Any
     return Any
+
+
+def documented(owner: type, name: str) -> tuple[Any, str]:
+    """The type of a constructor's argument, and what a docstring says of it."""
+    for part in _owners(owner, name):
+        for text in (inspect.getdoc(part), inspect.getdoc(part.__init__)):  # type: ignore[misc]
+            if found := re.search(
+                rf"^( +){name}(?: \(.*?\))?:\s+(.*(?:\n\1 +.*)*)", text or "", re.M
+            ):
+                return annotation(owner, name), " ".join(found[2].split())
+    return annotation(owner, name), ""
 
 
 def is_required(owner: type, name: str) -> bool:
