@@ -369,7 +369,7 @@ def fit_numbers(values: np.ndarray) -> dict[str, Any]:
         return {"mean": None}
     return {
         "mean": float(present.mean()),
-        "std": float(present.std()) or 1.0,
+        "std": spread(present),
         "indicator": len(present) < len(values),
     }
 
@@ -391,3 +391,9 @@ def _existing(root: Path, name: str, option: str) -> Path:
         path.name, [entry.name for entry in path.parent.iterdir() if entry.is_file()], "there are"
     )
     raise UserError(f"{option} {name}: there is no file {path}; {near}")
+
+
+def spread(values: np.ndarray) -> float:
+    """The standard deviation; 1 where it is nothing but the rounding of equal values."""
+    std, size = float(values.std()), float(np.abs(values).max(initial=0.0))
+    return std if std > 1e-12 * size else 1.0

@@ -1,6 +1,36 @@
 """The engine: what carries data, networks, tasks and training through a run. No need to read it.
 
-What a fork derives from and calls is imported from here, in one line.
+What a fork derives from and calls is imported from here, in one line. The life of `fit`, with the
+file that does each thing:
+
+    words = command line                                   cli/door.py, cli/arguments.py
+    settings = merge(files, words)                         cli/settings.py, cli/classes.py
+    fit(settings):                                         cli/fitting.py
+        start = folder and checkpoint, if there are        cli/start.py, runs/checkpoints.py
+        cli = parse(settings over the checkpoint's)        cli/parser.py (LightningCLI)
+        task, data = cli.build()                           bases/task.py, bases/data.py
+        data.setup("fit"): load, hold out, preprocess      loading/arrays.py, loading/splits.py
+        task.build(data.spec): network, initial weights    building/initialisation.py
+        folder = claim(runs/NAME/NNN)                      runs/folder.py
+        trainer = make_trainer(callbacks in order)         cli/trainer.py
+        trainer.fit(task, data):                           Lightning
+            optimizer, schedule = configure_optimizers()   building/optimizers.py, schedules.py
+            for epoch in epochs:
+                for index in order(seed, epoch):           loading/sampler.py
+                    batch = part[index]                    loading/arrays.py
+                    batch = data.prepare(batch)            bases/images.py, loading/augmenting.py
+                    if a checkpoint is due or asked for:   runs/exact.py: the one save point
+                        save                               runs/saved.py: who saves what
+                    seed(seed, epoch, batch)               randomness.py
+                    loss = task.training_step(batch)       tasks/, networks/, training/: yours
+                    loss is finite, or the run ends        runs/exact.py
+                    backward, optimizer.step, schedule     Lightning, torch
+                    every n steps: a row of metrics        bases/metrics.py, runs/records.py
+                validate: metrics, best.ckpt               runs/checkpoints.py, runs/predictions.py
+                a line on the screen, a row of epochs.csv  runs/records.py, runs/progress.py
+        results.json, report.html                          cli/fitting.py, reports/page.py
+
+docs/architecture.md walks one batch, one setting and one kill through it.
 """
 
 from __future__ import annotations

@@ -22,6 +22,7 @@ from .cli.machine import as_found, quiet
 from .cli.settings import Settings
 from .commands.report import write_page
 from .randomness import unchanged
+from .runs.files import read_json
 from .runs.folder import RunFolder
 
 
@@ -37,7 +38,7 @@ class Run:
     @property
     def results(self) -> dict[str, Any]:
         """What results.json holds: the last and the best validation, a test, sizes and seconds."""
-        return json.loads(RunFolder(self.path).results.read_text())
+        return read_json(RunFolder(self.path).results)
 
     @property
     def task(self) -> Task:

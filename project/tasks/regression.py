@@ -99,7 +99,8 @@ class Regression(Task):
         usual: dict[str, Metric] = {
             "rmse": MeanSquaredError(squared=False),
             "mae": MeanAbsoluteError(),
-            "r2": R2Score(),
+            # It sums squares: of 20,000 +- 1 float32 would lose the differences.
+            "r2": LambdaInputTransformer(R2Score(), self.standardised, self.standardised),
         }
         kind = loss_spec(self.loss).kinds[0]
         if kind == "spread":
@@ -108,13 +109,17 @@ class Regression(Task):
             } | {"coverage": Coverage()}
         return usual | {"deviance": TweedieDevianceScore(power=1)} if kind == "count" else usual
 
+    def standardised(self, values: Tensor) -> Tensor:
+        """Numbers in the target's units as the loss sees them: (B, K) to (B, K)."""
+        return (values - self.target_mean) / self.target_std
+
     def step(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
         answers = self(batch.inputs)
         targets = batch.targets.reshape(len(answers), -1).to(torch.float32)
         kind = loss_spec(self.loss).kinds[0]
         if kind == "count":
             return self._count(answers, targets)
-        scaled = (targets - self.target_mean) / self.target_std
+        scaled = self.standardised(targets)
         if kind == "spread":
             answers, spread = answers.chunk(2, dim=1)
             variance = F.softplus(spread) + SMALLEST_VARIANCE

@@ -277,6 +277,7 @@ class DataModule(L.LightningDataModule, ABC):
         trainer: Any = self.trainer
         overfit = trainer is not None and trainer.overfit_batches > 0
         part = self._parts["train"]
+        start, self.start = self.start, (0, 0)  # only the first loader begins where a run stopped
         self.train_sampler = ResumableSampler(
             len(part),
             self.batch_size,
@@ -287,7 +288,7 @@ class DataModule(L.LightningDataModule, ABC):
             weights=self._weights(part) if self.balance and not overfit else None,
             rank=trainer.global_rank if trainer else 0,
             world_size=trainer.world_size if trainer else 1,
-            start=self.start,
+            start=start,
         )
         if not len(self.train_sampler):
             raise UserError(
@@ -354,10 +355,11 @@ class DataModule(L.LightningDataModule, ABC):
         if self.trainer is None:
             return {}
         loop: Any = self.trainer.fit_loop
-        return {
-            "epoch": loop.epoch_progress.current.processed,
-            "batch": loop.epoch_loop.batch_progress.current.completed,
-        }
+        # Not what is completed: Lightning's own checkpoints are written before that is counted.
+        batch = loop.epoch_loop.batch_progress.current.processed
+        if batch >= loop.max_batches:
+            batch = 0  # the epoch is over; Lightning begins the next
+        return {"epoch": loop.epoch_progress.current.processed, "batch": batch}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.start = (state["epoch"], state["batch"])

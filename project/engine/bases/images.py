@@ -203,7 +203,7 @@ def column_statistics(part: Arrays | ItemDataset, number: int) -> dict[str, list
     """
     values = part.input(number, part.rows) if isinstance(part, Arrays) else drawn(part, number)
     std, mean = torch.std_mean(values.double(), 0, correction=0)
-    return {"mean": mean.tolist(), "std": torch.where(std > 0, std, 1.0).tolist()}
+    return {"mean": mean.tolist(), "std": torch.where(std > 1e-12 * mean.abs(), std, 1.0).tolist()}
 
 
 def drawn(part: ItemDataset, number: int) -> Tensor:

@@ -367,8 +367,10 @@ class Task(L.LightningModule, ABC):
         values = {
             f"{stage}/{name}": value for name, value in self.accumulator(stage).compute().items()
         }
-        self.log_dict(values, logger=False)
-        self._write_row(values)
+        in_fit = self.trainer.state.fn == "fit"
+        self.log_dict(values, logger=False if in_fit else None)  # else the Trainer returns them
+        if in_fit:
+            self._write_row(values)
 
     # ------------------------------------------------------------------ optimizer and schedule
 

@@ -15,6 +15,9 @@ from torch import nn
 
 from ..errors import UserError, clip
 
+# Names of parameters are short; within these bounds no expression takes long to fail on one.
+LONGEST, MOST_REPETITIONS = 300, 6
+
 
 def match(patterns: Sequence[str], net: nn.Module, where: str) -> list[list[str]]:
     """The names of the parameters each pattern takes, in the order of the network.
@@ -52,6 +55,10 @@ def layer_of(name: str) -> str:
 
 
 def _compile(pattern: str, where: str) -> re.Pattern[str]:
+    if len(pattern) > LONGEST or len(re.findall(r"[*+}]\??(?=[*+{])|[*+}]\??\)*[*+{]", pattern)):
+        raise UserError(f"{where}: {clip(pattern)!r} repeats a repetition; say it more simply")
+    if len(re.findall(r"[*+]|\{\d*,", pattern)) > MOST_REPETITIONS:
+        raise UserError(f"{where}: {clip(pattern)!r} has more than {MOST_REPETITIONS} repetitions")
     try:
         return re.compile(pattern)
     except re.error as error:

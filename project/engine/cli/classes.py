@@ -125,6 +125,8 @@ def load_class(path: str, where: str) -> Any:
             f"{', '.join(importable())}; a package of yours is named in pyproject.toml, below "
             f'{TRUST}: trust = ["{clip(package, 30)}"]'
         )
+    if any(part.startswith("_") for part in path.split(".")):
+        raise UserError(f"{where}: {clip(path)!r} is private; a config can name public classes")
     module, found = path, None
     while found is None and "." in module:
         module = module.rpartition(".")[0]

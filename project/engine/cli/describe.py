@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ import yaml
 from ..building.weights import describe
 from ..registry import marks
 from ..runs.description import command_line, environment, git_state
+from ..runs.files import read_json
 from ..runs.folder import RunFolder
 from ..runs.saved import Saved
 from ..targets import TARGETS
@@ -26,7 +26,7 @@ def description(folder: RunFolder, cli: ProjectCLI, saved: Saved | None) -> dict
     settings = cli.settings
     now = {"state": "running", **marks(), **environment(), "git": git_state(Path(__file__).parent)}
     if saved and folder.description.is_file():
-        known = json.loads(folder.description.read_text())
+        known = read_json(folder.description)
         continued = {"step": saved.step, "command": command_line()}
         return now | {
             "continued": continued,

@@ -5,7 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import torch
+from torch import Tensor
 
 from ..bases.task import Task
 from ..building.weights import misfit
@@ -20,6 +22,8 @@ from ..spec import DataSpec
 from .parser import ProjectCLI, parse
 from .settings import Settings, from_yaml
 from .trainer import build_trainer
+
+Kept = tuple[Tensor, Tensor, Tensor]  # ids, targets, predictions
 
 
 def evaluate(
@@ -89,22 +93,34 @@ def folder_of(checkpoint: Path) -> RunFolder | None:
     return RunFolder(checkpoint.parent.parent) if checkpoint.parent.name == "checkpoints" else None
 
 
-def write_predictions(
-    task: Task,
-    kept: tuple[torch.Tensor, torch.Tensor, torch.Tensor],
-    path: Path,
-    with_targets: bool = True,
-) -> None:
-    """predictions.csv: id, what is predicted, and the target where it is known."""
+def write_predictions(task: Task, kept: Kept, path: Path, with_targets: bool = True) -> None:
+    """Write predictions.csv: id, what is predicted, and the target where it is known."""
     ids, targets, predictions = kept
-    columns: dict[str, list[Any]] = {"id": ids.tolist(), **task.to_columns(predictions)}
-    if with_targets:
-        columns["target"] = task.target_columns(targets)
+    columns = prediction_columns(task, ids, targets if with_targets else None, predictions)
     lines = [csv_line(list(columns))]
     lines += [csv_line(list(row)) for row in zip(*columns.values(), strict=True)]
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomic(path, lambda file: file.write(b"".join(lines)))
     print(f"{len(ids):,} predictions in {path}")
+
+
+def prediction_columns(
+    task: Task, ids: Tensor, targets: Tensor | None, predictions: Tensor
+) -> dict[str, list[Any]]:
+    """The columns of predictions.csv; one that is predicted takes no other's name."""
+    columns: dict[str, list[Any]] = {"id": ids.tolist()}
+    for name, values in task.to_columns(predictions).items():
+        columns[f"predicted {name}" if name in ("id", "fold", "target") else name] = values
+    if targets is not None:
+        columns["target"] = task.target_columns(targets)
+    return {name: [shortest(value) for value in values] for name, values in columns.items()}
+
+
+def shortest(value: Any) -> Any:
+    """A number that was kept as float32 as a person wrote it: 6.1 and not 6.099999904632568."""
+    if isinstance(value, list):
+        return [shortest(part) for part in value]
+    return float(str(np.float32(value))) if isinstance(value, float) else value
 
 
 def restore_task(task: Task, saved: Saved) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import csv
-import json
 import os
 import shutil
 import sys
@@ -19,11 +18,11 @@ from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 from ..building.weights import describe
-from ..errors import UserError, clip
+from ..errors import UserError, clip, suggest
 from ..registry import PROGRAM
 from ..runs.checkpoints import locate, read
 from ..runs.exact import ExactResume, Stop
-from ..runs.files import update_json, write_text
+from ..runs.files import read_json, update_json, write_text
 from ..runs.folder import RunFolder
 from ..runs.saved import Saved
 from .arguments import config_text, refuse_changes
@@ -34,6 +33,8 @@ from .settings import Settings, from_yaml
 from .start import CHILD, claim, find_start, full_tree, is_child, is_finished
 from .summary import closing, opening, show_weights
 from .trainer import make_trainer, settle_logging
+
+LIMITS = ("trainer", "run")  # the groups that may change when a run continues
 
 
 def fit(
@@ -67,14 +68,9 @@ def fit(
         SystemExit: the run was asked to stop.
     """
     start = find_start(run, checkpoint, settings)
-    folder, saved, is_new = start.folder, start.saved, False
+    folder, saved, is_new = start.folder, start.saved, start.is_new
     try:
-        if folder and not saved and not settings.tree:
-            raise UserError(
-                f"--run {folder}: no checkpoint to continue from, and no --config for a new run"
-            )
-        if saved:
-            settings = settings.over(from_yaml(saved.config, f"the config in {saved.path}"))
+        settings = over_what_is_there(settings, folder, saved)
         cli = parse(settings, print_config=only_print == "config")
         if cli is None:
             return None
@@ -85,9 +81,13 @@ def fit(
         if saved and is_finished(saved, tree["trainer"]):
             if folder is not None:
                 update_json(folder.description, {"state": "finished"})
-            print(f"{folder} is finished at step {saved.step}; --trainer.max_epochs prolongs it")
+            hint = "a callback ended it" if saved.end.should_stop else ""
+            hint = hint or "--trainer.max_epochs prolongs it"
+            print(f"{folder} is finished at step {saved.step}; {hint}")
             return folder
         assemble(cli, saved, weights, fresh)
+        if saved and folder:
+            refuse_other_data(cli.datamodule.summary(), folder)
         if only_print == "init":
             show_weights(describe(cli.model.net, cli.model.initialised))
             return None
@@ -113,6 +113,55 @@ def fit(
     finally:
         if folder is not None:
             folder.close()
+
+
+def over_what_is_there(
+    settings: Settings, folder: RunFolder | None, saved: Saved | None
+) -> Settings:
+    """The settings over those of the checkpoint, and over the limits that the folder has by now.
+
+    A run that was prolonged and killed before its next checkpoint has them in its config.yaml only.
+
+    Raises:
+        UserError: nothing says what is to be trained.
+    """
+    in_folder = None
+    if folder and folder.config.is_file():
+        in_folder = from_yaml(folder.config.read_text(), str(folder.config))
+    if saved:
+        below = from_yaml(saved.config, f"the config in {saved.path}")
+        if in_folder is not None:
+            known = {key: in_folder.tree[key] for key in LIMITS if key in in_folder.tree}
+            below.tree.update(known)
+        return settings.over(below)
+    if folder and not settings.configs and set(settings.tree) <= {*LIMITS, "name"}:
+        if in_folder is None:
+            near = [str(path.parent) for path in folder.path.parent.glob("*/config.yaml")]
+            hint = f"; {suggest(str(folder), near, 'there are')}" if near else ""
+            raise UserError(
+                f"--run {folder}: no checkpoint to continue from, and no --config for a new "
+                f"run{hint}"
+            )
+        return settings.over(in_folder)
+    return settings
+
+
+def refuse_other_data(now: Mapping[str, Any], folder: RunFolder) -> None:
+    """Refuse to go on with data that are not those the run began with.
+
+    Raises:
+        UserError: names the split and both digests.
+    """
+    before = read_json(folder.description).get("data") or {}
+    for split, part in now.items():
+        known = before.get(split) or {}
+        for what in ("samples", "digest"):
+            if known.get(what) is not None and known[what] != part[what]:
+                raise UserError(
+                    f"the {split} data are not those that {folder} began with: {what} "
+                    f"{clip(part[what], 16)}, they were {clip(known[what], 16)}; bring them back, "
+                    f"or start a new run from its weights with --weights {folder}"
+                )
 
 
 def assemble(
@@ -245,8 +294,7 @@ def report(folder: RunFolder, trainer: L.Trainer, cli: ProjectCLI, seconds: floa
             **best_row(folder.metrics, task.monitor, task.mode),
         }
     update_json(folder.results, result)
-    results = json.loads(folder.results.read_text())
-    closing(folder, results, seconds, by_steps=trainer.max_steps > 0)
+    closing(folder, read_json(folder.results), seconds, by_steps=trainer.max_steps > 0)
 
 
 def best_row(path: Path, monitor: str, mode: str) -> dict[str, Any]:

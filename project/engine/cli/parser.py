@@ -21,19 +21,12 @@ from .arguments import config_text
 from .classes import accepted
 from .explain import explain
 from .machine import check_devices, settle_threads
-from .settings import Settings
+from .settings import ConfigLoader, Settings
 
 register_type(
     torch.Tensor,
     serializer=lambda t: t.tolist(),
     deserializer=lambda v: torch.tensor(v, dtype=torch.float32),
-)
-set_parsing_settings(
-    # LightningCLI switches it on: a config would be fetched from an address
-    config_read_mode_fsspec_enabled=False,
-    config_read_mode_urls_enabled=False,
-    import_path_denylist=["*"],
-    import_path_allowlist=list(importable()),
 )
 
 
@@ -109,16 +102,20 @@ class ProjectCLI(LightningCLI):
         }
         self.settings.check_groups(groups)
         tree = self.settings.complete(default_classes())
+        restrict_imports()
         try:
             self.config = parser.parse_object(copy.deepcopy(tree))  # it changes what it is given
         except Exception as error:
             owners = {"trainer": L.Trainer, "run": RunOptions}
             raise UserError(explain(self.settings, parser, tree, owners, error)) from error
-        if isinstance(self.config.seed_everything, bool):
+        seed = self.config.seed_everything
+        if isinstance(seed, bool) or seed is None or not 0 <= seed < 2**32:
             where = self.settings.say(("seed_everything",))
-            raise UserError(f"{where}: expected a number, so that the run can be repeated")
+            raise UserError(
+                f"{where}: expected a number from 0 to 4294967295, so that the run can be repeated"
+            )
         text = parser.dump(self.config, skip_unset=False, skip_validation=True)
-        self.config_tree: dict[str, Any] = yaml.safe_load(text)
+        self.config_tree: dict[str, Any] = yaml.load(text, Loader=ConfigLoader)
         self.config_tree.pop("config", None)
         if not self.seeds:
             self.config.seed_everything = False
@@ -159,6 +156,17 @@ class ProjectCLI(LightningCLI):
             return super().instantiate_trainer(**own)
         except Exception as error:
             raise UserError(f"trainer: {clip(error, 200)}") from error
+
+
+def restrict_imports() -> None:
+    """Let jsonargparse fetch nothing, and import from the packages alone that a config may name."""
+    set_parsing_settings(
+        config_read_mode_fsspec_enabled=False,  # LightningCLI switches it on
+        config_read_mode_urls_enabled=False,
+        instantiate_subclass_spec_in_any=False,  # an argument typed Any makes no class
+        import_path_denylist=["*"],
+        import_path_allowlist=list(importable()),
+    )
 
 
 def default_classes() -> dict[str, str]:

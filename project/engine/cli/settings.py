@@ -31,9 +31,11 @@ from .classes import (
     rule_at,
     slot_at,
 )
+from .signatures import annotation, takes_code
 
 GROUPS = ("name", "seed_everything", "data", "model", "trainer", "run")
-MAX_FILE_BYTES, MAX_ALIASES, MAX_DEPTH = 1_000_000, 100, 40
+MAX_FILE_BYTES, MAX_NODES, MAX_DEPTH = 1_000_000, 100_000, 40
+PATH = r"[A-Za-z_]\w*(\.\w+)+"  # an import path
 
 
 # ---------------------------------------------------------------------- one layer of settings
@@ -75,12 +77,11 @@ def read_yaml(text: str, source: str) -> Tree:
     """
     if len(text) > MAX_FILE_BYTES:
         raise UserError(f"{source}: {len(text):,} bytes are more than a config has")
+    if _depth(text) > 10 * MAX_DEPTH:
+        raise UserError(f"{source}: nested too deeply")
     try:
-        aliases = sum(
-            isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, Loader=ConfigLoader)
-        )
-        if aliases > MAX_ALIASES:
-            raise UserError(f"{source}: {aliases} aliases (*name) are more than a config has")
+        if _nodes(yaml.compose(text, Loader=ConfigLoader)) > MAX_NODES:
+            raise UserError(f"{source}: its aliases (*name) make more of it than a config has")
         tree = yaml.load(text, Loader=ConfigLoader)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
@@ -95,6 +96,32 @@ def read_yaml(text: str, source: str) -> Tree:
     if not isinstance(tree, dict):
         raise UserError(f"{source}: expected keys ({', '.join(GROUPS)}), got {clip(tree)!r}")
     return tree
+
+
+def _depth(text: str) -> int:
+    """How many brackets are open at once, those in texts too."""
+    depth = deepest = 0
+    for mark in text:
+        depth += (mark in "[{") - (mark in "]}")
+        deepest = max(deepest, depth)
+    return deepest
+
+
+def _nodes(node: yaml.Node | None) -> int:
+    """The nodes of a document with every alias written out, counted without writing them out."""
+    counted: dict[int, int] = {}
+
+    def count(node: yaml.Node) -> int:
+        if id(node) not in counted:
+            counted[id(node)] = MAX_NODES + 1  # an alias of itself
+            below = node.value if isinstance(node, yaml.CollectionNode) else []
+            parts = [
+                part for pair in below for part in (pair if isinstance(pair, tuple) else [pair])
+            ]
+            counted[id(node)] = 1 + sum(map(count, parts))
+        return counted[id(node)]
+
+    return count(node) if node is not None else 0
 
 
 def on_the_command_line(path: KeyPath) -> str:
@@ -172,6 +199,8 @@ def _normal(value: Any, path: KeyPath, say: Callable[[KeyPath], str]) -> Any:
         return {key: _normal(item, (*path, key), say) for key, item in value.items()}
     node: Tree = {}
     arguments = dict(value)
+    if slot is None:
+        raise UserError(f"{say(path)}: no class can be named here; it takes plain values")
     if "class_path" in value:
         name = arguments.pop("class_path")
         if not isinstance(name, str):
@@ -310,11 +339,26 @@ class Settings:
                 and "class_path" in default
             ):
                 given = {"class_path": default["class_path"], **given}
+            self._check_code(given, (*path, key), load_class(class_path, class_path), key)
             given = self._complete(given, (*path, key))
             if key.endswith("+"):
                 key, given = key[:-1], [*(completed.get(key[:-1]) or []), *given]
             completed[key] = given
         return {"class_path": class_path, "init_args": completed}
+
+    def _check_code(self, given: Any, path: KeyPath, owner: type, key: str) -> None:
+        """Refuse a function or a class by its path, but those of torch.nn: a config runs no code.
+
+        Raises:
+            UserError: the argument takes one, and it is of another package, or private.
+        """
+        names = [given] if isinstance(given, str) else given if isinstance(given, list) else []
+        paths = [name for name in names if isinstance(name, str) and re.fullmatch(PATH, name)]
+        if slot_at(path) is None and paths and takes_code(annotation(owner, key)):
+            for name in paths:
+                if not name.startswith("torch.nn.") or "._" in name:
+                    where = self.say(path)
+                    raise UserError(f"{where}: {clip(name)!r}: only functions of torch.nn, by path")
 
     def _check_rule(self, rule: Tree, path: KeyPath, class_path: str) -> None:
         keys = {
@@ -384,6 +428,8 @@ class ConfigLoader(yaml.SafeLoader):
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen: set[Any] = set()
         for key_node, _ in node.value:
+            if key_node.tag == "tag:yaml.org,2002:merge":  # <<: *name
+                continue
             key = self.construct_object(key_node, deep=True)
             if isinstance(key, (list, dict)) or key in seen:
                 raise yaml.constructor.ConstructorError(
@@ -393,6 +439,11 @@ class ConfigLoader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
+# A date is a text: 2024-04-12 is a good name for a run.
+ConfigLoader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in found if tag != "tag:yaml.org,2002:timestamp"]
+    for first, found in ConfigLoader.yaml_implicit_resolvers.items()
+}
 ConfigLoader.add_implicit_resolver(
     "tag:yaml.org,2002:float",
     re.compile(r"^[-+]?(\d[\d_]*\.?\d*|\.\d+)[eE][-+]?\d+$"),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ import yaml
 
 from ..errors import UserError, clip
 from ..runs.checkpoints import locate, read, resumable
+from ..runs.files import read_json
 from ..runs.folder import RunFolder
 from ..runs.saved import Saved, refuse_other_format
 from .parser import ProjectCLI
@@ -26,6 +26,7 @@ class Start:
 
     folder: RunFolder | None = None
     saved: Saved | None = None
+    is_new: bool = False  # the folder was made by this command
 
 
 def find_start(run: Path | None, checkpoint: Path | None, settings: Settings) -> Start:
@@ -41,6 +42,7 @@ def find_start(run: Path | None, checkpoint: Path | None, settings: Settings) ->
             raise UserError(f"--ckpt_path {checkpoint}: not a run folder")
         run, checkpoint = checkpoint, None
     folder, saved = None, None
+    is_new = run is not None and not run.exists()
     if run is not None:
         if ":" in str(run):
             raise UserError(f"--run {run}: only local folders, without a colon")
@@ -58,7 +60,7 @@ def find_start(run: Path | None, checkpoint: Path | None, settings: Settings) ->
                 "new run with them"
             )
         refuse_other_format(saved)
-    return Start(folder, saved)
+    return Start(folder, saved, is_new)
 
 
 def newest(folder: RunFolder, settings: Settings) -> Saved | None:
@@ -83,7 +85,7 @@ def is_reported(folder: RunFolder, step: int) -> bool:
     """Whether the results of an end at this step are written, which comes last."""
     if not folder.results.is_file():
         return False
-    return json.loads(folder.results.read_text()).get("steps") == step
+    return read_json(folder.results).get("steps") == step
 
 
 def _asks_for_more_steps(settings: Settings, step: int) -> bool:

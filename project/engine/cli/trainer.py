@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import lightning.pytorch as L
-from lightning.pytorch.callbacks import Callback, ProgressBar
+from lightning.pytorch.callbacks import Callback, ProgressBar, WeightAveraging
 from lightning.pytorch.loggers import Logger
 
 from ..errors import UserError
@@ -70,6 +70,11 @@ def make_trainer(
         events,
     ]
     all_callbacks = [callback for callback in in_order if callback is not None]
+    averaging = [type(c).__name__ for c in all_callbacks if isinstance(c, WeightAveraging)]
+    if len(averaging) > 1:
+        raise UserError(
+            f"--trainer.callbacks: {' and '.join(averaging)} both average the weights; keep one"
+        )
     own: dict[str, Any] = {
         "callbacks": all_callbacks,
         "logger": [logger for logger in loggers if logger is not None] or False,

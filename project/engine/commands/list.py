@@ -42,7 +42,7 @@ def main(command: str, arguments: Sequence[str], debug: bool) -> int:
 
 def _explain(kind: str, name: str) -> int:
     from ..cli.classes import SLOTS, arguments_of, load_class
-    from ..cli.explain import documented, expected, is_required
+    from ..cli.signatures import documented, expected, is_required
 
     key, table = KEYS[kind], TABLES[kind]
     if name not in table:

@@ -91,9 +91,10 @@ def decode(path: Path, shape: Shape) -> NDArray[np.uint8]:
 def _plain(image: Image.Image, channels: int) -> Image.Image:
     """Any kind of image as 8-bit grey or colour."""
     if image.mode.startswith("I"):  # 16 bits, which PIL would clip instead of scaling
-        image = Image.fromarray(
-            (np.asarray(image).astype(np.int64) >> 8).clip(0, 255).astype(np.uint8)
-        )
+        values = np.asarray(image).astype(np.int64)
+        if values.max(initial=0) > 255:  # else they are 8 bits in a file of 16 or 32
+            values >>= 8
+        image = Image.fromarray(values.clip(0, 255).astype(np.uint8))
     elif image.mode == "F":
         raise ValueError("floating-point pixels; store it with 8 or 16 bits")
     if image.mode in ("LA", "PA", "RGBA") or "transparency" in image.info:

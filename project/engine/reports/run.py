@@ -15,18 +15,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import yaml
 
 from ..cli.arguments import leaves_with_class
-from ..errors import UserError, clip
+from ..cli.settings import read_yaml
+from ..errors import UserError
 from ..runs.folder import RunFolder
 
 if TYPE_CHECKING:
     from ..spec import DataSpec  # it imports torch
 
 DEPTH = 6  # of folders in which runs are looked for
-MOST_BYTES = 1_000_000  # of a config
-MOST_ALIASES = 100
 PARTS = {
     "config.yaml",
     "run.json",
@@ -92,20 +90,7 @@ class Run:
     @functools.cached_property
     def config(self) -> dict[str, Any]:
         """The whole effective config, with short names of classes."""
-        text = self._text(self.folder.config)
-        try:
-            if (
-                len(text) > MOST_BYTES
-                or sum(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, LOADER))
-                > MOST_ALIASES
-            ):
-                raise UserError(f"{self.folder.config}: larger than a config is")
-            config = yaml.load(text, LOADER)
-        except (yaml.YAMLError, RecursionError) as error:
-            raise UserError(f"{self.folder.config}: not YAML: {clip(error)}") from None
-        if not isinstance(config, dict):
-            raise UserError(f"{self.folder.config}: no config")
-        return config
+        return read_yaml(self._text(self.folder.config), str(self.folder.config))
 
     @functools.cached_property
     def settings(self) -> dict[str, Any]:
@@ -347,9 +332,6 @@ class Run:
         if len({len(array) if array.ndim else -1 for array in arrays.values()}) != 1:
             raise UserError(f"{path}: its columns differ in length; it is damaged")
         return arrays
-
-
-LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 def _number(value: Any) -> float | None:

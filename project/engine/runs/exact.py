@@ -23,7 +23,7 @@ from . import internals
 from .checkpoints import forget_old, step_file
 from .folder import RunFolder
 from .records import MetricsFile
-from .saved import End
+from .saved import End, refuse_other_states
 from .signals import Signals
 
 
@@ -54,6 +54,7 @@ class ExactResume(Callback):
         self.finished = False
         self.saved_step = -1
         self.restored: dict[str, Any] | None = None
+        self.states: list[dict[str, Any]] = []
         self.resumed: internals.ResumedStart | None = None
         self.mid_epoch_end = False
         self.stop_as: str | None = (
@@ -133,8 +134,11 @@ class ExactResume(Callback):
         self, trainer: L.Trainer, module: L.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
         self.restored = checkpoint["run"]
+        self.states = checkpoint["optimizer_states"]
 
     def on_fit_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+        if self.restored is not None:  # before Lightning restores them
+            refuse_other_states(trainer.optimizers, self.states)
         if self.metrics is not None and trainer.is_global_zero:
             self.metrics.begin(self.restored["metrics_file"] if self.restored else None)
 

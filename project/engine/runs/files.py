@@ -65,6 +65,22 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
 
 
+def read_json(path: Path) -> dict[str, Any]:
+    """The values in a JSON file.
+
+    Raises:
+        UserError: it is damaged.
+    """
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or "not JSON, half written or damaged"
+        raise UserError(f"{path}: {reason}; bring it back, or move the run away") from None
+    if not isinstance(found, dict):
+        raise UserError(f"{path}: damaged; it holds no keys")
+    return found
+
+
 def update_json(path: Path, values: dict[str, Any]) -> None:
     """Put values into a JSON file, new or known; what else stands in it stays. Only the first
     process of a run writes.
@@ -73,7 +89,7 @@ def update_json(path: Path, values: dict[str, Any]) -> None:
         rank_zero_only,
     )  # here, because who only reads runs needs no torch
 
-    known = json.loads(path.read_text()) if path.is_file() else {}
+    known = read_json(path) if path.is_file() else {}
     rank_zero_only(write_json)(path, known | values)
 
 

@@ -112,11 +112,9 @@ class Predictions(Callback):
     def on_predict_batch_end(self, trainer: L.Trainer, module: Any, outputs: Any, *_: Any) -> None:
         self._keep(outputs)
 
-    def on_train_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
-        self._write(trainer, module, "val")
-
     def on_validation_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
-        if trainer.state.fn == "validate":
+        # In `fit` too, each time: a run that is killed after its last validation has no other.
+        if not trainer.sanity_checking:
             self._write(trainer, module, "val")
 
     def on_test_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:

@@ -7,11 +7,13 @@ believes nothing before its type is checked. All of it is tensors and plain valu
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import yaml
+from torch import Tensor
 
 from ..errors import UserError
 from ..registry import FORMAT, VERSION
@@ -154,3 +156,48 @@ def refuse_other_format(saved: Saved) -> None:
             f"checkpoint {saved.path}: version {saved.version} wrote it, and this one cannot "
             f"continue it exactly; start a new run from its weights with --weights {saved.path}"
         )
+
+
+def refuse_other_states(optimizers: Sequence[Any], states: Sequence[dict[str, Any]]) -> None:
+    """Refuse optimizer states that are not of these parameters: torch would crash on them.
+
+    Raises:
+        UserError: their number, a shape or a type does not fit.
+    """
+    inner = [part for one in optimizers for part in getattr(one, "optimizers", [one])]
+    saved = [part for one in states for part in one.get("optimizers", [one])]
+    groups = [[len(group["params"]) for group in one.param_groups] for one in inner]
+    try:
+        known = [[len(group["params"]) for group in one["param_groups"]] for one in saved]
+        fits = groups == known and all(map(_fits, inner, (one["state"] for one in saved)))
+    except (KeyError, TypeError, AttributeError):
+        fits = False
+    if not fits:
+        raise UserError(
+            "the optimizer's state in the checkpoint does not fit this network's parameters; "
+            "--weights starts a new run from the weights"
+        )
+
+
+def _fits(optimizer: Any, state: dict[int, Any]) -> bool:
+    """Whether the tensors of a state are scalars, or as large as their parameter or a part of
+    it.
+    """
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    if type(optimizer).__name__ == "LBFGS":  # one state for all parameters, in flat tensors
+        total = sum(parameter.numel() for parameter in parameters)
+        tensors = [value for part in state.values() for value in part.values()]
+        return all(not isinstance(t, Tensor) or t.numel() in (1, total) for t in tensors)
+    for number, kept in state.items():
+        shape = parameters[number].shape if 0 <= int(number) < len(parameters) else None
+        for value in kept.values():
+            if isinstance(value, Tensor) and value.ndim and not _is_part(value.shape, shape):
+                return False
+    return True
+
+
+def _is_part(shape: Any, whole: Any) -> bool:
+    """Whether a shape is another one, but for sides of length 1, as factored moments have them."""
+    if whole is None or len(shape) != len(whole):
+        return tuple(shape) == (1,)
+    return all(side in (1, full) for side, full in zip(shape, whole, strict=True))

@@ -76,9 +76,13 @@ class Events(TensorBoardLogger):
             if self.is_new:
                 for path in earlier:  # of an attempt that was killed before its first checkpoint
                     path.unlink()
-            elif earlier:  # readers take files in the order of the second in their names
-                while int(time.time()) <= int(earlier[-1].name.split(".")[3]):
-                    time.sleep(0.02)
+            else:  # readers take files in the order of the second in their names
+                for path in earlier:
+                    begin, _, rest = path.name.partition("tfevents.")
+                    second, _, rest = rest.partition(".")
+                    if int(second) >= int(time.time()):  # of this very second, or a clock set back
+                        before = f"{begin}tfevents.{int(time.time()) - 1}.{rest}"
+                        path.rename(path.with_name(before))
         return super().experiment
 
     @rank_zero_only

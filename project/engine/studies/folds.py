@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from ..cli.arguments import CommandLine, config_text, merge, read_settings
-from ..cli.evaluation import evaluate, load
+from ..cli.evaluation import evaluate, load, prediction_columns
 from ..cli.fitting import fit
 from ..cli.machine import as_found, output_in
 from ..cli.parser import ProjectCLI
@@ -125,8 +125,8 @@ def write_predictions(runs: Sequence[Path], path: Path) -> int:
             ids, targets, predictions = (
                 torch.from_numpy(kept[key]) for key in ("id", "target", "prediction")
             )
-        columns = {"id": ids.tolist(), "fold": [number] * len(ids), **task.to_columns(predictions)}
-        columns["target"] = task.target_columns(targets)
+        columns = prediction_columns(task, ids, targets, predictions)
+        columns = {"id": columns.pop("id"), "fold": [number] * len(ids), **columns}
         rows += map(list, zip(*columns.values(), strict=True))
     rows.sort(key=lambda row: row[0])
     lines = [csv_line(row) for row in ([*columns], *rows)]

@@ -29,7 +29,10 @@ FILES = {
     "group.yaml": "training: {epochs: 3}\n",
     "object.yaml": "data: !!python/object/apply:os.system [ls]\n",
     "evil.yaml": "model: {class_path: Classification, init_args: {net: os.system}}\n",
-    "bomb.yaml": "a: &a [x]\nb: [" + ", ".join(["*a"] * 200) + "]\n",
+    "bomb.yaml": "a0: &a0 [x]\n"
+    + "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]\n" for n in range(1, 10)),
+    "brackets.yaml": "a: " + "[" * 5000,
+    "merged.yaml": "a: &a {max_epochs: 1}\ntrainer: {<<: *a, max_stepz: 3}\n",
     "AlexNet": "a file with the name of a class",
     "junk.ckpt": "not a checkpoint",
 }
@@ -81,7 +84,12 @@ MISTAKES = {
     "fit --config beside.yaml": "beside.yaml: data.batch_size: stands beside class_path",
     "fit --config object.yaml": "object.yaml:1: not YAML: could not determine a constructor",
     "fit --config evil.yaml": "evil.yaml: model.net: 'os.system' may not be imported",
-    "fit --config bomb.yaml": "bomb.yaml: 200 aliases",
+    "fit --config bomb.yaml": "bomb.yaml: its aliases (*name) make more of it than a config has",
+    "fit --config brackets.yaml": "brackets.yaml: nested too deeply",
+    "fit --config merged.yaml": "max_stepz: unknown key; did you mean max_steps",
+    "fit --seed_everything -1": "--seed_everything: expected a number from 0 to 4294967295",
+    "fit --seed_everything 99999999999": "--seed_everything: expected a number from 0",
+    'fit --model.init [{"match":"(.*.*.*)*z","init":"zeros"}]': "repeats a repetition",
     # keys
     "fit --trainer.max_epoch 3": "--trainer.max_epoch: unknown key; did you mean max_epochs",
     "fit --run.save_evry 3": "did you mean save_every?",

@@ -1,0 +1,188 @@
+"""A config and a checkpoint make classes in slots alone, of the slot's base, and run nothing else."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+
+from project.__main__ import main
+from project.engine.cli.classes import SLOTS, load_class, slot_at
+from project.engine.registry import ENGINE
+from tests.conftest import Project
+
+TINY = (
+    "--data.size 8 --model.net MLP --model.net.hidden [4] --trainer.max_epochs 1 --run.threads 1 "
+    "--run.tensorboard false --run.report false"
+)
+MAKES_A_FILE = f"{ENGINE}.sweeps.storage.JournalFile"
+
+
+def loss(**arguments: Any) -> dict[str, Any]:
+    """A loss with an argument typed Any, in which a class is named."""
+    arguments = {"d_model": 8, "nhead": 1, **arguments}
+    return {"model": {"loss": {"class_path": "torch.nn.Transformer", "init_args": arguments}}}
+
+
+def within(module: str, **arguments: Any) -> dict[str, Any]:
+    return {"class_path": module, "init_args": arguments}
+
+
+HOSTILE: dict[str, dict[str, Any]] = {
+    "import anything": loss(
+        custom_encoder=within(
+            "lightning.fabric.plugins.precision.utils._ClassReplacementContextManager",
+            mapping={"evilmod.X": "torch.nn.Linear"},
+        )
+    ),
+    "write anywhere": loss(custom_encoder=within(MAKES_A_FILE, path="elsewhere/j.log")),
+    "a class in a list": loss(activation=[within(MAKES_A_FILE, path="elsewhere/j.log")]),
+    "a class in a dictionary": loss(
+        custom_decoder={"deep": within(MAKES_A_FILE, path="elsewhere/j.log")}
+    ),
+    "a class of the engine as a loss": {"model": {"loss": within(MAKES_A_FILE, path="x/j.log")}},
+    "a class of the engine as a callback": {
+        "trainer": {"callbacks": [within(MAKES_A_FILE, path="elsewhere/j.log")]}
+    },
+    "as a plugin": {"trainer": {"plugins": [within(MAKES_A_FILE, path="elsewhere/j.log")]}},
+    "as a profiler": {"trainer": {"profiler": within(MAKES_A_FILE, path="elsewhere/j.log")}},
+    "as data": {"data": within(MAKES_A_FILE, path="elsewhere/j.log")},
+    "as a network": {"model": {"net": within(MAKES_A_FILE, path="elsewhere/j.log")}},
+    "as a schedule": {"model": {"schedule": within(MAKES_A_FILE, path="elsewhere/j.log")}},
+    "a function by its path": {
+        "model": {
+            "loss": within(
+                "torch.nn.TripletMarginWithDistanceLoss",
+                distance_function="lightning.fabric.utilities.cloud_io._load",
+            )
+        }
+    },
+    "a function of the system": {
+        "model": {
+            "loss": within("torch.nn.TripletMarginWithDistanceLoss", distance_function="os.system")
+        }
+    },
+    "a factory of data set items": {
+        "data": within("torchvision.datasets.ImageFolder", root="elsewhere")
+    },
+    "a class in an option of the run": {"run": {"root": within(MAKES_A_FILE, path="x/j.log")}},
+    "a private class": {"model": {"loss": "torch.nn.modules.loss._Loss"}},
+}
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run."""
+    run = tmp_path_factory.mktemp("whole") / "base"
+    assert main([*f"fit {TINY} --run".split(), str(run)]) == 0
+    return run
+
+
+@pytest.fixture
+def base(whole: Path, tmp_path: Path) -> Path:
+    return shutil.copytree(whole, tmp_path / "base")
+
+
+@pytest.fixture(autouse=True)
+def evil_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "evilmod.py").write_text("open('imported', 'w')\nclass X: pass\n")
+    monkeypatch.syspath_prepend(tmp_path)
+
+
+def nothing_happened(folder: Path) -> bool:
+    made = [name for name in ("elsewhere", "x", "imported", "runs") if (folder / name).exists()]
+    return not made and "evilmod" not in sys.modules
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_hostile_config_is_one_line_and_nothing_happens(
+    name: str, project: Project, tmp_path: Path
+) -> None:
+    (tmp_path / "c.yaml").write_text(yaml.safe_dump(HOSTILE[name]))
+    for command in ("fit", "show"):
+        code, _, err = project(command, "--config c.yaml")
+        assert code == 2 and err.count("\n") == 1 and len(err) < 600, err
+        assert nothing_happened(tmp_path)
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_the_same_in_a_checkpoint_is_one_line_too(
+    name: str, base: Path, project: Project, tmp_path: Path
+) -> None:
+    for path in (tmp_path / "base/checkpoints").glob("*.ckpt"):
+        content = torch.load(path, weights_only=True)
+        tree = yaml.safe_load(content["config"])
+        for group, value in HOSTILE[name].items():
+            node = tree[group]["init_args"] if "init_args" in tree[group] else tree[group]
+            if "class_path" in value:
+                tree[group] = value
+            else:
+                node.update(value)
+        content["config"] = yaml.safe_dump(tree)
+        torch.save(content, path)
+    for words in ("test --ckpt_path base", "predict --ckpt_path base", "fit --run base"):
+        code, _, err = project(words)
+        assert code == 2 and err.count("\n") == 1, (words, err)
+        assert nothing_happened(tmp_path)
+
+
+def test_every_class_that_a_slot_names_is_of_its_base() -> None:
+    for pattern, slot in SLOTS:
+        bases = tuple(load_base(path) for path in slot.base.split())
+        for name, (path, _) in slot.table.items():
+            assert issubclass(load_class(path, name), bases) or name in slot.table, pattern
+
+
+def load_base(path: str) -> type:
+    module, _, name = path.rpartition(".")
+    return getattr(__import__(module, fromlist=[name]), name)
+
+
+@pytest.mark.parametrize("path", ["run.root", "data.root", "model.monitor", "trainer.max_epochs"])
+def test_a_plain_setting_is_no_slot(path: str) -> None:
+    assert slot_at(tuple(path.split("."))) is None
+
+
+def change_states(content: dict[str, Any], change: Callable[[dict[str, Any]], Any]) -> None:
+    change(content["optimizer_states"][0])
+
+
+CHANGES: dict[str, Callable[[dict[str, Any]], Any]] = {
+    "another shape": lambda state: [
+        kept.update(exp_avg=torch.zeros(3), exp_avg_sq=torch.zeros(3))
+        for kept in state["state"].values()
+    ],
+    "one parameter more": lambda state: state["param_groups"][0]["params"].append(99),
+    "no groups": lambda state: state.update(param_groups=[]),
+    "groups of another kind": lambda state: state.update(param_groups=[3]),
+    "a state that is no dictionary": lambda state: state.update(state=[1]),
+    "a parameter that is not there": lambda state: state["state"].update(
+        {77: {"exp_avg": torch.zeros(2)}}
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_optimizer_states_that_do_not_fit_are_refused_before_they_are_taken(
+    name: str, base: Path, project: Project, tmp_path: Path
+) -> None:
+    newest = max((tmp_path / "base/checkpoints").glob("step-*.ckpt"))
+    content = torch.load(newest, weights_only=True)
+    change_states(content, CHANGES[name])
+    torch.save(content, newest)
+    code, _, err = project("fit --run base --trainer.max_epochs 2")
+    assert code == 2 and "the optimizer's state in the checkpoint does not fit" in err
+
+
+def test_a_name_that_looks_like_a_date_is_a_name(project: Project, tmp_path: Path) -> None:
+    code, _, err = project("fit", TINY, "--name 2024-04-12")
+    assert (code, err) == (0, "")
+    described = json.loads((tmp_path / "runs/2024-04-12/000/run.json").read_text())
+    assert described["overrides"]["name"] == "2024-04-12"
