@@ -21,6 +21,13 @@ def name_of(config: Path) -> str:
 
 
 @pytest.mark.parametrize("config", CONFIGS, ids=name_of)
+def test_a_config_is_read(config: Path, project: Project) -> None:
+    code, _, err = project(["fit", "--config", str(config)], "--print_config")
+    assert code == 0, err
+
+
+@pytest.mark.template
+@pytest.mark.parametrize("config", CONFIGS, ids=name_of)
 def test_the_printed_config_is_a_config_that_prints_itself(
     config: Path, project: Project, tmp_path: Path
 ) -> None:

@@ -18,7 +18,10 @@ from project.engine.runs.checkpoints import read
 from tests.conftest import REPOSITORY, Project
 from tests.engine.runs.equal import differing
 
-TINY = "--data.size 12 --run.threads 1 --run.tensorboard false --trainer.log_every_n_steps 1"
+TINY = (
+    "--data.size 12 --model.net MLP --run.threads 1 --run.tensorboard false "
+    "--trainer.log_every_n_steps 1"
+)
 ONE_STEP = (
     f"{TINY} --trainer.max_steps 1 --run.save_every 1 --model.optimizer SGD --model.optimizer.lr 1"
 )
@@ -103,6 +106,7 @@ def test_a_run_stops_when_nothing_improves(project: Project, tmp_path: Path) -> 
     assert "is finished at step 60" in project("fit --run run")[1]
 
 
+@pytest.mark.slow  # seconds of imports; a run is repeated elsewhere, if not in a fresh process
 def test_the_same_seed_gives_the_same_bits_in_a_fresh_process(
     project: Project, tmp_path: Path
 ) -> None:

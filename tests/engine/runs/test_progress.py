@@ -22,7 +22,7 @@ from project.engine.runs.progress import EpochTable
 from tests.conftest import Project
 
 TINY = (
-    "--data.batch_size 32 --run.threads 1 --trainer.max_epochs 2 --run.tensorboard false "
+    "--data.batch_size 32 --model.net MLP --run.threads 1 --trainer.max_epochs 2 --run.tensorboard false "
     "--trainer.log_every_n_steps 5"
 )
 EXTRA = "val/accuracy val/f1 val/precision val/recall val/a_very_long_name train/accuracy train/f1 train/precision".split()
@@ -99,7 +99,7 @@ def test_the_start_shows_layers_shapes_parameters_and_a_line_each_of_data_traini
     project: Project,
 ) -> None:
     out = project(
-        "fit", TINY, "--data.size 28 --model.net LeNet --model.schedule Cosine --run run"
+        "fit", TINY.replace("MLP", "LeNet"), "--data.size 28 --model.schedule Cosine --run run"
     )[1]
     rows = {line.split()[0]: line.split()[1:] for line in out.splitlines() if line.strip()}
     assert rows["features.0"] == ["Conv2d", "6x28x28", "156"] and rows["total"] == [

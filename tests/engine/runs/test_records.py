@@ -20,7 +20,7 @@ from project.engine.runs.records import CSVRows, Stopwatch
 from tests.conftest import Project
 
 SHORT = "--data.batch_size 128 --run.threads 1 --trainer.max_epochs 1 --run.tensorboard false"
-TINY = f"--data.size 12 {SHORT}"
+TINY = f"--data.size 12 --model.net MLP {SHORT}"
 TASKS = {
     "classes": ("--data.size 12", "uint8", True),
     "labels of one logit": (

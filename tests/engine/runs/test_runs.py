@@ -22,7 +22,7 @@ from project.engine.runs.records import CSVRows
 from tests.conftest import Project
 
 TINY = (
-    "--data.size 12 --data.batch_size 128 --run.threads 1 --trainer.max_epochs 2 "
+    "--data.size 12 --data.batch_size 128 --model.net MLP --run.threads 1 --trainer.max_epochs 2 "
     "--trainer.log_every_n_steps 3"
 )
 

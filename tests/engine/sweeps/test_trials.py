@@ -17,7 +17,7 @@ from tests.conftest import Project
 from tests.engine.runs.equal import differing
 
 TINY = (
-    "--data.size 12 --trainer.max_epochs 2 --trainer.limit_train_batches 3 "
+    "--data.size 12 --data.batch_size 16 --run.report false --trainer.max_epochs 2 --trainer.limit_train_batches 3 "
     "--trainer.limit_val_batches 2 "
     "--run.tensorboard false --run.threads 1"
 )
