@@ -21,6 +21,7 @@ def train(name: str, project: Project) -> torch.nn.Module:
     return package.load("run")
 
 
+@pytest.mark.template
 def test_linear_regression_recovers_the_plane(project: Project) -> None:
     task = train("linear_regression", project)
     points = torch.tensor([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]])
@@ -31,6 +32,7 @@ def test_linear_regression_recovers_the_plane(project: Project) -> None:
     assert weights == pytest.approx([2.0, -3.4], abs=0.01)
 
 
+@pytest.mark.template
 def test_logistic_regression_finds_the_boundary(project: Project) -> None:
     task = train("logistic_regression", project)
     weight, bias = (parameter.item() for parameter in task.parameters())

@@ -32,7 +32,7 @@ FILES = {
     "bomb.yaml": "a0: &a0 [x]\n"
     + "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]\n" for n in range(1, 10)),
     "brackets.yaml": "a: " + "[" * 5000,
-    "merged.yaml": "a: &a {max_epochs: 1}\ntrainer: {<<: *a, max_stepz: 3}\n",
+    "merged.yaml": "run: &a {threads: 1}\ntrainer: {<<: *a, max_stepz: 3}\n",
     "AlexNet": "a file with the name of a class",
     "junk.ckpt": "not a checkpoint",
 }
@@ -86,7 +86,7 @@ MISTAKES = {
     "fit --config evil.yaml": "evil.yaml: model.net: 'os.system' may not be imported",
     "fit --config bomb.yaml": "bomb.yaml: its aliases (*name) make more of it than a config has",
     "fit --config brackets.yaml": "brackets.yaml: nested too deeply",
-    "fit --config merged.yaml": "max_stepz: unknown key; did you mean max_steps",
+    "fit --config merged.yaml": "merged.yaml: trainer.threads: unknown key",
     "fit --seed_everything -1": "--seed_everything: expected a number from 0 to 4294967295",
     "fit --seed_everything 99999999999": "--seed_everything: expected a number from 0",
     'fit --model.init [{"match":"(.*.*.*)*z","init":"zeros"}]': "repeats a repetition",

@@ -34,6 +34,7 @@ def command(words: str, folder: Path) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.slow  # five processes that each import torch
 def test_two_processes_train_and_evaluate_like_one(tmp_path: Path) -> None:
     # 1,257 training samples and 180 for validation: neither rank's share is a whole number of
     # batches.

@@ -112,7 +112,10 @@ def test_the_start_shows_layers_shapes_parameters_and_a_line_each_of_data_traini
     assert "cpu, 32-true, 1 thread\n" in out
 
 
-@pytest.mark.parametrize(("limit", "goes_on_to"), [("", "4/4"), ("--trainer.max_steps 50", "3/")])
+@pytest.mark.parametrize(
+    ("limit", "goes_on_to"),
+    [("", "4/4"), pytest.param("--trainer.max_steps 50", "3/", marks=pytest.mark.slow)],
+)
 def test_the_end_shows_the_figures_and_commands_that_work(
     limit: str, goes_on_to: str, project: Project, tmp_path: Path
 ) -> None:

@@ -74,31 +74,35 @@ def test_smoothing_keeps_a_constant_and_does_not_lag() -> None:
     assert step[49] + step[50] == pytest.approx(1)
 
 
+FOUND = {
+    "": r"use       --model.optimizer.lr 0\.\d+\n",
+    "--model.schedule Plateau": "--model.optimizer.lr",
+    "--model.schedule OneCycle --model.schedule.max_lr 0.01": r"use       "
+    r"--model.schedule.max_lr",
+    '--model.groups [{"match":"layers.0.*","lr":0.0001}]': "with rates of their own went "
+    "along, at 0.1 times",
+    "--data.batch_size 2000": "--model.optimizer.lr",
+    "--model.optimizer LBFGS --model.optimizer.lr 1 --data.batch_size 2000": "--model.optimizer.lr",
+    "--trainer.accumulate_grad_batches 2": "--model.optimizer.lr",
+    '--trainer.callbacks [{"class_path":"EarlyStopping","init_args":{"monitor":"val/loss"}}]': "--model.optimizer.lr",
+    "--max_lr 1e-5": "no rate up to 1e-05 lowered the loss; try a larger --max_lr",
+    "--min_lr 10 --max_lr 1e6 --model.optimizer SGD": "no rate lowered the loss before it ran away",
+}
+USUAL = {  # the others are run by `pytest -m ""`
+    *("", "--model.schedule OneCycle --model.schedule.max_lr 0.01", "--max_lr 1e-5"),
+    *(words for words in FOUND if "groups" in words),
+}
+
+
 @pytest.mark.parametrize(
-    ("words", "said"),
-    {
-        "": r"use       --model.optimizer.lr 0\.\d+\n",
-        "--model.schedule Plateau": "--model.optimizer.lr",
-        "--model.schedule OneCycle --model.schedule.max_lr 0.01": r"use       "
-        r"--model.schedule.max_lr",
-        '--model.groups [{"match":"layers.0.*","lr":0.0001}]': "with rates of their own went "
-        "along, at 0.1 times",
-        "--data.batch_size 2000": "--model.optimizer.lr",
-        "--model.optimizer LBFGS --model.optimizer.lr 1 --data.batch_size 2000": "--model.optimizer.lr",
-        "--trainer.accumulate_grad_batches 2": "--model.optimizer.lr",
-        '--trainer.callbacks [{"class_path":"EarlyStopping","init_args":{"monitor":"val/loss"}}]': "--model.optimizer.lr",
-        "--max_lr 1e-5": "no rate up to 1e-05 lowered the loss; try a larger --max_lr",
-        "--min_lr 10 --max_lr 1e6 --model.optimizer SGD": "no rate lowered the loss before it "
-        "ran away",
-    }.items(),
+    "words",
+    [pytest.param(words, marks=[] if words in USUAL else pytest.mark.slow) for words in FOUND],
 )
-def test_a_rate_is_found_for_any_run(
-    words: str, said: str, project: Project, tmp_path: Path
-) -> None:
+def test_a_rate_is_found_for_any_run(words: str, project: Project, tmp_path: Path) -> None:
     rate = "" if "optimizer.lr" in words else "--model.optimizer.lr 0.001"
     code, out, err = project("lr-find", TINY, rate, words)
     assert code == 0, err
-    assert re.search(said, out), out
+    assert re.search(FOUND[words], out), out
     assert [path.name for path in tmp_path.iterdir()] == ["lr-find.png"], (
         "nothing else is left behind"
     )

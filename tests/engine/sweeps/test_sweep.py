@@ -272,6 +272,7 @@ def test_a_worker_that_dies_again_and_again_ends_its_trial_only(
     assert "its process died 5 times at the same place" in results()[-1]["reason"]
 
 
+@pytest.mark.slow  # each imports torch
 def test_workers_are_processes_that_import_torch_themselves_and_leave_nothing_behind() -> None:
     environment = os.environ | {"PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1"}
     words = f"sweep --name s {LR} [0.1,0.01] --workers 2 {TINY}".split()

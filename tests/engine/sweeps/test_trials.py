@@ -37,7 +37,15 @@ SPACES = {
 }
 
 
-@pytest.mark.parametrize("space", SPACES)
+@pytest.mark.parametrize(
+    "space",
+    [
+        pytest.param("numbers", marks=pytest.mark.slow),
+        "classes",
+        pytest.param("seeds", marks=pytest.mark.slow),
+        "process",
+    ],
+)
 def test_a_trial_equals_fit_with_the_same_options(space: str, project: Project) -> None:
     code, out, err = project("sweep --name s", SPACES[space], TINY)
     assert (code, err) == (0, ""), out
