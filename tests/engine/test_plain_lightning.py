@@ -41,6 +41,7 @@ def task() -> Classification:
     return Classification(MLP)
 
 
+@pytest.mark.filterwarnings("ignore:The dirpath has changed", "ignore:Be aware that")
 @pytest.mark.parametrize("every", [None, 7], ids=["at an epoch's end", "in mid-epoch"])
 def test_a_run_goes_on_from_lightnings_own_checkpoint(every: int | None, tmp_path: Path) -> None:
     saves = ModelCheckpoint(tmp_path, save_top_k=-1, every_n_train_steps=every)

@@ -86,7 +86,7 @@ def fit(
             print(f"{folder} is finished at step {saved.step}; {hint}")
             return folder
         assemble(cli, saved, weights, fresh)
-        if saved and folder:
+        if saved and folder and folder.description.is_file():
             refuse_other_data(cli.datamodule.summary(), folder)
         if only_print == "init":
             show_weights(describe(cli.model.net, cli.model.initialised))
