@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import os
+import sys
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any
@@ -10,6 +12,7 @@ from typing import Any
 import lightning.pytorch as L
 import torch
 from jsonargparse.typing import ClosedUnitInterval, NonNegativeInt, PositiveInt
+from lightning.pytorch.utilities import rank_zero_only
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, IterableDataset
 
@@ -69,9 +72,9 @@ class DataModule(L.LightningDataModule, ABC):
     splits: Sequence[str] = ("train", "test")
     names: Sequence[str] | None = None
     predicting = False  # no targets are needed
-    targets_known = (
-        True  # those of samples to predict may be missing; then something stands in for them
-    )
+    # those of samples to predict may be missing; then something stands in for them
+    targets_known = True
+    wanted_target = ""  # the kind of target the task is for, where the data leaves it open
 
     def __init__(
         self,
@@ -89,7 +92,8 @@ class DataModule(L.LightningDataModule, ABC):
         fold: NonNegativeInt = 0,
     ) -> None:
         super().__init__()
-        self.root, self.batch_size, self.num_workers = root, batch_size, num_workers
+        self.root = os.path.expanduser(root)
+        self.batch_size, self.num_workers = batch_size, num_workers
         self.shuffle, self.drop_last, self.pin_memory = shuffle, drop_last, pin_memory
         self.shares = {"val": validation, "test": test}
         self.split_seed, self.balance = split_seed, balance
@@ -102,6 +106,7 @@ class DataModule(L.LightningDataModule, ABC):
             raise UserError(f"--data.fold {fold}: {there}")
         self.folds, self.fold = folds, fold
         self.preprocessing: dict[str, Any] = {}
+        self.notes: list[str] = []
         self.start = (0, 0)
         self._parts: dict[str, Arrays | ItemDataset] = {}
         self._whole: dict[str, Arrays | ItemDataset] = {}
@@ -157,7 +162,7 @@ class DataModule(L.LightningDataModule, ABC):
             counts = torch.bincount(numbered(targets, names)[train.rows], minlength=len(names))
             return DataSpec(shapes, len(names), "class", names, counts=tuple(counts.tolist()))
         if targets.is_floating_point() or targets.ndim == 2:
-            columns = targets.reshape(len(targets), -1)[train.rows].to(torch.float32)
+            columns = targets.reshape(len(targets), -1)[train.rows].to(torch.float64)
             names = tuple(self.names or (f"target{i}" for i in range(columns.shape[1])))
             kind: Target = "number" if targets.is_floating_point() else "count"
             if (
@@ -168,9 +173,10 @@ class DataModule(L.LightningDataModule, ABC):
                 return DataSpec(
                     shapes, len(names), "labels", names, counts=tuple(columns.sum(0).int().tolist())
                 )
-            scale = zip(
-                columns.mean(0).tolist(), columns.std(0).clamp_min(1e-8).tolist(), strict=True
-            )
+            std, mean = torch.std_mean(columns, 0)
+            rounding = 8 * torch.finfo(columns.dtype).eps * columns.abs().amax(0)
+            std = torch.where(std > rounding, std, 1.0)  # within rounding of the mean: constant
+            scale = zip(mean.tolist(), std.tolist(), strict=True)
             return DataSpec(shapes, len(names), kind, names, scale=tuple(scale))
         names = tuple(self.names or map(str, range(int(targets.max()) + 1)))
         counts = torch.bincount(targets[train.rows], minlength=len(names))
@@ -190,11 +196,20 @@ class DataModule(L.LightningDataModule, ABC):
             )
         return numbered(names, known)
 
+    def note(self, text: str) -> None:
+        """Say once what is surprising in the data; a report shows the `notes`."""
+        if text not in self.notes:
+            self.notes.append(text)
+            if getattr(rank_zero_only, "rank", 0) == 0:
+                print(f"note: {text}", file=sys.stderr, flush=True)
+
     # ------------------------------------------------------------------ splits
 
     def setup(self, stage: str) -> None:
         """Load what the stage needs; calling it again changes nothing."""
         self.predicting = stage == "predict"
+        if not self.wanted_target and self.trainer is not None:
+            self.wanted_target = getattr(self.trainer.lightning_module, "wanted_target", "")
         for split in NEEDS[stage]:
             if split not in self._parts:
                 self._parts[split] = self.part(split)
@@ -208,9 +223,7 @@ class DataModule(L.LightningDataModule, ABC):
             self.preprocessing = self.fit_preprocessing(self._raw("train"))
         raw = self._raw(split)
         if not len(raw):
-            raise UserError(
-                f"the {split} split of {type(self).__name__} is empty; --data.root is {self.root}"
-            )
+            raise UserError(self._why_empty(split))
         part = self.encode(raw)
         if isinstance(part, Arrays) and part.shapes != self.spec.inputs:
             have = dataclasses.replace(self.spec, inputs=part.shapes).shape()
@@ -219,6 +232,17 @@ class DataModule(L.LightningDataModule, ABC):
                 f"{have}"
             )
         return part
+
+    def _why_empty(self, split: str) -> str:
+        """An empty split, with the way out."""
+        fault = f"the {split} split of {type(self).__name__} is empty"
+        if split in self.splits:
+            return f"{fault}; --data.root is {self.root}"
+        option = {"val": "validation"}.get(split, split)
+        return (
+            f"{fault}: of each class too few samples are there for a share of "
+            f"{self.shares.get(split, 0):g}; raise --data.{option}"
+        )
 
     def _raw(self, split: str) -> Arrays | ItemDataset:
         """The split as `load` gives it, or its held-out share of "train"."""
