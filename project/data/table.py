@@ -111,19 +111,21 @@ class CSVTable(DataModule):
                 file = CSVFile(file.path, self.read).read(categorical | {target}, skip)
         self._look_at(file, target, categorical, kind)
         rows = self._used_rows(file, target)
-        known = target in file.columns
+        targets, labels = self._stand_ins(file.size) if self.preprocessing else (torch.empty(0), [])
         try:
-            found = self._targets(file, target, kind, rows) if known else ()
-            if known and self.predicting:
-                self._in_training(file, *found, rows)
+            if target not in file.columns:
+                self.targets_known = False
+            else:
+                read, names = self._targets(file, target, kind, rows)
+                if self.predicting:
+                    self._in_training(file, read, names, rows)
+                targets, labels = read, names
         except UserError as error:
-            if not self.predicting:
+            if not (self.predicting and self.preprocessing):
                 raise
-            known = False
-            self.note(f"{error}; the predictions are written without the targets of the file")
-        if not known:
-            self.targets_known, found = False, self._stand_ins(file.size)
-        return Table(file, target, *found, categorical, torch.from_numpy(rows))
+            self.targets_known = False
+            self.note(f"{error}; the predictions are written without targets")
+        return Table(file, target, targets, labels, categorical, torch.from_numpy(rows))
 
     def _guess(self, file: CSVFile, target: str) -> str:
         """The kind of whole numbers, which may be any: what the task is for."""
@@ -159,7 +161,7 @@ class CSVTable(DataModule):
                 raise file.fault(
                     row,
                     f"{clip(column.texts[column.codes[row]])!r} in column {clip(name)!r} looks "
-                    f"like {written}, or, if these are categories, --data.categorical '[{name}]'",
+                    f"like {written}; if these are categories: --data.categorical '[{name}]'",
                 )
             words = ", ".join(map(repr, odd[:3])) + ", ..." * (len(odd) > 3)
             if some and name != target and all(text.lower() in BLANKS for text in odd):
@@ -250,11 +252,15 @@ class CSVTable(DataModule):
         if gaps[rows].any():
             row = int(rows[gaps[rows].argmax()])
             marks = [mark for mark in getattr(column, "marks", {}) if mark.isalpha()]
-            keep = f", and if {marks[0]!r} is a class --data.read.keep_default_na false keeps it"
+            keep = (
+                f"; if {marks[0]!r} is a class, --data.read.keep_default_na false keeps it"
+                if marks
+                else ""
+            )
             raise file.fault(
                 row,
                 f"{shown} is missing; complete the line or delete it; --data.drop_unlabelled true "
-                f"leaves such rows out{keep if marks else ''}",
+                f"leaves such rows out{keep}",
             )
         if kind in ("number", "count") or isinstance(column, Numbers):
             values = file.numbers(name)
@@ -491,10 +497,10 @@ def is_date(texts: Sequence[str]) -> bool:
 def how_written(text: str) -> str:
     """What a text that is no number is, if it is one in another way of writing, and the way out."""
     if re.fullmatch(r"[-+]?(\d{1,3}(,\d{3})+(\.\d*)?|\d{1,3}(,\d{3}){2,})", text):
-        return "a number with commas between thousands: --data.read.thousands ,"
+        return "a number with commas between thousands: --data.read.thousands ','"
     if re.fullmatch(r"[-+]?(\d+|\d{1,3}(\.\d{3})+),\d*([eE][-+]?\d+)?", text):
         more = " --data.read.thousands ." if "." in text else ""
-        return f"a number with a decimal comma: --data.read.decimal ,{more}"
+        return f"a number with a decimal comma: --data.read.decimal ','{more}"
     if re.fullmatch(r"[-+]?[$€£¥]\s?[-+]?[\d.,]+|[-+]?[\d.,]+\s?[$€£¥%]", text):
         return "a number with a sign: store it as a plain one"
     return ""

@@ -324,8 +324,11 @@ def lists(**contents: str) -> CSVImages:
         (lambda: csv("1.jpg,,train"), "d/labels.csv:2: 1.jpg: the label is missing"),
         (lambda: csv(" ,a,train"), "d/labels.csv:2: the file name is missing"),
         (lambda: csv("1.jpg,a,"), "d/labels.csv:2: unknown split ''; splits are: test, train, val"),
-        (lambda: csv("1.jpg,a"), "d/labels.csv:2: 2 fields, the header has 3"),
-        (lambda: csv("1.jpg,a,b,train"), "d/labels.csv:2: 4 fields, the header has 3"),
+        (lambda: csv("1.jpg,a"), "d/labels.csv:2: 2 fields separated by ',', the header has 3"),
+        (
+            lambda: csv("1.jpg,a,b,train"),
+            "d/labels.csv:2: 4 fields separated by ',', the header has 3",
+        ),
         (
             lambda: csv("1.jpg,a,train", "2.jpg,new,val"),
             "class 'new' is not among the 1 classes of the training split",

@@ -416,12 +416,12 @@ def spoilt(row: int, column: int, value: str) -> list[list[str]]:
         ),
         (spoilt(20, 3, ""), {}, "t.csv:22: the target 'price' is missing"),
         (
-            spoilt(20, 3, "n/a"),
+            spoilt(20, 3, "dear"),
             {},
-            "t.csv:22: 'n/a' in column 'price' is not a number, but most of the column is; if "
+            "t.csv:22: 'dear' in column 'price' is not a number, but most of the column is; if "
             "they are cl",
         ),
-        (spoilt(20, 0, "-"), {}, "t.csv:22: '-' in column 'size' is not a number"),
+        (spoilt(20, 0, "*"), {}, "t.csv:22: '*' in column 'size' is not a number"),
         (spoilt(20, 0, "1e999"), {}, "t.csv:22: 'inf' in column 'size' is infinite"),
         (
             rows(),
@@ -444,13 +444,13 @@ def test_a_mistake_is_one_line_with_the_way_out(
     [(r, "--data.read.na_values names the texts that mean a missing value") for r in range(6)],
 )
 def test_a_text_among_numbers_is_told_in_whatever_split_it_lies(row: int, hint: str) -> None:
-    write(spoilt(row, 0, "unknown"))
+    write(spoilt(row, 0, "n.k."))
     with pytest.raises(
         UserError,
-        match=rf"^t.csv:{row + 2}: 'unknown' in column 'size' is not a number.*; {hint}",
+        match=rf"^t.csv:{row + 2}: 'n\.k\.' in column 'size' is not a number.*; {hint}",
     ):
         make().setup("fit")
-    data = make(read={"na_values": ["unknown"]})
+    data = make(read={"na_values": ["n.k."]})
     data.setup("fit")
     assert data.preprocessing["numbers"]["size"]["mean"] == pytest.approx(50, abs=5)
 
@@ -535,5 +535,6 @@ def test_a_mistake_on_the_command_line_ends_with_code_2(project: Project) -> Non
     assert (
         code == 2
         and err
-        == "error: t.csv:22: the target 'price' is missing; complete the line or delete it\n"
+        == "error: t.csv:22: the target 'price' is missing; complete the line or delete it; "
+        "--data.drop_unlabelled true leaves such rows out\n"
     )

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 import sys
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as L
@@ -92,7 +92,7 @@ class DataModule(L.LightningDataModule, ABC):
         fold: NonNegativeInt = 0,
     ) -> None:
         super().__init__()
-        self.root = os.path.expanduser(root)
+        self.root = str(Path(root).expanduser())
         self.batch_size, self.num_workers = batch_size, num_workers
         self.shuffle, self.drop_last, self.pin_memory = shuffle, drop_last, pin_memory
         self.shares = {"val": validation, "test": test}

@@ -66,6 +66,7 @@ class Task(FastHooks, ABC):
     """
 
     default_monitor = ("val/loss", "min")
+    wanted_target = ""  # the kind of target for data that could be of several
 
     def __init__(
         self,

@@ -147,6 +147,7 @@ class ProjectCLI(LightningCLI):
             made.data,
             vars(made.trainer),
         )
+        self.datamodule.wanted_target = self.model.wanted_target
 
     # ------------------------------------------------------------------ errors
 

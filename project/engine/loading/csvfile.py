@@ -24,8 +24,7 @@ if TYPE_CHECKING:
 CHUNK = 65536  # rows pandas parses at a time: whole columns are then never held twice
 UNNAMED = "unnamed "  # and its number: a column whose header is empty
 # what pandas takes for missing, and the question mark of the UCI repository
-MISSING = ("#N/A", "#N/A N/A", "#NA", "-NaN", "-nan", "<NA>", "N/A", "NA", "NULL", "NaN", "None")
-MISSING += ("n/a", "nan", "null", "?")
+MISSING = "? NA N/A n/a NaN nan -NaN -nan NULL null None <NA> #N/A #NA".split()
 # the parameters of pandas.read_csv that can be set: plain values that open and run nothing
 KNOWN: dict[str, tuple[type, ...]] = {
     "sep": (str,),
@@ -66,7 +65,7 @@ class ReadOptions:
                 raise UserError(f"{option}.{name}: unknown; {suggest(name, KNOWN, 'known are')}")
             if not isinstance(value, KNOWN[name]) or (name in ONE_CHARACTER and value == ""):
                 raise UserError(f"{option}.{name} {clip(value)!r}: expected {_kinds(name)}")
-            if name in ONE_CHARACTER and value is not None and len(value) != 1:
+            if name in ONE_CHARACTER and value is not None and len(str(value)) != 1:
                 raise UserError(f"{option}.{name} {clip(value)!r}: expected one character")
         self.sep = {"tab": "\t", "\\t": "\t", " +": r"\s+"}.get(sep := self.get("sep", ","), sep)
         if self.sep != r"\s+" and len(self.sep) != 1:
@@ -229,64 +228,64 @@ class CSVFile:
         Raises:
             UserError: a line has too many or too few fields, is badly quoted or badly encoded.
         """
-        last = self.names[-1]  # shorter lines are found by what is missing in it
-        wanted = [name for name in self.names if name not in skip or name == last]
+        wanted = [name for name in self.names if name not in skip]
         if self.is_parquet:
             self.size = len(self.frame)
             self.columns = {name: self._converted(name, name in texts) for name in wanted}
         else:
             try:
-                self._parse(wanted, set(texts) | ({last} & set(skip)), texts)
+                self._parse(wanted, texts)
             except (ValueError, Warning, csv.Error) as error:  # pandas' errors are ValueErrors
                 self.find_fault(len(self.names))
-                if isinstance(error, UserError):
-                    raise
                 raise UserError(f"{self.path}: pandas cannot read it: {clip(error, 200)}") from None
         if not self.size and not may_be_empty:
             raise UserError(f"{self.path}: no rows, only a header")
-        self.columns = {name: self.columns[name] for name in self.names if name in self.columns}
-        if last in skip:
-            self.columns.pop(last, None)
         return self
 
-    def _parse(self, wanted: list[str], texts: set[str], asked: Collection[str]) -> None:
+    def _parse(self, wanted: list[str], texts: Collection[str]) -> None:
         """The wanted columns, those found to mix numbers and texts a second time as texts."""
-        sample = next(self._chunks(wanted, texts, 1000), None)
-        if sample is None:
-            return
-        is_text = texts | {name for name in wanted if sample[name].dtype.kind not in "iuf"}
-        numbers: dict[str, list[np.ndarray]] = {n: [] for n in wanted if n not in is_text}
-        codes = {name: _Codes(self.how) for name in wanted if name in is_text}
-        mixed: set[str] = set()
-        for frame in self._chunks(wanted, is_text, CHUNK):
+        sample = next(self._chunks(self.names, {}, 1000), None)
+        kinds = dict.fromkeys(set(self.names) - {*wanted}, "category") | {
+            name: "str" if name in texts else "category"
+            for name in wanted
+            if name in texts or (sample is not None and sample[name].dtype.kind not in "iuf")
+        }
+        numbers: dict[str, list[np.ndarray]] = {n: [] for n in wanted if n not in kinds}
+        codes = {name: _Codes(self.how) for name in wanted if name in kinds}
+        mixed: dict[str, str] = {}
+        gaps = False  # in the last column, which is what a line that is too short has
+        for frame in self._chunks(self.names, kinds, CHUNK):
             self.size += len(frame)
-            for name in list(numbers):
-                if frame[name].dtype.kind in "iuf":
-                    numbers[name].append(frame[name].to_numpy())
-                else:
-                    mixed.add(name)
-                    del numbers[name]
-            for name, known in codes.items():
-                known.add(frame[name])
+            last = frame[self.names[-1]]
+            gaps = gaps or bool(last.isna().any() or (last == "").any())
+            for name in {*numbers, *codes} - {*mixed}:
+                part = frame[name]
+                if name in numbers and part.dtype.kind in "iuf":
+                    numbers[name].append(part.to_numpy())
+                elif name in codes and (
+                    name in texts or part.cat.categories.dtype.kind not in "iufb"
+                ):
+                    codes[name].add(part)
+                else:  # numbers and then texts, or, which pandas turns into numbers, the reverse
+                    mixed[name] = "str"
+                    numbers.pop(name, None)
         if mixed:
             codes |= {name: _Codes(self.how) for name in mixed}
-            for frame in self._chunks([name for name in wanted if name in mixed], mixed, CHUNK):
+            for frame in self._chunks([n for n in wanted if n in mixed], mixed, CHUNK):
                 for name in mixed:
                     codes[name].add(frame[name])
-        for name in list(numbers):
-            self.columns[name] = _numbers(numbers.pop(name))
-        for name in list(codes):
-            self.columns[name] = codes.pop(name).finished(name in asked)
-        if self._may_be_short() or any(
-            "\n" in text
-            for column in self.columns.values()
-            if isinstance(column, Texts)
-            for text in column.texts
-        ):
+        for name in wanted:
+            self.columns[name] = (
+                _numbers(numbers.pop(name))
+                if name in numbers
+                else codes.pop(name).finished(name in texts)
+            )
+        torn = (c for c in self.columns.values() if isinstance(c, Texts))
+        if (gaps and self._may_be_short()) or any("\n" in t for c in torn for t in c.texts):
             self.find_fault(len(self.names))
 
     def _chunks(
-        self, wanted: list[str], texts: Collection[str], size: int
+        self, wanted: list[str], kinds: dict[str, str], size: int
     ) -> Iterator[pd.DataFrame]:
         import warnings
 
@@ -302,11 +301,12 @@ class CSVFile:
                 sep=self.sep,
                 names=self.names,
                 header=0 if how.header else None,
-                usecols=wanted,
+                # with it, lines that are too long pass
+                usecols=None if len(wanted) == len(self.names) else wanted,
                 index_col=False,
-                dtype={name: "category" for name in wanted if name in texts},
+                dtype=kinds,
                 # texts are compared when they are stripped
-                na_values={n: [] if n in texts else sorted(how.marks) for n in wanted},
+                na_values={n: [] if n in kinds else sorted(how.marks) for n in wanted},
                 keep_default_na=False,
                 skipinitialspace=True,
                 skiprows=self.skipped,
@@ -355,8 +355,9 @@ class CSVFile:
             wrong |= np.isnan(values) & (column.codes >= 0)
         if wrong.any():
             row = int(wrong.argmax())
-            is_text = isinstance(column, Texts)
-            value = column.texts[column.codes[row]] if is_text else float(values[row])
+            value = (
+                column.texts[column.codes[row]] if isinstance(column, Texts) else float(values[row])
+            )
             raise self.not_a_number(row, name, value, hint)
         return values
 
@@ -444,10 +445,8 @@ class CSVFile:
                         ) from None
 
     def _may_be_short(self) -> bool:
-        """Whether lines may lack fields, which pandas fills in: then the last column has gaps."""
-        last = self.columns[self.names[-1]]
-        gaps = last.codes < 0 if isinstance(last, Texts) else np.isnan(last.values)
-        if not gaps.any() or len(self.names) == 1:
+        """Whether lines may lack fields: by the separators in the file, where those tell."""
+        if len(self.names) == 1:
             return False
         if self.sep == r"\s+" or self.how.comment or self.skipped or self.how.get("nrows"):
             return True
@@ -520,7 +519,7 @@ def _numbers(parts: list[np.ndarray]) -> Numbers:
 def _whole_with_gaps(part: np.ndarray) -> bool:
     """Whether floats are whole numbers that are no integers because some are missing."""
     gaps = np.isnan(part)
-    return bool(gaps.any() and (part[~gaps] % 1 == 0).all())
+    return bool(gaps.any() and (np.floor(part[~gaps]) == part[~gaps]).all())
 
 
 class _Codes:
@@ -532,6 +531,7 @@ class _Codes:
 
     def add(self, part: pd.Series[Any]) -> None:
         """Take a part of a column, a categorical one."""
+        part = part.astype("category")
         written = part.cat.categories.tolist()
         codes = part.cat.codes.to_numpy()
         here = [self._code(composed(str(text).strip())) for text in written]

@@ -61,7 +61,7 @@ def cells(file: CSVFile, name: str) -> list[object]:
             PLAIN,
             {"a": [None, None, 3, -1000], "b": ["x", None, None, None]},
         ),
-        ("a,b\nnan,?\n1,x\n", PLAIN, {"a": [None, 1], "b": ["?", "x"]}),
+        ("a,b\nnan,?\n1,x\n", {"keep_default_na": False}, {"a": [None, 1], "b": ["?", "x"]}),
         ("ä,b\n1,grün\n".encode("latin-1"), {"encoding": "latin-1"}, {"ä": [1], "b": ["grün"]}),
         ("a,b\n1,x\n".encode("utf-16"), {"encoding": "utf-16"}, {"a": [1], "b": ["x"]}),
     ],
