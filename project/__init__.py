@@ -10,6 +10,8 @@ from . import data, networks, tasks, training
 from .engine import registry
 
 if TYPE_CHECKING:
+    from .engine.api import Run as Run
+    from .engine.api import fit as fit
     from .engine.cli.evaluation import load as load
     from .engine.cli.evaluation import load_optimizer as load_optimizer
 
@@ -55,10 +57,15 @@ registry.DEFAULTS |= {"data": "Digits", "model": "Classification"}
 registry.VERSION[:] = [__version__]
 
 
+PYTHON = {  # name -> where it is; imported when first asked for, so that --help needs no torch
+    "Run": ".engine.api",
+    "fit": ".engine.api",
+    "load": ".engine.cli.evaluation",
+    "load_optimizer": ".engine.cli.evaluation",
+}
+
+
 def __getattr__(name: str) -> Any:
-    """`project.load` and `load_optimizer`, imported when first asked for, so that `import project`
-    stays free of torch.
-    """
-    if name in ("load", "load_optimizer"):
-        return getattr(importlib.import_module(".engine.cli.evaluation", __name__), name)
+    if name in PYTHON:
+        return getattr(importlib.import_module(PYTHON[name], __name__), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -36,10 +36,9 @@ from torch.utils.data import DataLoader
 from torchvision import datasets, transforms
 
 from project.engine.cli.arguments import merge, read_arguments
-from project.engine.cli.beginning import Start
-from project.engine.cli.fitting import make_trainer
 from project.engine.cli.machine import quiet
 from project.engine.cli.parser import ProjectCLI
+from project.engine.cli.trainer import make_trainer
 from project.engine.runs.folder import RunFolder
 from project.engine.runs.tensorboard import Board, Events
 from project.engine.spec import DataSpec
@@ -126,7 +125,7 @@ def fit(root: str, steps: int, threads: int) -> Callable[[], float]:
         with tempfile.TemporaryDirectory() as place, quiet(False):
             cli = ProjectCLI(merge(read_arguments("fit", words.split(), ())))
             cli.build()
-            trainer = make_trainer(cli, Start(RunFolder(place).open()), cli.config_tree)
+            trainer = make_trainer(cli, RunFolder(place).open())
             clock = Clock(steps - 1)
             trainer.callbacks.append(clock)
             trainer.fit(cli.model, datamodule=cli.datamodule)
@@ -175,7 +174,7 @@ def watched(root: str, epochs: int, threads: int) -> None:
     with tempfile.TemporaryDirectory() as place, quiet(False):
         cli = ProjectCLI(merge(read_arguments("fit", words.split(), ())))
         cli.build()
-        trainer = make_trainer(cli, Start(RunFolder(place).open()), cli.config_tree)
+        trainer = make_trainer(cli, RunFolder(place).open())
         meter = Meter(Events, Board)
         began = time.perf_counter(), time.process_time()
         trainer.fit(cli.model, datamodule=cli.datamodule)

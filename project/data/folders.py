@@ -107,9 +107,9 @@ class FileImages(ImageData):
     def listed(self) -> Samples:
         """What `list_files` found, asked once."""
         if not Path(self.root).is_dir():
-            raise UserError(f"--data.root {self.root}: there is no such folder")
+            raise UserError(f"`data.root` {self.root}: there is no such folder")
         if not self.folder.is_dir():
-            raise UserError(f"--data.images: there is no folder {self.folder}")
+            raise UserError(f"`data.images`: there is no folder {self.folder}")
         try:
             return self.list_files()
         except OSError as error:
@@ -185,7 +185,7 @@ class ImageFolder(FileImages):
         if not any(folder.name.lower() in SPLIT_NAMES for folder in above_classes):
             if len(folders) == 1:
                 raise UserError(
-                    f"{folders[0]} is the only class folder; is --data.root the folder of the "
+                    f"{folders[0]} is the only class folder; is `data.root` the folder of the "
                     "class folders?"
                 )
             return {"train": self._classes(folders)}
@@ -228,7 +228,7 @@ class ImageFolder(FileImages):
     def _listed_in(self, path: Path) -> Samples:
         listing = Listing(self.folder)
         for where, (file, split) in rows(
-            path, ["file", "split"], ["--data.split_file", "--data.split_file"], self.read
+            path, ["file", "split"], ["`data.split_file`", "`data.split_file`"], self.read
         ):
             name = normal(file)
             label = name.partition("/")[0] if "/" in name else ""
@@ -322,7 +322,7 @@ class CSVImages(FileImages):
         }
         if split_column is not None and self.lists:
             raise UserError(
-                f"--data.split_column and --data.{next(iter(self.lists))}_list both name the "
+                f"`data.split_column` and `data.{next(iter(self.lists))}_list` both name the "
                 "splits; give one of them"
             )
 
@@ -330,10 +330,10 @@ class CSVImages(FileImages):
         listing = Listing(self.folder)
         places = self._read_lists(listing)
         rest = "" if "train" in self.lists else "train"
-        options = ["--data.file_column", "--data.label_column", "--data.split_column"][
+        options = ["`data.file_column`", "`data.label_column`", "`data.split_column`"][
             : len(self.columns)
         ]
-        options += ["--data.number_columns"] * len(self.number_columns)
+        options += ["`data.number_columns`"] * len(self.number_columns)
         named = set()
         for where, values in rows(
             self.labels, [*self.columns, *self.number_columns], options, self.read
@@ -367,7 +367,7 @@ class CSVImages(FileImages):
                 lines = path.read_text(encoding="utf-8-sig").splitlines()
             except (OSError, UnicodeDecodeError) as error:
                 reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
-                raise UserError(f"--data.{split}_list {path}: {reason}") from None
+                raise UserError(f"`data.{split}_list` {path}: {reason}") from None
             for number, line in enumerate(lines, start=1):
                 name = normal(line)
                 where = f"{path}:{number}"

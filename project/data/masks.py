@@ -21,9 +21,7 @@ from project.data.vision import MNIST
 from project.engine import (
     IGNORED,
     Arrays,
-    DataSpec,
     ImageData,
-    ItemDataset,
     UserError,
     augmented,
     clip,
@@ -51,23 +49,17 @@ class MaskData(ImageData):
     A dataset of your own has the `names` of the classes; of two, the first is the background.
     """
 
+    target_kind = "mask"
+
     def setup(self, stage: str) -> None:
         for step in self.augment:
             if not isinstance(step, TOGETHER + ALONE):
                 known = ", ".join(kind.__name__ for kind in TOGETHER + ALONE)
                 raise UserError(
-                    f"--data.augment: {type(step).__name__} would tear images and masks apart; "
+                    f"`data.augment`: {type(step).__name__} would tear images and masks apart; "
                     f"for masks: {known}"
                 )
         super().setup(stage)
-
-    def describe(self, train: Arrays | ItemDataset) -> DataSpec:
-        masks: Any = (train if isinstance(train, Arrays) else train.dataset).targets
-        names = tuple(self.names or ())
-        counts = torch.bincount(masks[train.rows].flatten(), minlength=IGNORED + 1)
-        return DataSpec(
-            train.shapes, len(names), "mask", names, counts=tuple(counts[: len(names)].tolist())
-        )
 
     def changed(self, images: Tensor, targets: Tensor, draw: Generator) -> tuple[Tensor, Tensor]:
         for step in self.augment:
@@ -183,7 +175,7 @@ class MaskFolder(MaskData, FileImages):
     def list_files(self) -> Samples:
         """Each image with the file of its mask for a label."""
         if not self.masks.is_dir():
-            raise UserError(f"--data.masks: there is no folder {self.masks}")
+            raise UserError(f"`data.masks`: there is no folder {self.masks}")
         images, masks = _by_name(self.folder), _by_name(self.masks)
         if not images:
             raise UserError(f"{self.folder}: no images ({', '.join(SUFFIXES[:3])}, ...)")
@@ -195,7 +187,7 @@ class MaskFolder(MaskData, FileImages):
             return {"train": [Sample(file, masks[name]) for name, file in images.items()]}
         samples: dict[str, dict[str, Sample]] = {split: {} for split in SPLITS}
         for where, (file, written) in rows(
-            self.split_file, ["file", "split"], ["--data.split_file"] * 2, self.read
+            self.split_file, ["file", "split"], ["`data.split_file`"] * 2, self.read
         ):
             name, split = _name(file), SPLIT_NAMES.get(written.lower(), "")
             if name not in images:
@@ -235,7 +227,7 @@ class MaskFolder(MaskData, FileImages):
         """
         named: dict[int, str] = {}
         for where, (value, name) in rows(
-            self.classes, ["value", "name"], ["--data.classes"] * 2, self.read
+            self.classes, ["value", "name"], ["`data.classes`"] * 2, self.read
         ):
             if not (value.isdecimal() and int(value) < 256) or not name or int(value) in named:
                 raise UserError(
@@ -246,7 +238,7 @@ class MaskFolder(MaskData, FileImages):
             for name in names:
                 if name not in named.values():
                     raise UserError(
-                        f"--data.{option}: unknown class {clip(name)!r}; "
+                        f"`data.{option}`: unknown class {clip(name)!r}; "
                         f"{suggest(name, named.values(), 'classes')}"
                     )
         kept = tuple(dict.fromkeys(name for name in named.values() if name not in self.ignore))

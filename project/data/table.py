@@ -15,15 +15,14 @@ from torch import Tensor
 
 from project.engine import Arrays, DataModule, DataSpec, ItemDataset, UserError, clip, suggest
 from project.engine.loading.csvfile import UNNAMED, CSVFile, Numbers, ReadOptions, Texts
-from project.engine.spec import Target
 
 FLOAT32 = np.finfo(np.float32)
 ROUNDING = 1e-3  # of the spread: more is lost in 32 bits, so 64 are kept until targets are scaled
 MOSTLY = 0.9  # a column of texts of which this share are numbers is taken for a mistake
 # texts that stand for a missing number where all others of a column are numbers
 BLANKS = ("-", "--", ".", "unknown", "missing", "none", "na", "n.a.", "nil", "#value!", "#ref!")
-MISSING = "; --data.read.na_values names the texts that mean a missing value"
-MIXED = f"{MISSING}, --data.categorical the columns that are categories"
+MISSING = "; `data.read.na_values` names the texts that mean a missing value"
+MIXED = f"{MISSING}, `data.categorical` the columns that are categories"
 
 
 class Table(Arrays):
@@ -98,7 +97,7 @@ class CSVTable(DataModule):
     # ------------------------------------------------------------------ reading
 
     def load(self, split: str) -> Arrays:
-        option = "--data.file" if split == "train" else f"--data.{split}_file"
+        option = "`data.file`" if split == "train" else f"`data.{split}`_file"
         file = CSVFile(_existing(self.root, str(self.files[split]), option), self.read)
         target, kind, categorical, wanted = (
             self._fitted_columns if self.preprocessing else self._chosen_columns
@@ -134,7 +133,7 @@ class CSVTable(DataModule):
             return ""
         self.note(
             f"the target {clip(target)!r} holds whole numbers, taken for {self.wanted_target} as "
-            "the task asks; --data.target_type says otherwise"
+            "the task asks; `data.target_type` says otherwise"
         )
         return self.wanted_target
 
@@ -161,7 +160,7 @@ class CSVTable(DataModule):
                 raise file.fault(
                     row,
                     f"{clip(column.texts[column.codes[row]])!r} in column {clip(name)!r} looks "
-                    f"like {written}; if these are categories: --data.categorical '[{name}]'",
+                    f"like {written}; if these are categories: `data.categorical` '[{name}]'",
                 )
             words = ", ".join(map(repr, odd[:3])) + ", ..." * (len(odd) > 3)
             if some and name != target and all(text.lower() in BLANKS for text in odd):
@@ -175,7 +174,7 @@ class CSVTable(DataModule):
             if marks := [mark for mark in column.marks if mark.isalpha()]:
                 self.note(
                     f"column {clip(name)!r}: {clip(', '.join(map(repr, marks)))} taken for "
-                    "missing; --data.read.keep_default_na false takes it for a category"
+                    "missing; `data.read.keep_default_na` false takes it for a category"
                 )
 
     def _used_rows(self, file: CSVFile, target: str) -> np.ndarray:
@@ -196,17 +195,17 @@ class CSVTable(DataModule):
         """The options' target, its kind, the columns that are categories, and all that are
         wanted.
         """
-        target = file.find(self.target, "--data.target")
-        categorical = {file.find(column, "--data.categorical") for column in self.categorical}
-        dropped = {file.find(column, "--data.drop") for column in self.drop}
+        target = file.find(self.target, "`data.target`")
+        categorical = {file.find(column, "`data.categorical`") for column in self.categorical}
+        dropped = {file.find(column, "`data.drop`") for column in self.drop}
         wanted = [name for name in file.names if name not in dropped]
         if target in dropped:
-            raise UserError(f"--data.drop {target}: that is the target")
+            raise UserError(f"`data.drop` {target}: that is the target")
         nameless = (n for n in wanted if n != target and re.match(f"(?i){UNNAMED}|unnamed: ", n))
         if (name := next(nameless, None)) is not None:
             number = file.names.index(name)
             raise UserError(
-                f"{file.path}: column {number} has no name, often a saved row number: --data.drop "
+                f"{file.path}: column {number} has no name, often a saved row number: `data.drop` "
                 f"[{number}] or name it"
             )
         return target, self.target_type, categorical, wanted
@@ -243,23 +242,23 @@ class CSVTable(DataModule):
             values = np.unique(column.values[rows])
             some = ", ".join(f"{value:g}" for value in values[:5]) + ", ..." * (len(values) > 5)
             raise UserError(
-                f"--data.target_type: {shown} holds whole numbers ({some}): say class, number or "
+                f"`data.target_type`: {shown} holds whole numbers ({some}): say class, number or "
                 "count"
             )
         if kind == "auto" and isinstance(column, Texts):
-            all_numbers(file, name, rows, "; if they are classes, say --data.target_type class")
+            all_numbers(file, name, rows, "; if they are classes, say `data.target_type` class")
         gaps = is_gap(column)
         if gaps[rows].any():
             row = int(rows[gaps[rows].argmax()])
             marks = [mark for mark in getattr(column, "marks", {}) if mark.isalpha()]
             keep = (
-                f"; if {marks[0]!r} is a class, --data.read.keep_default_na false keeps it"
+                f"; if {marks[0]!r} is a class, `data.read.keep_default_na` false keeps it"
                 if marks
                 else ""
             )
             raise file.fault(
                 row,
-                f"{shown} is missing; complete the line or delete it; --data.drop_unlabelled true "
+                f"{shown} is missing; complete the line or delete it; `data.drop_unlabelled` true "
                 f"leaves such rows out{keep}",
             )
         if kind in ("number", "count") or isinstance(column, Numbers):
@@ -310,7 +309,7 @@ class CSVTable(DataModule):
             raise UserError(
                 f"{file.path}: no value of {clip(', '.join(useless), 200)} occurs "
                 f"{self.min_count} times in the training split, "
-                f"so nothing can be learnt from it: --data.drop '[{', '.join(useless)}]'"
+                f"so nothing can be learnt from it: `data.drop` '[{', '.join(useless)}]'"
             )
         preprocessing = {"target": train.target, "numbers": numbers, "categories": categories}
         return {"spec": self._spec(train, preprocessing).to_dict(), **preprocessing}
@@ -342,7 +341,7 @@ class CSVTable(DataModule):
         if targets.ndim == 2:
             numbers = targets.double().numpy()
             scale = ((float(numbers.mean()), spread(numbers)),)
-            kind: Target = "number" if targets.is_floating_point() else "count"
+            kind = "number" if targets.is_floating_point() else "count"
             return DataSpec(outputs=1, target=kind, names=(train.target,), scale=scale, **table)
         counts = torch.bincount(targets, minlength=len(train.labels)).tolist()
         names = {label: count for label, count in zip(train.labels, counts, strict=True) if count}
@@ -351,7 +350,7 @@ class CSVTable(DataModule):
             raise UserError(
                 f"{train.file.path}: the target {train.target!r} has {classes} in {len(targets)} "
                 "training rows; "
-                "--data.target names another column, --data.target_type number predicts numbers"
+                "`data.target` names another column, `data.target_type` number predicts numbers"
             )
         return DataSpec(
             outputs=len(names),
@@ -421,7 +420,7 @@ class CSVTable(DataModule):
             label = labels[int(targets[row])]
             ends = [label.removeprefix(name) for name in classes if label.startswith(name)]
             hint = (
-                f"--data.label_suffix {ends[0]!r} cuts the end off"
+                f"`data.label_suffix` {ends[0]!r} cuts the end off"
                 if ends
                 else suggest(label, classes, "there are")
             )
@@ -497,10 +496,10 @@ def is_date(texts: Sequence[str]) -> bool:
 def how_written(text: str) -> str:
     """What a text that is no number is, if it is one in another way of writing, and the way out."""
     if re.fullmatch(r"[-+]?(\d{1,3}(,\d{3})+(\.\d*)?|\d{1,3}(,\d{3}){2,})", text):
-        return "a number with commas between thousands: --data.read.thousands ','"
+        return "a number with commas between thousands: `data.read.thousands` ','"
     if re.fullmatch(r"[-+]?(\d+|\d{1,3}(\.\d{3})+),\d*([eE][-+]?\d+)?", text):
-        more = " --data.read.thousands ." if "." in text else ""
-        return f"a number with a decimal comma: --data.read.decimal ','{more}"
+        more = " `data.read.thousands` ." if "." in text else ""
+        return f"a number with a decimal comma: `data.read.decimal` ','{more}"
     if re.fullmatch(r"[-+]?[$€£¥]\s?[-+]?[\d.,]+|[-+]?[\d.,]+\s?[$€£¥%]", text):
         return "a number with a sign: store it as a plain one"
     return ""
@@ -517,7 +516,7 @@ def _existing(root: str, name: str, option: str) -> Path:
         return path
     if not path.parent.is_dir():
         raise UserError(
-            f"--data.root {root}: there is no folder {path.parent}, where {option} {name} should be"
+            f"`data.root` {root}: there is no folder {path.parent}, where {option} {name} should be"
         )
     near = suggest(
         path.name, [entry.name for entry in path.parent.iterdir() if entry.is_file()], "there are"

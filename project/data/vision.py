@@ -60,7 +60,7 @@ class TorchvisionData(ImageData, ABC):
 
     def load(self, split: str) -> Arrays:
         if self.missing():
-            raise UserError(f"{self._absent()}; --data.download true fetches them")
+            raise UserError(f"{self._absent()}; `data.download` true fetches them")
         try:
             dataset: Any = self.source(str(self.root), train=split == "train")
             images, targets = torch.as_tensor(dataset.data), torch.as_tensor(dataset.targets)
@@ -87,7 +87,7 @@ class TorchvisionData(ImageData, ABC):
         name = type(self).__name__
         return (
             f"{name}: there is no {self.place / first}{more}; put it there, or name with "
-            f"--data.root the folder of {self.folder}"
+            f"`data.root` the folder of {self.folder}"
         )
 
 

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from .spec import DataSpec as DataSpec
     from .spec import Inputs as Inputs
     from .spec import as_tuple as as_tuple
+    from .targets import suited_task as suited_task
 
 NAMES = {  # module -> the names a fork takes from it; nothing is imported before it is asked for
     "bases.data": ("DataModule",),
@@ -46,6 +47,7 @@ NAMES = {  # module -> the names a fork takes from it; nothing is imported befor
     "loading.augmenting": ("Augment", "Mixing", "augmented"),
     "randomness": ("generator", "reseed", "run_seed"),
     "spec": ("IGNORED", "Batch", "DataSpec", "Inputs", "as_tuple"),
+    "targets": ("suited_task",),
 }
 
 

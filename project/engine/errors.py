@@ -1,17 +1,38 @@
-"""Mistakes a user can make, and how they are told: one line that names the thing and the way
-out.
-"""
+"""Mistakes a user can make: one line that names the setting or the file, and the way out."""
 
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable
+
+SETTING = re.compile(r"`(data|model|trainer|run)((?:\.\w+)*)`")
 
 
 class UserError(Exception):
-    """A mistake in what was asked: shown as one line on stderr, exit code 2."""
+    """A mistake in what was asked: shown as one line on stderr, exit code 2.
+
+    A setting in the text is written as its key in a config, in backticks: `data.batch_size`. The
+    command line shows it as the option, `--data.batch_size`; plain Python as the argument,
+    `batch_size`.
+
+    Args:
+        text: What is wrong and what to do.
+        key: The setting it is about, put before the text.
+    """
 
     exit_code = 2
+
+    def __init__(self, text: str, key: str | None = None) -> None:
+        self.text = f"`{key}`: {text}" if key else text
+        super().__init__(self.text)
+
+    def __str__(self) -> str:
+        return SETTING.sub(lambda found: found[2][1:] or found[1], self.text)
+
+    def on_command_line(self) -> str:
+        """The one line that a command ends with."""
+        return " ".join(SETTING.sub(r"--\1\2", self.text).split())
 
 
 class NotFinite(UserError):

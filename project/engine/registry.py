@@ -7,11 +7,17 @@ its name.
 
 from __future__ import annotations
 
+import functools
+import tomllib
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
+
+from .errors import UserError
 
 PACKAGE = __name__.rpartition(".engine.")[0]
 ENGINE = f"{PACKAGE}.engine"
+TRUST = "[tool.project]"  # the same whatever the package is called
 PROGRAM = f"python -m {PACKAGE}"
 
 Table = dict[str, tuple[str, str]]  # short name -> (import path, one line of help)
@@ -32,13 +38,44 @@ MOVED: dict[str, str] = {}  # an earlier short name or head of an import path ->
 # class -> an earlier argument of it and its subclasses -> {today's key path: value, None the same}
 RENAMED: dict[str, dict[str, dict[str, Any]]] = {}
 DEFAULTS: dict[str, str] = {}  # "data" and "model": the short names taken where a config has none
+FORMAT = 2  # of checkpoints and run folders; raised when earlier runs cannot go on exactly
 VERSION: list[str] = []  # one text: of the package that carries this engine
+
+
+def importable() -> tuple[str, ...]:
+    """The packages and modules whose classes a config may name."""
+    known = ("torch.nn", "torch.optim", "torchvision", "torchmetrics", "lightning")
+    return (PACKAGE, *known, *trusted())
+
+
+@functools.cache
+def trusted() -> tuple[str, ...]:
+    """The packages that pyproject.toml beside the package trusts: `trust = [...]` below TRUST.
+
+    Raises:
+        UserError: the list is no list of names.
+    """
+    file = Path(__file__).parents[2] / "pyproject.toml"
+    if not file.is_file():
+        return ()
+    found: Any = tomllib.loads(file.read_text())
+    for key in (*TRUST.strip("[]").split("."), "trust"):
+        found = found.get(key, {})
+    found = found or []
+    if not isinstance(found, list) or not all(isinstance(name, str) for name in found):
+        raise UserError(f'{file}: trust is a list of packages, as in trust = ["timm"]')
+    return tuple(found)
 
 
 def add(**tables: Mapping[str, tuple[str, str]]) -> None:
     """Add short names: kind of class -> its table. Later ones take the place of earlier ones."""
     for kind, table in tables.items():
         TABLES[kind] |= {name: (absolute(path), line) for name, (path, line) in table.items()}
+
+
+def marks() -> dict[str, int | str]:
+    """Return what tells a later version how to read a checkpoint or a run folder."""
+    return {"format": FORMAT, "version": VERSION[0]}
 
 
 def absolute(path: str) -> str:

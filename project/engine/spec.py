@@ -5,11 +5,11 @@ from __future__ import annotations
 import dataclasses
 import json
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 from torch import Tensor
 
-Target = Literal["class", "labels", "number", "count", "mask", "sequence"]
+from .formats import shape
 
 IGNORED = 255  # in a mask, a pixel that has no class: no loss and no metric looks at it
 
@@ -26,9 +26,9 @@ class DataSpec:
         images.
     outputs: width of the network's answer. The data proposes it, a task may change it before the
         network is built.
-    target: "class" (an integer), "labels" (a row of zeros and ones), "number" (one float or
-        several), "count" (how many, of one thing or several), "mask" (an integer for each pixel) or
-        "sequence" (several integers in their order).
+    target: the kind of target, a row of targets.py: "class" (an integer), "labels" (a row of zeros
+        and ones), "number" (one float or several), "count" (how many, of one thing or several),
+        "mask" (an integer for each pixel) or "sequence" (several integers in their order).
     names: the classes, the labels or the target columns, for people.
     columns: of tables, the input columns in order, the categorical ones last; of images with
         numbers, what the numbers are.
@@ -41,7 +41,7 @@ class DataSpec:
 
     inputs: tuple[tuple[int, ...], ...]
     outputs: int
-    target: Target
+    target: str
     names: tuple[str, ...] = ()
     columns: tuple[str, ...] = ()
     cardinalities: tuple[int, ...] = ()
@@ -61,7 +61,7 @@ class DataSpec:
 
     def shape(self) -> str:
         """The inputs as a person writes them: `1x28x28`, or `3x64x64 + 5`."""
-        return " + ".join("x".join(map(str, shape)) for shape in self.inputs)
+        return " + ".join(map(shape, self.inputs))
 
 
 def as_tuple(inputs: Inputs) -> tuple[Tensor, ...]:

@@ -10,7 +10,7 @@ from torch import Generator, Tensor
 
 from project.data.digits import Digits
 from project.data.vision import MNIST
-from project.engine import Arrays, DataSpec, ImageData, ItemDataset, Mixing, UserError, generator
+from project.engine import Arrays, DataSpec, ImageData, Mixing, UserError, generator
 
 NOTHING = -1  # fills the strings up to the longest
 DIGITS = tuple("0123456789")
@@ -51,7 +51,7 @@ class DigitStrings(ImageData):
     ) -> None:
         super().__init__(**options)
         if shortest > longest:
-            raise UserError(f"--data.shortest {shortest} is more than --data.longest {longest}")
+            raise UserError(f"`data.shortest` {shortest} is more than `data.longest` {longest}")
         shares = {"validation": self.shares["val"], "test": self.shares["test"]}
         kind = Digits if source == "Digits" else MNIST
         self.digits: ImageData = kind(
@@ -63,27 +63,18 @@ class DigitStrings(ImageData):
         )
         self.sizes = {"train": strings, "val": evaluated, "test": evaluated}
         self.side, self.shortest, self.longest, self.gap = size, shortest, longest, gap
-        self.target = target
+        self.target_kind = target
         self.names = ("digits",) if target == "count" else DIGITS
 
     def setup(self, stage: str) -> None:
         if any(isinstance(step, Mixing) for step in self.augment):
             raise UserError(
-                "--data.augment: Mixup and CutMix blend classes, strings cannot be blended"
+                "`data.augment`: Mixup and CutMix blend classes, strings cannot be blended"
             )
         super().setup(stage)
 
     def prepare_data(self) -> None:
         self.digits.prepare_data()
-
-    def describe(self, train: Arrays | ItemDataset) -> DataSpec:
-        if self.target != "sequence":
-            return super().describe(train)
-        assert isinstance(train, Arrays) and isinstance(train.targets, Tensor)
-        counts = torch.bincount(train.targets[train.targets != NOTHING], minlength=len(DIGITS))
-        return DataSpec(
-            train.shapes, len(DIGITS), "sequence", DIGITS, counts=tuple(counts.tolist())
-        )
 
     def load(self, split: str) -> Arrays:
         digits = self.digits.part(split)
@@ -108,9 +99,9 @@ class DigitStrings(ImageData):
         """What is asked of strings (N, longest): themselves, the labels (N, 10) float32, or the
         counts (N, 1) int64.
         """
-        if self.target == "labels":
+        if self.target_kind == "labels":
             return (strings.unsqueeze(2) == torch.arange(len(DIGITS))).any(1).to(torch.float32)
-        return (strings != NOTHING).sum(1, keepdim=True) if self.target == "count" else strings
+        return (strings != NOTHING).sum(1, keepdim=True) if self.target_kind == "count" else strings
 
     def _write(self, page: Tensor, images: Tensor, draw: Generator) -> Tensor:
         """Lay random digits onto an empty page, each a little up or down; returns which ones."""

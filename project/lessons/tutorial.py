@@ -113,13 +113,13 @@ class Matrices(Network):
         super().__init__(spec)
         if choice not in choices:
             raise UserError(
-                f"--model.net.choice: unknown matrix {choice!r}; "
+                f"`model.net.choice`: unknown matrix {choice!r}; "
                 f"{suggest(choice, choices, 'choices')}"
             )
         if not hidden:
             raise UserError(
-                "--model.net.hidden: expected at least one width; a linear model is MLP with "
-                "--model.net.hidden []"
+                "`model.net.hidden`: expected at least one width; a linear model is MLP with "
+                "`model.net.hidden` []"
             )
         self.choice = choice
         self.first = MatrixDict(

@@ -39,7 +39,7 @@ class CNN(Network):
         super().__init__(spec)
         if kernel % 2 == 0:
             raise UserError(
-                f"--model.net.kernel {kernel}: expected an odd number, so that a convolution "
+                f"`model.net.kernel` {kernel}: expected an odd number, so that a convolution "
                 "keeps the size"
             )
         width, height_in, width_in = image_shape(

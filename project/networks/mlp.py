@@ -44,7 +44,7 @@ class Columns(nn.Module):
         if sparse and not self.embeddings:
             most = max(self.cardinalities)
             raise UserError(
-                f"--model.net.sparse: no column is embedded; --model.net.embed_above {most - 1} "
+                f"`model.net.sparse`: no column is embedded; `model.net.embed_above` {most - 1} "
                 "embeds the largest"
             )
         self.width = self.numbers + sum(widths)
@@ -100,7 +100,7 @@ class MLP(Network):
         super().__init__(spec)
         if sparse and not spec.cardinalities:
             raise UserError(
-                "--model.net.sparse: the data has no categorical columns, so there is nothing to "
+                "`model.net.sparse`: the data has no categorical columns, so there is nothing to "
                 "embed"
             )
         self.inputs: nn.Module = (

@@ -34,11 +34,11 @@ class ColumnReader(Network):
         super().__init__(spec)
         if len(channels) < HALVED:
             raise UserError(
-                f"--model.net.channels {list(channels)}: expected {HALVED} widths or more"
+                f"`model.net.channels` {list(channels)}: expected {HALVED} widths or more"
             )
         if columns % 2 == 0:
             raise UserError(
-                f"--model.net.columns {columns}: expected an odd number, so that a convolution "
+                f"`model.net.columns` {columns}: expected an odd number, so that a convolution "
                 "keeps the size"
             )
         width, height, _ = image_shape(

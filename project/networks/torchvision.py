@@ -37,7 +37,7 @@ class TorchVision(Network):
         known = models.list_models(module=models)
         if name not in known:
             raise UserError(
-                f"--model.net.name {clip(name)}: torchvision has no such model; "
+                f"`model.net.name` {clip(name)}: torchvision has no such model; "
                 f"{suggest(name, known, 'it has')}"
             )
         self.name, self.weights = name, weights
@@ -64,7 +64,7 @@ class TorchVision(Network):
         state = (
             _published(self.name) if self.weights == "DEFAULT" else _from_file(Path(self.weights))
         )
-        where = f"--model.net.weights {self.weights}"
+        where = f"`model.net.weights` {self.weights}"
         own = self.model.state_dict()
         last = next(reversed(own)).rpartition(".")[0]  # may be for another number of classes
         taken = {}
@@ -84,7 +84,9 @@ class TorchVision(Network):
                 )
         self.model.load_state_dict(taken, strict=False)
         return {
-            where: [f"model.{name}" for name, _ in self.model.named_parameters() if name in taken]
+            f"weights {self.weights}": [
+                f"model.{name}" for name, _ in self.model.named_parameters() if name in taken
+            ]
         }
 
 
@@ -106,7 +108,7 @@ def _published(name: str) -> dict[str, Tensor]:
     except (URLError, OSError, RuntimeError) as error:
         place = Path(torch.hub.get_dir()) / "checkpoints" / entry.url.rpartition("/")[2]
         raise UserError(
-            f"--model.net.weights DEFAULT: {clip(error, 100)}; put {entry.url} at {place}"
+            f"`model.net.weights` DEFAULT: {clip(error, 100)}; put {entry.url} at {place}"
         ) from error
     # The files of DenseNet still have the names of an early version.
     return {
@@ -121,11 +123,11 @@ def _from_file(path: Path) -> dict[str, Tensor]:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # a damaged file fails in many ways
         reason = "no such file" if isinstance(error, FileNotFoundError) else clip(error, 100)
-        raise UserError(f"--model.net.weights {path}: {reason}") from error
+        raise UserError(f"`model.net.weights` {path}: {reason}") from error
     if not isinstance(state, dict) or not all(
         isinstance(value, Tensor) for value in state.values()
     ):
         raise UserError(
-            f"--model.net.weights {path}: not a state dict; --weights takes the weights of a run"
+            f"`model.net.weights` {path}: not a state dict; --weights takes the weights of a run"
         )
     return state

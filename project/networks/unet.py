@@ -26,7 +26,7 @@ class UNet(Network):
         super().__init__(spec)
         if not channels:
             raise UserError(
-                "--model.net.channels []: expected a width for each level, for example [16, 32, 64]"
+                "`model.net.channels` []: expected a width for each level, for example [16, 32, 64]"
             )
         width, _, _ = image_shape(
             spec, f"UNet of {len(channels)} levels", at_least=2 ** (len(channels) - 1)

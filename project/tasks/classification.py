@@ -12,8 +12,16 @@ from torch import Tensor, nn
 from torchmetrics import Metric
 from torchmetrics.classification import BinaryAccuracy, MulticlassAccuracy, MultilabelAccuracy
 
-from project.engine import Batch, DataSpec, NetworkFactory, Task, UserError, clip, suggest
-from project.engine.bases.task import TASK_FOR
+from project.engine import (
+    Batch,
+    DataSpec,
+    NetworkFactory,
+    Task,
+    UserError,
+    clip,
+    suggest,
+    suited_task,
+)
 from project.networks.lenet import LeNet
 from project.training.losses import check_weights, loss_spec, losses_for, one_hot, short_name
 
@@ -53,7 +61,7 @@ class Classification(Task):
     def adapt(self, spec: DataSpec) -> DataSpec:
         if spec.target not in ("class", "labels"):
             which = f"{', '.join(spec.names)} is" if spec.target == "number" else "is"
-            hint = f"--model {TASK_FOR[spec.target]}"
+            hint = f"`model` {suited_task(spec)}"
             raise UserError(
                 f"Classification needs classes, the target {which} a {spec.target}: {hint}"
             )
@@ -64,12 +72,12 @@ class Classification(Task):
         if kind not in kinds:
             kind = "class" if kind == "binary" else kind
             raise UserError(
-                f"--model.loss {short_name(self.loss)} is not for a target of kind {kind!r}: use "
+                f"`model.loss` {short_name(self.loss)} is not for a target of kind {kind!r}: use "
                 f"{losses_for(kind)}"
             )
         if kind == "binary" and spec.outputs != 2:
             raise UserError(
-                f"--model.loss {short_name(self.loss)} is for two classes or labels, the data "
+                f"`model.loss` {short_name(self.loss)} is for two classes or labels, the data "
                 f"has {spec.outputs} classes: "
                 f"use {losses_for('class')}"
             )
@@ -84,17 +92,17 @@ class Classification(Task):
         """Two classes of several: the positive ones and the others."""
         if spec.target != "class":
             raise UserError(
-                f"--model.positive needs classes, the target is of kind {spec.target!r}"
+                f"`model.positive` needs classes, the target is of kind {spec.target!r}"
             )
         wanted = [str(name) for name in self.positive]
         if unknown := [name for name in wanted if name not in spec.names]:
             raise UserError(
-                f"--model.positive: unknown class {clip(unknown[0])!r}; "
+                f"`model.positive`: unknown class {clip(unknown[0])!r}; "
                 f"{suggest(unknown[0], spec.names, 'classes')}"
             )
         chosen = torch.tensor([name in wanted for name in spec.names])
         if chosen.all():
-            raise UserError("--model.positive: no class is left to mean no")
+            raise UserError("`model.positive`: no class is left to mean no")
         self.register_buffer("is_positive", chosen, persistent=False)
         yes = sum(count for count, on in zip(spec.counts, chosen.tolist(), strict=True) if on)
         counts, names = (sum(spec.counts) - yes, yes), ("other", "+".join(wanted))
@@ -111,7 +119,7 @@ class Classification(Task):
             and getattr(self.loss, "weight", None) is None
         ):
             raise UserError(
-                f"--model.class_weights: {type(self.loss).__name__} takes no class weights here; "
+                f"`model.class_weights`: {type(self.loss).__name__} takes no class weights here; "
                 "try CrossEntropy"
             )
 
@@ -135,7 +143,7 @@ class Classification(Task):
             truth = targets.argmax(1) if mixed else targets
             if mixed and "shares" not in read.kinds:
                 raise UserError(
-                    f"--data.augment: Mixup and CutMix need --model.loss {losses_for('shares')}"
+                    f"`data.augment`: Mixup and CutMix need `model.loss` {losses_for('shares')}"
                 )
             if not mixed and read.kinds[0] == "shares":
                 targets = one_hot(targets, self.spec.outputs)
@@ -190,13 +198,3 @@ class Classification(Task):
             "prediction": [names[i] for i in best.indices.tolist()],
             "probability": best.values.tolist(),
         }
-
-    def target_columns(self, targets: Tensor) -> list[Any]:
-        assert self.spec is not None
-        names = self.spec.names
-        if self.spec.target == "labels":
-            return [
-                " ".join(n for n, yes in zip(names, row, strict=True) if yes)
-                for row in targets.tolist()
-            ]
-        return [names[i] for i in targets.tolist()]

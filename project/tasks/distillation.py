@@ -65,9 +65,9 @@ class Distillation(Classification):
             teacher.spec != self.spec or teacher.preprocessing != self.preprocessing
         ):
             raise UserError(
-                f"--model.teacher {self.teacher}: it was trained on other data, other classes or "
+                f"`model.teacher` {self.teacher}: it was trained on other data, other classes or "
                 "another split than this run "
-                "will be, and may know the validation data; train it with the same --data options"
+                "will be, and may know the validation data; train it with the same `data` options"
             )
         self.teacher_net = [teacher.net.eval().requires_grad_(False)]
         self.teacher_digest = digest(teacher.net)
@@ -98,7 +98,7 @@ class Distillation(Classification):
         super().on_load_checkpoint(checkpoint)
         if checkpoint["teacher"] != self.teacher_digest:
             raise UserError(
-                f"--model.teacher {self.teacher}: its weights are not those that this run began "
+                f"`model.teacher` {self.teacher}: its weights are not those that this run began "
                 "with"
             )
 

@@ -72,6 +72,7 @@ class MetricLearning(Task):
     """
 
     default_monitor = ("val/neighbour", "max")
+    report = "embedding"
 
     def __init__(
         self,
@@ -89,7 +90,7 @@ class MetricLearning(Task):
         if not {"pairs", "triplets"} & set(loss_spec(self.loss).kinds):
             wanted = f"{losses_for('triplets')}, {losses_for('pairs')}"
             raise UserError(
-                f"--model.loss {short_name(self.loss)} does not compare points in space: use "
+                f"`model.loss` {short_name(self.loss)} does not compare points in space: use "
                 f"{wanted}"
             )
         return dataclasses.replace(spec, outputs=self.dimension)

@@ -53,6 +53,7 @@ class Ranking(Task):
     """
 
     default_monitor = ("val/pairs", "max")
+    report = "ranking"
 
     def __init__(
         self,
@@ -70,7 +71,7 @@ class Ranking(Task):
             )
         if "ranks" not in loss_spec(self.loss).kinds:
             raise UserError(
-                f"--model.loss {short_name(self.loss)} does not compare the order of two: use "
+                f"`model.loss` {short_name(self.loss)} does not compare the order of two: use "
                 f"{losses_for('ranks')}"
             )
         return spec

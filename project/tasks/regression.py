@@ -12,8 +12,7 @@ from torch import Tensor, nn
 from torchmetrics import MeanAbsoluteError, MeanSquaredError, Metric, R2Score, TweedieDevianceScore
 from torchmetrics.wrappers import LambdaInputTransformer
 
-from project.engine import Batch, DataSpec, NetworkFactory, Task, UserError
-from project.engine.bases.task import TASK_FOR
+from project.engine import Batch, DataSpec, NetworkFactory, Task, UserError, suited_task
 from project.networks.mlp import MLP
 from project.training.losses import loss_spec, losses_for, short_name
 
@@ -78,20 +77,20 @@ class Regression(Task):
     def adapt(self, spec: DataSpec) -> DataSpec:
         if spec.target not in ("number", "count"):
             raise UserError(
-                f"Regression needs numbers, the target is of kind {spec.target!r}: --model "
-                f"{TASK_FOR[spec.target]}"
+                f"Regression needs numbers, the target is of kind {spec.target!r}: `model` "
+                f"{suited_task(spec)}"
             )
         kinds, name = loss_spec(self.loss).kinds, short_name(self.loss)
         if not {"number", "count", "spread"} & set(kinds):
             raise UserError(
-                f"--model.loss {name} compares classes, the target is a number: use "
+                f"`model.loss` {name} compares classes, the target is a number: use "
                 f"{losses_for('number')}"
             )
         if kinds[0] == "count" and spec.target != "count":
             raise UserError(
-                f"--model.loss {name} is for counts, the target {', '.join(spec.names)} is a "
+                f"`model.loss` {name} is for counts, the target {', '.join(spec.names)} is a "
                 f"number: use {losses_for('number')}; "
-                "a column of counts is one with --data.target_type count"
+                "a column of counts is one with `data.target_type` count"
             )
         mean, std = torch.tensor(spec.scale, dtype=torch.float64).unbind(1)
         if ((mean.float() - mean).abs() <= ROUNDING * std).all() and (std.float() > 0).all():

@@ -10,8 +10,7 @@ import torch
 from torch import Tensor, nn
 from torchmetrics import Metric
 
-from project.engine import IGNORED, Batch, DataSpec, NetworkFactory, Task, UserError
-from project.engine.bases.task import TASK_FOR
+from project.engine import IGNORED, Batch, DataSpec, NetworkFactory, Task, UserError, suited_task
 from project.engine.building.overlap import IMAGES, dice_of_each
 from project.networks.unet import UNet
 from project.training.dice import Dice
@@ -79,17 +78,17 @@ class Segmentation(Task):
     def adapt(self, spec: DataSpec) -> DataSpec:
         if spec.target != "mask":
             raise UserError(
-                f"Segmentation needs masks, the target is of kind {spec.target!r}: --model "
-                f"{TASK_FOR[spec.target]}"
+                f"Segmentation needs masks, the target is of kind {spec.target!r}: `model` "
+                f"{suited_task(spec)}"
             )
         kind, name = loss_spec(self.loss).kinds[0], short_name(self.loss)
         if kind not in ("mask", "class", "binary"):
             raise UserError(
-                f"--model.loss {name} is not for masks: use Dice, CrossEntropy or BCEWithLogits"
+                f"`model.loss` {name} is not for masks: use Dice, CrossEntropy or BCEWithLogits"
             )
         if kind == "binary" and spec.outputs != 2:
             raise UserError(
-                f"--model.loss {name} is for two classes, the data has {spec.outputs}: "
+                f"`model.loss` {name} is for two classes, the data has {spec.outputs}: "
                 f"use {losses_for('mask')} or {losses_for('class')}"
             )
         if kind != "class" and spec.outputs == 2:
@@ -136,13 +135,3 @@ class Segmentation(Task):
 
     def to_columns(self, predictions: Tensor) -> dict[str, list[Any]]:
         return {"prediction": self.target_columns(predictions)}
-
-    def target_columns(self, targets: Tensor) -> list[Any]:
-        """The classes in each mask and their share of its pixels: `road 0.31, car 0.05`."""
-        assert self.spec is not None
-        texts = []
-        for mask in targets.long():
-            shares = torch.bincount(mask.flatten(), minlength=IGNORED + 1)[:IGNORED] / mask.numel()
-            found = zip(self.spec.names, shares.tolist(), strict=False)
-            texts.append(", ".join(f"{name} {share:.2f}" for name, share in found if share > 0))
-        return texts

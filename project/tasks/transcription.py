@@ -13,8 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torchmetrics import Metric
 
-from project.engine import Batch, DataSpec, NetworkFactory, Task, UserError
-from project.engine.bases.task import TASK_FOR
+from project.engine import Batch, DataSpec, NetworkFactory, Task, UserError, suited_task
 from project.networks.reader import ColumnReader
 from project.training.losses import loss_spec, losses_for, short_name
 
@@ -125,18 +124,18 @@ class Transcription(Task):
     def adapt(self, spec: DataSpec) -> DataSpec:
         if spec.target != "sequence":
             raise UserError(
-                f"Transcription needs sequences, the target is of kind {spec.target!r}: --model "
-                f"{TASK_FOR[spec.target]}"
+                f"Transcription needs sequences, the target is of kind {spec.target!r}: `model` "
+                f"{suited_task(spec)}"
             )
         if "sequence" not in loss_spec(self.loss).kinds:
             raise UserError(
-                f"--model.loss {short_name(self.loss)} is not for sequences: use "
+                f"`model.loss` {short_name(self.loss)} is not for sequences: use "
                 f"{losses_for('sequence')}"
             )
         outputs = spec.outputs + 1
         if not 0 <= self.blank < outputs:
             raise UserError(
-                f"--model.loss.blank {self.blank}: expected 0 to {outputs - 1}, a place among "
+                f"`model.loss.blank` {self.blank}: expected 0 to {outputs - 1}, a place among "
                 f"the {outputs} outputs"
             )
         return dataclasses.replace(spec, outputs=outputs)
@@ -178,12 +177,3 @@ class Transcription(Task):
 
     def to_columns(self, predictions: Tensor) -> dict[str, list[Any]]:
         return {"prediction": self.target_columns(predictions)}
-
-    def target_columns(self, targets: Tensor) -> list[Any]:
-        assert self.spec is not None
-        names = self.spec.names
-        between = "" if all(len(name) == 1 for name in names) else " "
-        return [
-            between.join(names[number] for number in row if number != NOTHING)
-            for row in targets.long().tolist()
-        ]

@@ -130,4 +130,4 @@ def check_weights(loss: nn.Module, spec: DataSpec) -> None:
         if isinstance(given, Tensor) and given.shape != (spec.outputs,):
             have = f"{given.numel()} number" + "s" * (given.numel() != 1)
             names = clip(", ".join(spec.names), 120)
-            raise UserError(f"--model.loss.{option}: {have}, expected {spec.outputs}, for {names}")
+            raise UserError(f"`model.loss.{option}`: {have}, expected {spec.outputs}, for {names}")

@@ -54,10 +54,10 @@ class Lambda(LambdaLR):
     """
 
     def __init__(self, optimizer: Optimizer, factor: str) -> None:
-        expression = Expression(factor, ("epoch", "step"), "--model.schedule.factor")
+        expression = Expression(factor, ("epoch", "step"), "`model.schedule.factor`")
         if len(expression.names) > 1:
             raise UserError(
-                f"--model.schedule.factor: {factor!r} uses both epoch and step, a schedule moves "
+                f"`model.schedule.factor`: {factor!r} uses both epoch and step, a schedule moves "
                 "with one of them"
             )
         self.interval = next(iter(expression.names), "epoch")
@@ -82,14 +82,14 @@ class Chain(SequentialLR):
         if len(milestones) != len(schedules) - 1 or sorted(milestones) != milestones:
             wanted = len(schedules) - 1
             raise UserError(
-                f"--model.schedule.milestones: this chain needs {wanted} rising milestones, got "
+                f"`model.schedule.milestones`: this chain needs {wanted} rising milestones, got "
                 f"{milestones}"
             )
         built = [factory(optimizer) for factory in schedules]
         intervals = {steps_every(schedule) for schedule in built}
         if len(intervals) > 1:
             raise UserError(
-                "--model.schedule.schedules: some move by steps and some by epochs; a chain "
+                "`model.schedule.schedules`: some move by steps and some by epochs; a chain "
                 "moves all alike"
             )
         self.interval = intervals.pop()

@@ -256,7 +256,7 @@ def test_mixed_targets_train_with_a_loss_of_shares(
 
 @pytest.mark.parametrize("loss", [nn.NLLLoss(), nn.MultiMarginLoss()])
 def test_mixed_targets_and_a_loss_of_one_class_are_one_line(loss: nn.Module) -> None:
-    with pytest.raises(UserError, match=r"Mixup and CutMix need --model.loss CrossEntropy"):
+    with pytest.raises(UserError, match=r"Mixup and CutMix need loss CrossEntropy"):
         step_on_mixed_images(loss, "class")
 
 

@@ -213,10 +213,10 @@ def same_split_twice() -> ImageFolder:
 @pytest.mark.parametrize(
     ("mistake", "message"),
     [
-        (lambda: ImageFolder(root="d"), "--data.root d: there is no such folder"),
+        (lambda: ImageFolder(root="d"), "root d: there is no such folder"),
         (
             lambda: folder("d/cat/1.jpg", images="pictures"),
-            "--data.images: there is no folder d/pictures",
+            "images: there is no folder d/pictures",
         ),
         (
             lambda: folder("d/1.jpg"),
@@ -224,7 +224,7 @@ def same_split_twice() -> ImageFolder:
         ),
         (
             lambda: folder("d/images/cat/1.jpg"),
-            "d/images is the only class folder; is --data.root the folder of",
+            "d/images is the only class folder; is root the folder of",
         ),
         (empty_class, "d/bird: a class folder without images (.jpg, .jpeg, .png, ...)"),
         (
@@ -284,16 +284,16 @@ def lists(**contents: str) -> CSVImages:
 @pytest.mark.parametrize(
     ("mistake", "message"),
     [
-        (lambda: CSVImages(root="d"), "--data.root d: there is no such folder"),
+        (lambda: CSVImages(root="d"), "root d: there is no such folder"),
         (lambda: csv(labels="none.csv"), "d/none.csv: No such file or directory"),
-        (lambda: csv(images="photos"), "--data.images: there is no folder d/photos"),
+        (lambda: csv(images="photos"), "images: there is no folder d/photos"),
         (
             lambda: csv(label_column="lable"),
-            "--data.label_column lable: d/labels.csv has no such column; did you mean label?",
+            "label_column lable: d/labels.csv has no such column; did you mean label?",
         ),
         (
             lambda: csv("1.jpg;a;train", head="file;label;split"),
-            "--data.label_column 1: d/labels.csv has no such column; it has one",
+            "label_column 1: d/labels.csv has no such column; it has one",
         ),
         (
             lambda: csv("1.jpg,a,train", "3.jpg,a,train"),
@@ -339,7 +339,7 @@ def lists(**contents: str) -> CSVImages:
         ),
         (
             lambda: csv(val_list="val.txt"),
-            "--data.split_column and --data.val_list both name the splits",
+            "split_column and val_list both name the splits",
         ),
         (lambda: lists(val_list="9.jpg"), "d/val_list.txt:1: 9.jpg is not in d/labels.csv"),
         (
@@ -348,7 +348,7 @@ def lists(**contents: str) -> CSVImages:
         ),
         (
             lambda: csv(split_column=None, val_list="none.txt"),
-            "--data.val_list d/none.txt: No such file or directory",
+            "val_list d/none.txt: No such file or directory",
         ),
     ],
 )

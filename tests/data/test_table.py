@@ -138,7 +138,7 @@ def test_rare_texts_share_the_code_of_unseen_ones(min_count: int, cardinality: i
     data = make(min_count=min_count, validation=0.0, test=0.0)
     if not cardinality:
         with pytest.raises(
-            UserError, match=r"no value of colour occurs 21 times .* --data.drop '\[colour\]'"
+            UserError, match=r"no value of colour occurs 21 times .* drop '\[colour\]'"
         ):
             split(data, "train")
         return
@@ -164,7 +164,7 @@ def test_a_column_of_numbers_can_be_categories() -> None:
 
 def test_columns_are_dropped_by_name_and_number() -> None:
     write([[str(i), *row] for i, row in enumerate(rows())], head="," + HEADER)
-    with pytest.raises(UserError, match=r"t.csv: column 0 has no name, .*--data.drop \[0\]"):
+    with pytest.raises(UserError, match=r"t.csv: column 0 has no name, .*drop \[0\]"):
         split(make(), "train")
     data = make(drop=[0, "colour"])
     split(data, "train")
@@ -283,12 +283,12 @@ def test_categories_and_classes_that_look_like_numbers_in_another_file_stay_what
         (
             [["many", "2", "red", "1.0"]],
             HEADER,
-            "new.csv:2: 'many' in column 'size' is not a number; --data.read.na_values names",
+            "new.csv:2: 'many' in column 'size' is not a number; read.na_values names",
         ),
         (
             [["1", "inf", "red", "1.0"]],
             HEADER,
-            "new.csv:2: 'inf' in column 'rooms' is infinite; --data.read.na_values names",
+            "new.csv:2: 'inf' in column 'rooms' is infinite; read.na_values names",
         ),
         (
             [["1", "2", "red", "1.0"], ["1", "2", "red", ""]],
@@ -336,7 +336,7 @@ def test_another_file_that_does_not_fit_is_told_with_its_line(
             "green, red",
         ),
         ("gren", "did you mean green?"),
-        ("red.", "--data.label_suffix '.' cuts the end off"),
+        ("red.", "label_suffix '.' cuts the end off"),
         ("", "the target 'colour' is missing"),
     ],
 )
@@ -364,40 +364,40 @@ def spoilt(row: int, column: int, value: str) -> list[list[str]]:
         (
             rows(),
             {"target": "rooms"},
-            "--data.target_type: the target 'rooms' holds whole numbers (1, 2, 3, 4, 5): say "
+            "target_type: the target 'rooms' holds whole numbers (1, 2, 3, 4, 5): say "
             "class, number or count",
         ),
         (
             rows(),
             {"target": "prize"},
-            "--data.target prize: t.csv has no such column; did you mean price or size?",
+            "target prize: t.csv has no such column; did you mean price or size?",
         ),
         (
             rows(),
             {"drop": ["colr"]},
-            "--data.drop colr: t.csv has no such column; did you mean colour?",
+            "drop colr: t.csv has no such column; did you mean colour?",
         ),
-        (rows(), {"drop": ["price"]}, "--data.drop price: that is the target"),
+        (rows(), {"drop": ["price"]}, "drop price: that is the target"),
         (
             rows(),
             {"drop": ["size", "rooms", "colour"]},
             "t.csv: no column is left beside the target 'price'",
         ),
-        (rows(), {"categorical": [7]}, "--data.categorical 7: t.csv has no such column"),
+        (rows(), {"categorical": [7]}, "categorical 7: t.csv has no such column"),
         (
             rows(),
             {"file": "s.csv"},
-            "--data.file s.csv: there is no file s.csv; did you mean t.csv?",
+            "file s.csv: there is no file s.csv; did you mean t.csv?",
         ),
         (
             rows(),
             {"root": "nowhere"},
-            "--data.root nowhere: there is no folder nowhere, where --data.file t.csv should be",
+            "root nowhere: there is no folder nowhere, where file t.csv should be",
         ),
         (
             rows(),
             {"target_type": "class"},
-            "the target 'price' has 60 classes in 60 training rows; --data.target names another",
+            "the target 'price' has 60 classes in 60 training rows; target names another",
         ),
         (
             [[*row[:2], "red", row[3]] for row in rows()],
@@ -441,7 +441,7 @@ def test_a_mistake_is_one_line_with_the_way_out(
 
 @pytest.mark.parametrize(
     ("row", "hint"),
-    [(r, "--data.read.na_values names the texts that mean a missing value") for r in range(6)],
+    [(r, "read.na_values names the texts that mean a missing value") for r in range(6)],
 )
 def test_a_text_among_numbers_is_told_in_whatever_split_it_lies(row: int, hint: str) -> None:
     write(spoilt(row, 0, "n.k."))

@@ -149,7 +149,7 @@ def test_missing_files_are_one_line_that_says_where_they_go(
     message = str(error.value)
     assert f"there is no data/{kind.folder}/{kind.files[0]}" in message
     assert all(name in message for name in kind.files)
-    assert ("no route to host" if download else "--data.download true") in message
+    assert ("no route to host" if download else "download true") in message
     assert "\n" not in message
 
 

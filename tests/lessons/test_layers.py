@@ -191,9 +191,9 @@ def test_a_dictionary_of_matrices_uses_the_chosen_one_alone() -> None:
                                                                              "mean linear1?"),
         (lambda: MatrixDict(4, {"a.b": 4}), "a matrix cannot be called 'a.b'"),
         (lambda: MatrixDict(4, {"keys": 4}), "a matrix cannot be called 'keys'"),
-        (lambda: Matrices(spec_of(1, 8, 8), choice="third"), "--model.net.choice: unknown matrix "
+        (lambda: Matrices(spec_of(1, 8, 8), choice="third"), "net.choice: unknown matrix "
                                                              "'third'; choices: linear1"),
-        (lambda: Matrices(spec_of(1, 8, 8), hidden=()), "--model.net.hidden: expected at least "
+        (lambda: Matrices(spec_of(1, 8, 8), hidden=()), "net.hidden: expected at least "
                                                         "one width"),
         (lambda: SmallCNN(spec_of(1, 15, 28)), "2 convolutions needs images of at least 16x16, "
                                                "the data gives 1x15x28"),

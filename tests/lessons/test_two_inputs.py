@@ -198,9 +198,9 @@ def test_columns_of_numbers_stand_beside_the_images_of_a_folder(
 @pytest.mark.parametrize(
     ("age", "line"),
     {
-        "old": "labels.csv:3: 'old' in a column of --data.number_columns is not a finite number",
-        "": "labels.csv:3: '' in a column of --data.number_columns is not a finite number",
-        "inf": "labels.csv:3: 'inf' in a column of --data.number_columns is not a finite number",
+        "old": "labels.csv:3: 'old' in a column of number_columns is not a finite number",
+        "": "labels.csv:3: '' in a column of number_columns is not a finite number",
+        "inf": "labels.csv:3: 'inf' in a column of number_columns is not a finite number",
     }.items(),
 )
 def test_a_number_that_is_none_is_told_with_its_line(age: str, line: str, tmp_path: Path) -> None:

@@ -65,7 +65,7 @@ def test_a_network_trains_on_a_batch_or_names_both_shapes(
     if min(shape[1:]) < smallest:
         with pytest.raises(
             UserError,
-            match=rf"at least {smallest}x{smallest}, the data gives {spec.shape()}.*--data.size",
+            match=rf"at least {smallest}x{smallest}, the data gives {spec.shape()}.*size",
         ):
             build(spec)
         return
@@ -135,7 +135,7 @@ def test_alexnet_of_224_reaches_the_linear_layers_as_6400_values() -> None:
 @pytest.mark.parametrize(
     ("build", "message"),
     [
-        (partial(CNN, kernel=4), "--model.net.kernel 4: expected an odd number"),
+        (partial(CNN, kernel=4), "net.kernel 4: expected an odd number"),
         (
             partial(TorchVision, name="resnet19"),
             "torchvision has no such model; did you mean .*resnet18",
@@ -172,7 +172,7 @@ NAME = "shufflenet_v2_x0_5"
 
 
 @pytest.fixture
-def full_split(tmp_path: Path) -> dict[str, torch.Tensor]:
+def published(tmp_path: Path) -> dict[str, torch.Tensor]:
     """Weights for three channels and a thousand classes, in the file weights.pt of the empty
     folder.
     """
@@ -217,8 +217,8 @@ class Harmful:
     ("content", "message"),
     [
         (None, "weights.pt: no such file"),
-        (b"junk", "--model.net.weights weights.pt: "),
-        (Harmful(), "--model.net.weights weights.pt: "),
+        (b"junk", "net.weights weights.pt: "),
+        (Harmful(), "net.weights weights.pt: "),
         ([1, 2], "not a state dict; --weights takes the weights of a run"),
         (
             models.get_model("squeezenet1_1", weights=None).state_dict(),
@@ -265,7 +265,7 @@ def test_published_weights_are_taken_from_torchs_own_cache(
     write_published(f"name: {NAME}, weights: DEFAULT", tmp_path, monkeypatch)
     kept = torch.load(next(tmp_path.glob("hub/checkpoints/*.pth")), weights_only=True)
     network = TorchVision(spec_of(3, 32, 32, outputs=7), NAME, "DEFAULT")
-    taken = network.load_pretrained()["--model.net.weights DEFAULT"]
+    taken = network.load_pretrained()["weights DEFAULT"]
     assert (
         torch.equal(network.model.conv1[0].weight, kept["conv1.0.weight"])
         and "model.conv1.0.weight" in taken

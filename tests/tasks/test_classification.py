@@ -69,28 +69,28 @@ def test_a_margin_between_labels_has_its_boundary_at_zero() -> None:
         (
             Classification(positive=["pera"]),
             FRUIT,
-            "--model.positive: unknown class 'pera'; did you mean pear",
+            "positive: unknown class 'pera'; did you mean pear",
         ),
         (Classification(positive=["apple", "pear", "plum"]), FRUIT, "no class is left to mean no"),
         (
             Classification(positive=["pear"]),
             LABELS,
-            "--model.positive needs classes, the target is of kind 'labels'",
+            "positive needs classes, the target is of kind 'labels'",
         ),
         (
             Classification(),
             COUNTS,
-            "Classification needs classes, the target is a count: --model Regression",
+            "Classification needs classes, the target is a count: model Regression",
         ),
         (
             Classification(loss=nn.CrossEntropyLoss(torch.ones(2))),
             FRUIT,
-            "--model.loss.weight: 2 numbers, expected 3, for apple, pear, plum",
+            "loss.weight: 2 numbers, expected 3, for apple, pear, plum",
         ),
         (
             Classification(loss=nn.BCEWithLogitsLoss(pos_weight=torch.ones(2))),
             LABELS,
-            "--model.loss.pos_weight: 2 numbers",
+            "loss.pos_weight: 2 numbers",
         ),
         (
             Classification(loss=nn.BCEWithLogitsLoss()),

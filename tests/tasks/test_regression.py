@@ -96,6 +96,6 @@ def test_coverage_of_a_normal_distribution_is_what_it_should_be() -> None:
 def test_a_loss_for_counts_refuses_other_numbers() -> None:
     with pytest.raises(
         UserError,
-        match=r"--model.loss PoissonNLL is for counts, the target price is a number: use MSE",
+        match=r"loss PoissonNLL is for counts, the target price is a number: use MSE",
     ):
         task(nn.PoissonNLLLoss(), NUMBER)

@@ -134,12 +134,12 @@ NUMBER = DataSpec(((1, 28, 28),), 1, "number", ("price",), scale=((0.0, 1.0),))
 @pytest.mark.parametrize(
     ("task", "data", "message"),
     [
-        (Segmentation(), NUMBER, "Segmentation needs masks, .* 'number': --model Regression"),
-        (Segmentation(loss=nn.MSELoss()), spec(), "--model.loss MSE is not for masks: use Dice"),
+        (Segmentation(), NUMBER, "Segmentation needs masks, .* 'number': model Regression"),
+        (Segmentation(loss=nn.MSELoss()), spec(), "loss MSE is not for masks: use Dice"),
         (
             Segmentation(loss=nn.BCEWithLogitsLoss()),
             spec(3),
-            "--model.loss BCEWithLogits is for two classes, the data has 3",
+            "loss BCEWithLogits is for two classes, the data has 3",
         ),
         (
             Segmentation(LeNet),
@@ -147,11 +147,11 @@ NUMBER = DataSpec(((1, 28, 28),), 1, "number", ("price",), scale=((0.0, 1.0),))
             r"LeNet answers with \(1,\), the data asks for 1 x 28 x 28 outputs",
         ),
         (Segmentation(), spec(2, 2, 2), "UNet of 3 levels needs images of at least 4x4"),
-        (Segmentation(lambda made: UNet(made, [])), spec(), r"--model.net.channels \[\]"),
+        (Segmentation(lambda made: UNet(made, [])), spec(), r"net.channels \[\]"),
         (
             Classification(),
             spec(),
-            "Classification needs classes, the target is a mask: --model Segmentation",
+            "Classification needs classes, the target is a mask: model Segmentation",
         ),
     ],
     ids=lambda value: value if isinstance(value, str) else "",

@@ -131,27 +131,27 @@ CLASSES = DataSpec(((1, 8, 40),), 3, "class", ("a", "b", "c"))
         (
             Transcription(),
             CLASSES,
-            "Transcription needs sequences, the target is of kind 'class': --model Classification",
+            "Transcription needs sequences, the target is of kind 'class': model Classification",
         ),
         (
             Transcription(loss=nn.MSELoss()),
             spec(),
-            "--model.loss MSE is not for sequences: use CTC",
+            "loss MSE is not for sequences: use CTC",
         ),
-        (Transcription(loss=nn.CTCLoss(blank=4)), spec(), "--model.loss.blank 4: expected 0 to 3"),
+        (Transcription(loss=nn.CTCLoss(blank=4)), spec(), "loss.blank 4: expected 0 to 3"),
         (Transcription(MLP), spec(), r"MLP answers with \(4,\), the data asks for any x 4 outputs"),
         (
             Transcription(lambda made: ColumnReader(made, [8])),
             spec(),
-            r"--model.net.channels \[8\]: expected 2 widths or more",
+            r"net.channels \[8\]: expected 2 widths or more",
         ),
         (
             Transcription(lambda made: ColumnReader(made, columns=4)),
             spec(),
-            "--model.net.columns 4: expected an odd number",
+            "net.columns 4: expected an odd number",
         ),
         (Transcription(), spec(height=4), "ColumnReader of 3 blocks needs images of at least 8x8"),
-        (Regression(), spec(), "Regression needs numbers, .* --model Transcription"),
+        (Regression(), spec(), "Regression needs numbers, .* model Transcription"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
@@ -174,7 +174,7 @@ def test_it_trains_tests_and_predicts_from_the_command_line(
     project: Project, tmp_path: Path
 ) -> None:
     code, out, err = project(
-        "fit --data DigitStrings --data.strings 64 --data.evaluated 8 --data.size 8 --model "
+        "fit --data Bars --model "
         "Transcription "
         "--model.net.channels [4,8] --trainer.max_epochs 1 --run.threads 1 --run.tensorboard "
         "false --name strings"
@@ -187,4 +187,6 @@ def test_it_trains_tests_and_predicts_from_the_command_line(
         row["target"]
         for row in csv.DictReader((tmp_path / "predictions.csv").read_text().splitlines())
     ]
-    assert len(targets) == 8 and all(3 <= len(text) <= 6 and text.isdecimal() for text in targets)
+    assert len(targets) == 64 and all(
+        1 <= len(text) <= 3 and set(text) <= {"a", "b"} for text in targets
+    )

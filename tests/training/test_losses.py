@@ -135,16 +135,16 @@ def test_every_option_of_a_loss_is_one_of_the_command_line(name: str) -> None:
     [
         (
             nn.MSELoss(reduction="none"),
-            "--model.loss.reduction none: a batch has one loss, so it is one of mean, sum",
+            "loss.reduction none: a batch has one loss, so it is one of mean, sum",
         ),
-        (nn.L1Loss(reduction="batchmean"), "--model.loss.reduction batchmean"),
+        (nn.L1Loss(reduction="batchmean"), "loss.reduction batchmean"),
         (
             nn.KLDivLoss(reduction="median"),
             "median: a batch has one loss, so it is one of mean, sum, batchmean",
         ),
         (
             nn.KLDivLoss(log_target=True),
-            "--model.loss.log_target: targets are shares of classes, not their logarithms",
+            "loss.log_target: targets are shares of classes, not their logarithms",
         ),
     ],
     ids=lambda value: value if isinstance(value, str) else "",

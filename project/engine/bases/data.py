@@ -21,7 +21,8 @@ from ..loading.arrays import Arrays, ItemDataset
 from ..loading.sampler import ResumableSampler
 from ..loading.splits import fold_of, held_out, numbered, targets_of
 from ..randomness import run_seed
-from ..spec import Batch, DataSpec, Inputs, Target, as_tuple
+from ..spec import Batch, DataSpec, Inputs, as_tuple
+from ..targets import describe, proposed_names, recognise
 
 NEEDS = {"fit": ("train", "val"), "validate": ("val",), "test": ("test",), "predict": ("test",)}
 
@@ -71,6 +72,7 @@ class DataModule(L.LightningDataModule, ABC):
 
     splits: Sequence[str] = ("train", "test")
     names: Sequence[str] | None = None
+    target_kind: str | None = None  # a row of targets.py, where the targets do not tell it
     predicting = False  # no targets are needed
     # those of samples to predict may be missing; then something stands in for them
     targets_known = True
@@ -101,9 +103,9 @@ class DataModule(L.LightningDataModule, ABC):
             there = (
                 f"of {folds} folds the last is {folds - 1}"
                 if folds and folds > 1
-                else "there are no folds, --data.folds 5"
+                else "there are no folds, `data.folds` 5"
             )
-            raise UserError(f"--data.fold {fold}: {there}")
+            raise UserError(f"`data.fold` {fold}: {there}")
         self.folds, self.fold = folds, fold
         self.preprocessing: dict[str, Any] = {}
         self.notes: list[str] = []
@@ -153,34 +155,23 @@ class DataModule(L.LightningDataModule, ABC):
         self.preprocessing = preprocessing
 
     def describe(self, train: Arrays | ItemDataset) -> DataSpec:
-        """The DataSpec of the training samples."""
+        """Return the DataSpec of the training samples.
+
+        Raises:
+            UserError: the dataset does not tell its targets.
+        """
         targets = targets_of(train)
-        shapes = train.shapes
+        if targets is None:
+            raise UserError(
+                f"{type(self).__name__}: its dataset tells no targets; give it an attribute "
+                "`targets`, one for each sample"
+            )
         if not isinstance(targets, Tensor):
-            assert targets is not None
             names = tuple(sorted({targets[row] for row in train.rows.tolist()}))
-            counts = torch.bincount(numbered(targets, names)[train.rows], minlength=len(names))
-            return DataSpec(shapes, len(names), "class", names, counts=tuple(counts.tolist()))
-        if targets.is_floating_point() or targets.ndim == 2:
-            columns = targets.reshape(len(targets), -1)[train.rows].to(torch.float64)
-            names = tuple(self.names or (f"target{i}" for i in range(columns.shape[1])))
-            kind: Target = "number" if targets.is_floating_point() else "count"
-            if (
-                kind == "number"
-                and bool(((columns == 0) | (columns == 1)).all())
-                and columns.shape[1] > 1
-            ):
-                return DataSpec(
-                    shapes, len(names), "labels", names, counts=tuple(columns.sum(0).int().tolist())
-                )
-            std, mean = torch.std_mean(columns, 0)
-            rounding = 8 * torch.finfo(columns.dtype).eps * columns.abs().amax(0)
-            std = torch.where(std > rounding, std, 1.0)  # within rounding of the mean: constant
-            scale = zip(mean.tolist(), std.tolist(), strict=True)
-            return DataSpec(shapes, len(names), kind, names, scale=tuple(scale))
-        names = tuple(self.names or map(str, range(int(targets.max()) + 1)))
-        counts = torch.bincount(targets[train.rows], minlength=len(names))
-        return DataSpec(shapes, len(names), "class", names, counts=tuple(counts.tolist()))
+            return describe(train.shapes, "class", names, numbered(targets, names)[train.rows])
+        kind = self.target_kind or recognise(targets[train.rows])
+        names = tuple(self.names or proposed_names(kind, targets))
+        return describe(train.shapes, kind, names, targets[train.rows])
 
     def class_numbers(self, names: Sequence[str]) -> Tensor:
         """Class names as the numbers of the preprocessing classes: (N,) int64.
@@ -201,7 +192,7 @@ class DataModule(L.LightningDataModule, ABC):
         if text not in self.notes:
             self.notes.append(text)
             if getattr(rank_zero_only, "rank", 0) == 0:
-                print(f"note: {text}", file=sys.stderr, flush=True)
+                print(f"note: {UserError(text).on_command_line()}", file=sys.stderr, flush=True)
 
     # ------------------------------------------------------------------ splits
 
@@ -237,11 +228,11 @@ class DataModule(L.LightningDataModule, ABC):
         """An empty split, with the way out."""
         fault = f"the {split} split of {type(self).__name__} is empty"
         if split in self.splits:
-            return f"{fault}; --data.root is {self.root}"
+            return f"{fault}; `data.root` is {self.root}"
         option = {"val": "validation"}.get(split, split)
         return (
             f"{fault}: of each class too few samples are there for a share of "
-            f"{self.shares.get(split, 0):g}; raise --data.{option}"
+            f"{self.shares.get(split, 0):g}; raise `data.{option}`"
         )
 
     def _raw(self, split: str) -> Arrays | ItemDataset:
@@ -323,7 +314,7 @@ class DataModule(L.LightningDataModule, ABC):
         )
         if not len(self.train_sampler):
             raise UserError(
-                f"no training batch: {len(part)} samples, --data.batch_size {self.batch_size}, "
+                f"no training batch: {len(part)} samples, `data.batch_size` {self.batch_size}, "
                 "drop_last"
             )
         return self._loader(part, self.train_sampler)
@@ -364,7 +355,7 @@ class DataModule(L.LightningDataModule, ABC):
         targets = targets_of(part)
         if self.spec.target != "class" or not isinstance(targets, Tensor):
             raise UserError(
-                f"--data.balance needs classes, the target is of kind {self.spec.target!r}"
+                f"`data.balance` needs classes, the target is of kind {self.spec.target!r}"
             )
         counts = torch.tensor(self.spec.counts, dtype=torch.float64)
         return counts.clamp_min(1).reciprocal()[targets[part.rows]]

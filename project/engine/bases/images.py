@@ -107,7 +107,7 @@ class ImageData(DataModule):
         super().setup(stage)
         if len(self.spec.inputs) > 1 and any(isinstance(step, Mixing) for step in self.augment):
             raise UserError(
-                "--data.augment: Mixup and CutMix blend images, the numbers beside them cannot "
+                "`data.augment`: Mixup and CutMix blend images, the numbers beside them cannot "
                 "be blended"
             )
 

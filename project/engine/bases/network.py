@@ -47,6 +47,6 @@ def image_shape(spec: DataSpec, name: str, at_least: int = 1) -> tuple[int, int,
         raise UserError(
             f"{name} needs images of at least {at_least}x{at_least}, the data gives "
             f"{spec.shape()}; "
-            f"--data.size {at_least} makes them larger"
+            f"`data.size` {at_least} makes them larger"
         )
     return channels, height, width

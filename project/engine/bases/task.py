@@ -9,6 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
+import lightning.pytorch as L
 import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
@@ -25,8 +26,9 @@ from ..building.schedules import build_schedule, steps_every
 from ..building.weights import take_weights
 from ..errors import UserError, clip, suggest
 from ..randomness import run_seed, seeded
-from ..runs.internals import FastHooks
+from ..registry import marks
 from ..spec import Batch, DataSpec, Inputs, as_tuple
+from ..targets import TARGETS
 from .metrics import MetricAccumulator
 from .network import Network
 
@@ -34,17 +36,9 @@ NetworkFactory = Callable[[DataSpec], Network]
 ScheduleFactory = Callable[[Optimizer], LRScheduler]
 
 STAGES = ("train", "val", "test")
-TASK_FOR = {  # the target of some data, and the task that is made for it
-    "class": "Classification",
-    "labels": "Classification",
-    "number": "Regression",
-    "count": "Regression",
-    "mask": "Segmentation",
-    "sequence": "Transcription",
-}
 
 
-class Task(FastHooks, ABC):
+class Task(L.LightningModule, ABC):
     """A network, a loss and how they are trained.
 
     A task of your own writes `step` and `metrics`, and says what it monitors.
@@ -67,6 +61,7 @@ class Task(FastHooks, ABC):
 
     default_monitor = ("val/loss", "min")
     wanted_target = ""  # the kind of target for data that could be of several
+    report: str | None = None  # the section of a report for its predictions; null: its target's
 
     def __init__(
         self,
@@ -138,8 +133,9 @@ class Task(FastHooks, ABC):
         return {"prediction": predictions.tolist()}
 
     def target_columns(self, targets: Tensor) -> list[Any]:
-        """Targets as people write them."""
-        return targets.squeeze(-1).tolist() if targets.ndim > 1 else targets.tolist()
+        """Targets as people write them: (B, ...) to B values."""
+        assert self.spec is not None
+        return TARGETS[self.spec.target].write(self.spec.names, targets)
 
     def load_dependencies(self, load: Callable[[str], Task]) -> None:
         """Take what training needs of other runs, whose trained tasks `load` gives; called before
@@ -191,7 +187,7 @@ class Task(FastHooks, ABC):
 
     def _check_monitors(self) -> None:
         """A misspelt metric is found before the first epoch and not after it."""
-        asked = {"--model.monitor": self.monitor}
+        asked = {"`model.monitor`": self.monitor}
         for callback in getattr(self.trainer, "callbacks", []):
             asked[f"{type(callback).__name__}.monitor"] = (
                 getattr(callback, "monitor", None) or self.monitor
@@ -395,12 +391,12 @@ class Task(FastHooks, ABC):
             and not model.find_unused_parameters
         ):
             raise UserError(
-                "--model.groups: freeze_until asks for --trainer.strategy "
+                "`model.groups`: freeze_until asks for `trainer.strategy` "
                 "ddp_find_unused_parameters_true"
             )
         if trainer.gradient_clip_algorithm == "value" and sparse_parameters(self.net):
             raise UserError(
-                "--trainer.gradient_clip_algorithm value: torch cannot do that with sparse "
+                "`trainer.gradient_clip_algorithm` value: torch cannot do that with sparse "
                 "gradients; norm it can"
             )
         if self.make_schedule is None:
@@ -434,7 +430,7 @@ class Task(FastHooks, ABC):
             self.trainer.max_epochs or -1 if by_epoch else self.trainer.estimated_stepping_batches
         )
         if length in (-1, float("inf")):
-            limit = "--trainer.max_epochs" if by_epoch else "--trainer.max_epochs or max_steps"
+            limit = "`trainer.max_epochs`" if by_epoch else "`trainer.max_epochs` or max_steps"
             raise UserError(
                 f"the schedule follows the length of the run, which has none: set {limit}"
             )
@@ -444,6 +440,7 @@ class Task(FastHooks, ABC):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         assert self.spec is not None
+        checkpoint |= marks()
         checkpoint["spec"] = self.spec.to_dict()
         checkpoint["preprocessing"] = self.preprocessing
         checkpoint["config"] = self.config

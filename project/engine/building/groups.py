@@ -55,10 +55,10 @@ def take(net: nn.Module, rules: Sequence[GroupRule]) -> list[list[str]]:
     for rule in rules:
         if rule.freeze_until is not None and (rule.freeze or rule.freeze_until < 1):
             raise UserError(
-                f"--model.groups {clip(rule.match)}: freeze_until is the epoch, 1 or later, at "
+                f"`model.groups` {clip(rule.match)}: freeze_until is the epoch, 1 or later, at "
                 "which freezing ends"
             )
-    taken = match([rule.match for rule in rules], net, "--model.groups")
+    taken = match([rule.match for rule in rules], net, "`model.groups`")
     frozen = {
         name
         for rule, names in zip(rules, taken, strict=True)
@@ -69,7 +69,7 @@ def take(net: nn.Module, rules: Sequence[GroupRule]) -> list[list[str]]:
         parameter.requires_grad and name not in frozen for name, parameter in net.named_parameters()
     ):
         raise UserError(
-            "--model.groups: every parameter is frozen in the first epoch, there is nothing to "
+            "`model.groups`: every parameter is frozen in the first epoch, there is nothing to "
             "train"
         )
     return taken

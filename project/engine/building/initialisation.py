@@ -57,19 +57,19 @@ def initialise(net: nn.Module, rules: Sequence[InitRule]) -> dict[str, list[str]
     Raises:
         UserError: a rule takes nothing, names no function, or does not suit a parameter it takes.
     """
-    taken = match([rule.match for rule in rules], net, "--model.init")
+    taken = match([rule.match for rule in rules], net, "`model.init`")
     parameters = dict(net.named_parameters())
     for rule, names in zip(rules, taken, strict=True):
         if rule.init not in FUNCTIONS:
             raise UserError(
-                f"--model.init: unknown function {rule.init!r}; "
+                f"`model.init`: unknown function {rule.init!r}; "
                 f"{suggest(rule.init, FUNCTIONS, 'functions')}"
             )
         function, options = FUNCTIONS[rule.init], dict(rule.options or {})
         known = set(inspect.signature(function).parameters) - {"tensor", "generator"}
         for option in set(options) - known:
             raise UserError(
-                f"--model.init: {rule.init} has no option {option!r}; "
+                f"`model.init`: {rule.init} has no option {option!r}; "
                 f"{suggest(option, known, 'it has')}"
             )
         for name in names:
@@ -80,6 +80,6 @@ def initialise(net: nn.Module, rules: Sequence[InitRule]) -> dict[str, list[str]
             except (ValueError, TypeError, RuntimeError) as error:
                 shape = "x".join(map(str, parameters[name].shape))
                 raise UserError(
-                    f"--model.init: {rule.init} does not suit {name} of {shape}: {error}"
+                    f"`model.init`: {rule.init} does not suit {name} of {shape}: {error}"
                 ) from None
     return {f"{rule.match}: {rule.init}": names for rule, names in zip(rules, taken, strict=True)}

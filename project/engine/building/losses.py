@@ -17,11 +17,11 @@ def check_options(loss: nn.Module) -> None:
     given = getattr(loss, "reduction", "mean")
     if given not in known:
         raise UserError(
-            f"--model.loss.reduction {clip(given)}: a batch has one loss, so it is one of "
+            f"`model.loss.reduction` {clip(given)}: a batch has one loss, so it is one of "
             f"{', '.join(known)}"
         )
     if getattr(loss, "log_target", False):
         raise UserError(
-            "--model.loss.log_target: targets are shares of classes, not their logarithms; leave "
+            "`model.loss.log_target`: targets are shares of classes, not their logarithms; leave "
             "it false"
         )

@@ -71,7 +71,7 @@ def _build(
     try:
         optimizer = made()
     except (ValueError, TypeError) as error:
-        raise UserError(f"--model.optimizer: {error}") from error
+        raise UserError(str(error), key="model.optimizer") from error
     if isinstance(optimizer, torch.optim.LBFGS):
         for group in groups:
             for parameter in group["params"]:
@@ -135,9 +135,9 @@ def _check_gradients(
                 )
                 gradient = f"the {'sparse' if kind else 'dense'} gradient of {name}"
                 raise UserError(
-                    f"--model.optimizer {type(optimizer).__name__}: it does not suit {gradient} "
+                    f"`model.optimizer` {type(optimizer).__name__}: it does not suit {gradient} "
                     f"({clip(error, 80)}); "
-                    "--model.groups gives embeddings and the rest an optimizer each"
+                    "`model.groups` gives embeddings and the rest an optimizer each"
                 ) from error
 
 
@@ -153,7 +153,7 @@ class Combined(Optimizer):
     def __init__(self, optimizers: Sequence[Optimizer]) -> None:
         if any(isinstance(optimizer, torch.optim.LBFGS) for optimizer in optimizers):
             raise UserError(
-                "--model.groups: LBFGS stands beside no other optimizer; it trains everything "
+                "`model.groups`: LBFGS stands beside no other optimizer; it trains everything "
                 "that is not frozen"
             )
         self.optimizers = list(optimizers)

@@ -40,7 +40,7 @@ def build_schedule(
     try:
         return factory(optimizer, **filled)
     except (ValueError, TypeError) as error:
-        raise UserError(f"--model.schedule: {error}") from error
+        raise UserError(str(error), key="model.schedule") from error
 
 
 def length_is_open(factory: Callable[..., LRScheduler]) -> bool:

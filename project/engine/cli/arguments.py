@@ -15,22 +15,11 @@ import yaml
 
 from ..errors import UserError, clip, suggest
 from .classes import KeyPath, Tree, shorten
-from .settings import GROUPS, Layer, Settings, from_assignments, from_yaml
+from .settings import GROUPS, Settings, from_assignments, from_yaml
 
 OPTIONS = {"--config", "--run", "--ckpt_path", "--weights", "--fresh", "--output"}
-OPTIONS |= {
-    "--min_lr",
-    "--max_lr",
-    "--steps",
-    "--min_batch",
-    "--max_batch",
-    "--rounds",
-    "--folds",
-}  # of short trainings
-SWITCHES = {
-    "--print_config": "print_config",
-    "--print_init": "print_init",
-}  # each a field of Request
+OPTIONS |= {"--min_lr", "--max_lr", "--steps", "--min_batch", "--max_batch", "--rounds", "--folds"}
+SWITCHES = {"--print_config": "print_config", "--print_init": "print_init"}  # fields of CommandLine
 # What may differ from the checkpoint's config at a resume: where the data lies and how it is read,
 # not what it is.
 MAY_CHANGE = {
@@ -42,8 +31,8 @@ DECIDES_THE_RESULT = ("data", "model", "seed_everything")
 
 
 @dataclass
-class Request:
-    """A command line, taken apart."""
+class CommandLine:
+    """A command line, taken apart. Only the commands know it; what they call takes values."""
 
     command: str
     configs: list[Path] = field(default_factory=list)
@@ -51,14 +40,6 @@ class Request:
     assignments: list[tuple[str, str]] = field(default_factory=list)
     print_config: bool = False
     print_init: bool = False
-    debug: bool = False
-    to_report: Path | None = (
-        None  # filled in at the end: the folder of a run that has figures a page should show
-    )
-    callbacks: list[Any] = field(
-        default_factory=list
-    )  # what a caller in Python adds to the run: callbacks,
-    description: Tree = field(default_factory=dict)  # and keys of its run.json
 
     def path(self, option: str) -> Path | None:
         return Path(self.options[option]) if option in self.options else None
@@ -68,16 +49,20 @@ def read_arguments(
     command: str,
     arguments: Sequence[str],
     options: Sequence[str],
-    debug: bool = False,
     groups: Sequence[str] = GROUPS,
-) -> Request:
-    """Split `--key value`, `--key=value` and the command's own options; `groups` are the first
-    words of its keys.
+) -> CommandLine:
+    """Split `--key value`, `--key=value` and the command's own options.
+
+    Args:
+        command: Its name, for messages.
+        arguments: The words after it.
+        options: The options it takes beside settings.
+        groups: The first words of its settings.
 
     Raises:
         UserError: a word without a key, a key without a value, an option of another command.
     """
-    request = Request(command, debug=debug)
+    line = CommandLine(command)
     rest = list(arguments)
     while rest:
         word = rest.pop(0)
@@ -87,31 +72,19 @@ def read_arguments(
                 f"{word!r}: expected --KEY VALUE; a config file is given as --config FILE"
             )
         if word in SWITCHES:
-            if word != "--print_config" and word not in options:
-                raise UserError(
-                    f"{word} does not belong to {command}; it takes "
-                    f"{', '.join(options) or '--config'}"
-                )
-            setattr(request, SWITCHES[word], True)
+            if word != "--print_config":
+                _check_belongs(word, command, options)
+            setattr(line, SWITCHES[word], True)
             continue
-        key, equals, value = word.partition("=")
-        if not equals:
-            if not rest or (rest[0].startswith("--") and not re.match(r"--?[\d.]", rest[0])):
-                raise UserError(f"{key} needs a value; write {key} VALUE")
-            value = rest.pop(0)
+        key, value = _key_and_value(word, rest)
         if key == "--config":
-            request.configs.append(Path(value))
+            line.configs.append(Path(value))
         elif key in OPTIONS:
-            if key not in options:
-                raise UserError(
-                    f"{key} does not belong to {command}; it takes "
-                    f"{', '.join(options) or '--config'}"
-                )
-            if request.options.setdefault(key, value) != value:
-                raise UserError(f"{key} is given twice: {request.options[key]!r} and {value!r}")
+            _check_belongs(key, command, options)
+            if line.options.setdefault(key, value) != value:
+                raise UserError(f"{key} is given twice: {line.options[key]!r} and {value!r}")
         else:
-            top = key[2:].partition(".")[0]
-            if top not in groups:
+            if key[2:].partition(".")[0] not in groups:
                 known = {
                     *options,
                     "--config",
@@ -119,11 +92,11 @@ def read_arguments(
                     *(f"--{group}" for group in groups),
                 }
                 raise UserError(
-                    f"{key}: unknown option; {suggest(key, known, 'options')} (as in "
-                    "--trainer.max_epochs 3)"
+                    f"{key}: unknown option; {suggest(key, known, 'options')} "
+                    "(as in --trainer.max_epochs 3)"
                 )
-            request.assignments.append((key[2:], value))
-    return request
+            line.assignments.append((key[2:], value))
+    return line
 
 
 def read_words(
@@ -142,30 +115,44 @@ def read_words(
         if not word.startswith("--"):
             words.append(word)
             continue
-        key, equals, value = word.partition("=")
-        if key not in options:
-            raise UserError(f"{key}: unknown option; {suggest(key, options, f'{command} takes')}")
-        if not equals:
-            if not rest or rest[0].startswith("--"):
-                raise UserError(f"{key} needs a value; write {key} VALUE")
-            value = rest.pop(0)
+        name = word.partition("=")[0]
+        if name not in options:
+            raise UserError(f"{name}: unknown option; {suggest(name, options, f'{command} takes')}")
+        key, value = _key_and_value(word, rest)
         if given.setdefault(key, value) != value:
             raise UserError(f"{key} is given twice: {given[key]!r} and {value!r}")
     return words, given
 
 
-def merge(request: Request, base: Layer | None = None) -> Settings:
-    """The settings of a command line: the command line over the files, the later file over the
-    earlier, all over `base`.
-    """
-    settings = Settings()
-    if base is not None:
-        settings.add(base)
-    for path in request.configs:
+def _key_and_value(word: str, rest: list[str]) -> tuple[str, str]:
+    """A key and its value, from `--key=value` or from this word and the next."""
+    key, equals, value = word.partition("=")
+    if not equals:
+        if not rest or (rest[0].startswith("--") and not re.match(r"--?[\d.]", rest[0])):
+            raise UserError(f"{key} needs a value; write {key} VALUE")
+        value = rest.pop(0)
+    return key, value
+
+
+def _check_belongs(option: str, command: str, options: Sequence[str]) -> None:
+    if option not in options:
+        takes = ", ".join(options) or "--config"
+        raise UserError(f"{option} does not belong to {command}; it takes {takes}")
+
+
+def merge(line: CommandLine) -> Settings:
+    """The settings of a command line: it over its files, a later file over the earlier."""
+    return read_settings(line.configs, line.assignments)
+
+
+def read_settings(configs: Sequence[Path], assignments: Sequence[tuple[str, str]] = ()) -> Settings:
+    """The settings of some config files, and of `key value` pairs over them."""
+    settings = Settings(configs=list(map(str, configs)), assignments=list(assignments))
+    for path in configs:
         settings.add(from_yaml(read_config(path), str(path)))
-    settings.add(from_assignments(request.assignments))
-    if request.configs:
-        settings.tree.setdefault("name", request.configs[0].stem)
+    settings.add(from_assignments(list(assignments)))
+    if configs:
+        settings.tree.setdefault("name", configs[0].stem)
     return settings
 
 
@@ -180,9 +167,8 @@ def read_config(path: Path) -> str:
     except (OSError, UnicodeDecodeError) as error:
         names = [entry.name for entry in path.parent.glob("*.yaml")] if path.parent.is_dir() else []
         reason = error.strerror if isinstance(error, OSError) else "not a text file"
-        raise UserError(
-            f"--config {path}: {reason}; {suggest(path.name, names, 'there are') if names else ''}"
-        ) from None
+        hint = suggest(path.name, names, "there are") if names else ""
+        raise UserError(f"--config {path}: {reason}; {hint}") from None
 
 
 # ---------------------------------------------------------------------- comparing configs
@@ -203,7 +189,7 @@ def differences(new: Tree, old: Tree) -> dict[KeyPath, tuple[Any, Any]]:
 
 
 def leaves_with_class(tree: Tree, path: KeyPath = ()) -> Iterator[tuple[KeyPath, Any]]:
-    """Like `leaves`, with a class's name standing at the path of its slot."""
+    """Like `leaves`, with a class's name at the path of its slot."""
     for key, value in tree.items():
         here = path if key in ("init_args", "class_path") else (*path, key)
         if isinstance(value, dict) and value:
@@ -224,8 +210,8 @@ def refuse_changes(new: Tree, old: Tree, run: object) -> list[str]:
         if path[0] in DECIDES_THE_RESULT and path not in MAY_CHANGE:
             raise UserError(
                 f"--{key}: the run {run} has {clip(before)!r}, now it is {clip(now)!r}; a run "
-                "continues as it began: "
-                f"leave it out, or start a new run from its weights with --weights {run}"
+                "continues as it began: leave it out, or start a new run from its weights with "
+                f"--weights {run}"
             )
         lines.append(f"--{key}: {clip(now)} (was {clip(before)})")
     return lines

@@ -15,12 +15,9 @@ from typing import Any
 import yaml
 
 from ..errors import UserError, clip, suggest
-from ..registry import ENGINE, PACKAGE, TABLES, KeyPath, Table, moved, relative
+from ..registry import ENGINE, TABLES, TRUST, KeyPath, Table, importable, moved, relative
 
-TRUSTED = (PACKAGE, "torch", "torchvision", "torchmetrics", "lightning", "builtins")
 SCHEDULER = "torch.optim.lr_scheduler.LRScheduler"
-IMPORTABLE = (PACKAGE, "torch.nn", "torch.optim", "torchvision", "torchmetrics", "lightning")
-
 Tree = dict[str, Any]
 
 
@@ -121,10 +118,12 @@ def load_class(path: str, where: str) -> Any:
     Raises:
         UserError: it may not be named, or is not there.
     """
-    if not any(path.startswith(f"{package}.") for package in IMPORTABLE):
+    if not any(path.startswith(f"{package}.") for package in importable()):
+        package = path.partition(".")[0]
         raise UserError(
             f"{where}: {clip(path)!r} may not be imported; a config can name classes of "
-            f"{', '.join(IMPORTABLE)}"
+            f"{', '.join(importable())}; a package of yours is named in pyproject.toml, below "
+            f'{TRUST}: trust = ["{clip(package, 30)}"]'
         )
     module, found = path, None
     while found is None and "." in module:
@@ -145,7 +144,8 @@ def load_class(path: str, where: str) -> Any:
             )
             raise UserError(f"{where}: there is no {name!r} in {module}; {suggest(name, names)}")
         found = getattr(found, name)
-    if not isinstance(found, type) or found.__module__.split(".")[0] not in TRUSTED:
+    roots = {package.split(".")[0] for package in importable()} | {"builtins"}
+    if not isinstance(found, type) or found.__module__.split(".")[0] not in roots:
         raise UserError(f"{where}: {clip(path)!r} is not a class that a config may name")
     return found
 

@@ -10,45 +10,45 @@ from typing import Any
 import yaml
 
 from ..building.weights import describe
+from ..registry import marks
 from ..runs.description import command_line, environment, git_state
 from ..runs.folder import RunFolder
-from .arguments import DECIDES_THE_RESULT, MAY_CHANGE, Request, config_text, leaves_with_class
+from ..runs.saved import Saved
+from ..targets import TARGETS
+from .arguments import DECIDES_THE_RESULT, MAY_CHANGE, config_text, leaves_with_class
 from .classes import shorten
 from .parser import ProjectCLI
-from .settings import ConfigLoader
+from .settings import ConfigLoader, Settings
 
 
-def description(
-    folder: RunFolder, cli: ProjectCLI, request: Request, state: dict[str, Any] | None
-) -> dict[str, Any]:
-    """What run.json says of a run that begins; of one that continues from a checkpoint's `state`,
-    only what is new.
-    """
-    now = {"state": "running", **environment(), "git": git_state(Path(__file__).parent)}
-    if state is not None and folder.description.is_file():
+def description(folder: RunFolder, cli: ProjectCLI, saved: Saved | None) -> dict[str, Any]:
+    """What run.json says of a run that begins; of one that continues, only what is new."""
+    settings = cli.settings
+    now = {"state": "running", **marks(), **environment(), "git": git_state(Path(__file__).parent)}
+    if saved and folder.description.is_file():
         known = json.loads(folder.description.read_text())
-        continued = {"step": state["global_step"], "command": command_line()}
+        continued = {"step": saved.step, "command": command_line()}
         return now | {
             "continued": continued,
-            "overrides": known.get("overrides", {}) | overrides(request),
+            "overrides": known.get("overrides", {}) | overrides(settings),
         }
     task, data = cli.model, cli.datamodule
     assert task.spec is not None
     return {
         "command": command_line(),
-        "configs": [str(path) for path in request.configs],
-        "overrides": overrides(request),
+        "configs": settings.configs,
+        "overrides": overrides(settings),
         "seed": cli.config_tree["seed_everything"],
         "task": type(task).__name__,
         "net": type(task.net).__name__,
+        "report": task.report or TARGETS[task.spec.target].report,
         "layers": [dataclasses.asdict(layer) for layer in task.layers],
         "spec": task.spec.to_dict(),
         "monitor": task.monitor,
         "monitor_mode": task.mode,
         "data": data.summary(),
-        "initialised": describe(task.net, task.initialised) if state is None else {},
+        "initialised": {} if saved else describe(task.net, task.initialised),
         **now,
-        **request.description,
     }
 
 
@@ -84,9 +84,9 @@ def texts(tree: dict[str, Any]) -> dict[str, str]:
     return {"config": f"```yaml\n{config_text(tree)}\n```", "command": f"`{command_line()}`"}
 
 
-def overrides(request: Request) -> dict[str, Any]:
+def overrides(settings: Settings) -> dict[str, Any]:
     """What the command line set, with its values as YAML reads them; a class is a name."""
-    return {key: value_of(text) for key, text in request.assignments}
+    return {key: value_of(text) for key, text in settings.assignments}
 
 
 def value_of(text: str) -> Any:

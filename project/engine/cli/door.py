@@ -51,7 +51,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except UserError as error:
         if debug:
             raise
-        print("error: " + " ".join(str(error).split()), file=sys.stderr)
+        print(f"error: {error.on_command_line()}", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
         return 130

@@ -10,109 +10,122 @@ import shutil
 import sys
 import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import lightning.pytorch as L
-from lightning.pytorch.callbacks import ProgressBar
-from lightning.pytorch.loggers import Logger
+from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
-from ..bases.task import Task
 from ..building.weights import describe
 from ..errors import UserError, clip
 from ..registry import PROGRAM
-from ..runs import records, tensorboard
-from ..runs.checkpoints import BestCheckpoint, SafeIO, locate, read
+from ..runs.checkpoints import locate, read
 from ..runs.exact import ExactResume, Stop
 from ..runs.files import update_json, write_text
 from ..runs.folder import RunFolder
-from ..runs.internals import NullProfiler
-from ..runs.predictions import Predictions
-from ..runs.progress import StepPrinter, bars
-from .arguments import Request, config_text, merge, refuse_changes
-from .beginning import CHILD, Start, claim, find_start, full_tree, is_child, is_finished
-from .describe import description, parameters, texts
+from ..runs.saved import Saved
+from .arguments import config_text, refuse_changes
+from .describe import description
 from .evaluation import load
-from .machine import check_devices, settle_threads
-from .parser import ProjectCLI
-from .settings import from_yaml
+from .parser import ProjectCLI, parse
+from .settings import Settings, from_yaml
+from .start import CHILD, claim, find_start, full_tree, is_child, is_finished
 from .summary import closing, opening, show_weights
+from .trainer import make_trainer, settle_logging
 
 
-def fit(request: Request) -> int:
-    """Train as the request says; returns the exit code."""
-    start = Start()
+def fit(
+    settings: Settings,
+    *,
+    run: Path | None = None,
+    checkpoint: Path | None = None,
+    weights: Path | None = None,
+    fresh: str | None = None,
+    callbacks: Sequence[Callback] = (),
+    notes: Mapping[str, Any] | None = None,
+    only_print: Literal["config", "init"] | None = None,
+) -> RunFolder | None:
+    """Train: a new run, or the continuation of one.
+
+    Args:
+        settings: What was written in files and on the command line.
+        run: The folder to write to, or to continue from.
+        checkpoint: A step-*.ckpt file that a new run continues from.
+        weights: A run or checkpoint whose weights a new run begins with.
+        fresh: A pattern of parameters that begin anew nevertheless.
+        callbacks: Further ones of the caller, behind all others.
+        notes: Further keys of run.json.
+        only_print: Print the effective config or the initial weights instead.
+
+    Returns:
+        The run's folder; None where nothing was to be kept.
+
+    Raises:
+        UserError: what was asked cannot be done; nothing is left behind.
+        SystemExit: the run was asked to stop.
+    """
+    start = find_start(run, checkpoint, settings)
+    folder, saved, is_new = start.folder, start.saved, False
     try:
-        find_start(request, start)
-        return train(request, start)
+        if folder and not saved and not settings.tree:
+            raise UserError(
+                f"--run {folder}: no checkpoint to continue from, and no --config for a new run"
+            )
+        if saved:
+            settings = settings.over(from_yaml(saved.config, f"the config in {saved.path}"))
+        cli = parse(settings, print_config=only_print == "config")
+        if cli is None:
+            return None
+        tree = cli.config_tree
+        changes = []
+        if saved and saved.config != config_text(tree):
+            changes = refuse_changes(tree, full_tree(saved.tree), folder or saved.path)
+        if saved and is_finished(saved, tree["trainer"]):
+            if folder is not None:
+                update_json(folder.description, {"state": "finished"})
+            print(f"{folder} is finished at step {saved.step}; --trainer.max_epochs prolongs it")
+            return folder
+        assemble(cli, saved, weights, fresh)
+        if only_print == "init":
+            show_weights(describe(cli.model.net, cli.model.initialised))
+            return None
+        if tree["trainer"].get("fast_dev_run"):
+            trainer = make_trainer(cli, None, saved, callbacks)
+            run_to_the_end(trainer, cli, None, saved)
+            return None
+        if folder is None:
+            folder, is_new = claim(tree), not is_child()
+        trainer = make_trainer(cli, folder, saved, callbacks)
+        if trainer.is_global_zero:
+            announce(folder, cli, trainer, saved, changes, notes or {})
+        began = time.monotonic()
+        run_to_the_end(trainer, cli, folder, saved)
+        if trainer.is_global_zero:
+            report(folder, trainer, cli, time.monotonic() - began)
+            update_json(folder.description, {"state": "finished"})
+        return folder
     except UserError:
-        if start.folder is not None and start.is_new:
-            start.folder.discard_if_unused()
+        if folder is not None and is_new:
+            folder.discard_if_unused()
         raise
     finally:
-        if start.folder is not None:
-            start.folder.close()
+        if folder is not None:
+            folder.close()
 
 
-def train(request: Request, start: Start) -> int:
-    """Settle what is asked, build it, train, and say how it ended."""
-    if start.folder and not start.state and not request.configs and not request.assignments:
-        raise UserError(
-            f"--run {start.folder}: no checkpoint to continue from, and no --config for a new run"
-        )
-    base = (
-        from_yaml(start.state["config"], f"the config in {start.checkpoint}")
-        if start.state
-        else None
-    )
-    cli = ProjectCLI(merge(request, base))
-    tree = cli.config_tree
-    settle_threads(tree)
-    if request.print_config:
-        print(config_text(tree), end="")
-        return 0
-    check_devices(tree["trainer"])
-    changes = []
-    if start.state and start.state["config"] != config_text(tree):
-        changes = refuse_changes(tree, full_tree(start.config), start.folder or start.checkpoint)
-    if start.state and is_finished(start, tree["trainer"]):
-        if start.folder is not None:
-            update_json(start.folder.description, {"state": "finished"})
-        print(
-            f"{start.folder} is finished at step {start.state['global_step']}; "
-            "--trainer.max_epochs prolongs it"
-        )
-        return 0
-    assemble(cli, request, start)
-    if request.print_init:
-        show_weights(describe(cli.model.net, cli.model.initialised))
-        return 0
-    if tree["trainer"].get("fast_dev_run"):
-        start.folder = None
-    elif start.folder is None:
-        start.folder, start.is_new = claim(tree), not is_child()
-    trainer = make_trainer(cli, start, tree, request.callbacks)
-    if start.folder is not None and trainer.is_global_zero:
-        announce(start.folder, cli, trainer, request, start, changes)
-    began = time.monotonic()
-    run_to_the_end(trainer, cli, start)
-    if start.folder is not None and trainer.is_global_zero:
-        report(start.folder, trainer, cli.model, time.monotonic() - began)
-        update_json(start.folder.description, {"state": "finished"})
-        request.to_report = start.folder.path if tree["run"]["report"] else None
-    return 0
-
-
-def assemble(cli: ProjectCLI, request: Request, start: Start) -> None:
-    """Build task, data and network: what can be wrong with them is known before the run has a
-    folder.
-    """
+def assemble(
+    cli: ProjectCLI,
+    saved: Saved | None = None,
+    weights: Path | None = None,
+    fresh: str | None = None,
+) -> None:
+    """Build task, data and network, before the run has a folder: what is wrong is known by then."""
     cli.build()
     task, data = cli.model, cli.datamodule
-    if start.state:
-        data.restore(start.state["preprocessing"])
+    if saved:
+        data.restore(saved.preprocessing)
     if not is_child():
         data.prepare_data()
     data.setup("fit")
@@ -120,23 +133,24 @@ def assemble(cli: ProjectCLI, request: Request, start: Start) -> None:
     task.config = config_text(cli.config_tree)
     task.build(data.spec, data.preprocessing)
     task.load_dependencies(load)
-    weights, fresh = request.path("--weights"), request.options.get("--fresh")
     if fresh and not weights:
         raise UserError(
             "--fresh says which of the weights of --weights RUN are left out; there is no --weights"
         )
     if weights:
-        task.load_weights(read(locate(weights))["state_dict"], fresh, f"--weights {weights}")
-    elif not start.state:
+        task.load_weights(read(locate(weights)).weights, fresh, f"--weights {weights}")
+    elif not saved:
         task.load_pretrained()
     if cli.config_tree["run"]["compile"]:
         task.net.compile()
 
 
-def run_to_the_end(trainer: L.Trainer, cli: ProjectCLI, start: Start) -> None:
+def run_to_the_end(
+    trainer: L.Trainer, cli: ProjectCLI, folder: RunFolder | None, saved: Saved | None
+) -> None:
     """Train until the limits, a signal or an error; run.json keeps which it was."""
-    folder, state = start.folder, "failed"
-    checkpoint = str(start.checkpoint) if start.checkpoint else None
+    state = "failed"
+    checkpoint = str(saved.path) if saved else None
     try:
         if folder is not None:
             os.environ[CHILD] = str(folder)
@@ -152,7 +166,7 @@ def run_to_the_end(trainer: L.Trainer, cli: ProjectCLI, start: Start) -> None:
         received = exact.signals.received
         if not received:
             raise
-        # the signal has reached the processes that read data, too; the last checkpoint holds
+        # The signal has reached the processes that read data, too; the last checkpoint holds.
         state = "interrupted"
         raise SystemExit(128 + received) from error
     except SystemExit as stop:
@@ -162,182 +176,81 @@ def run_to_the_end(trainer: L.Trainer, cli: ProjectCLI, start: Start) -> None:
                 f"stopped at step {trainer.global_step}; continue: {PROGRAM} fit --run {folder}",
                 flush=True,
             )
-        if isinstance(
-            stop.__context__, KeyboardInterrupt
-        ):  # before the first step, where Lightning answers with 1
-            raise SystemExit(130) from None
+        if isinstance(stop.__context__, KeyboardInterrupt):
+            raise SystemExit(130) from None  # before the first step, where Lightning exits with 1
         raise
     finally:
         os.environ.pop(CHILD, None)
         if folder is not None and trainer.is_global_zero:
-            with contextlib.suppress(
-                *([UserError] if state == "failed" else [])
-            ):  # it may have failed for its folder
+            # It may have failed for its folder.
+            with contextlib.suppress(*([UserError] if state == "failed" else [])):
                 update_json(folder.description, {"state": state})
 
 
 def raised_by_lightning(error: BaseException) -> bool:
-    """Whether Lightning itself refused something, so that it is no bug of a network or a
-    dataset.
-    """
+    """Whether Lightning itself refused something, so that it is no bug of a network or dataset."""
     frames = list(traceback.walk_tb(error.__traceback__))
-    return bool(frames) and str(frames[-1][0].f_globals.get("__name__", "")).startswith(
-        "lightning."
-    )
-
-
-def make_trainer(
-    cli: ProjectCLI, start: Start, tree: dict[str, Any], further: Sequence[Any] = ()
-) -> L.Trainer:
-    """The Trainer with the machinery around a user's own callbacks and loggers; `further` callbacks
-    come last.
-
-    Raises:
-        UserError: Lightning refuses the arguments.
-    """
-    folder, arguments = start.folder, dict(cli.trainer_arguments)
-    own = arguments.pop("callbacks", None) or []
-    callbacks = list(own) if isinstance(own, (list, tuple)) else [own]
-    wanted = arguments.pop("logger", None)
-    loggers: list[Logger] = (
-        []
-        if wanted in (None, True, False)
-        else list(wanted)
-        if isinstance(wanted, (list, tuple))
-        else [wanted]
-    )
-    epochs = records.Epochs(folder)
-    first: list[Any] = [ExactResume(None, tree["run"]["save_every"], None)]
-    if folder is not None:
-        metrics = records.MetricsFile(folder)
-        first = [ExactResume(folder, tree["run"]["save_every"], metrics)]
-        loggers.insert(0, metrics)
-        if every := tree["run"]["print_every"]:
-            loggers.append(StepPrinter(every))
-        predictions = Predictions(folder)
-        callbacks.append(predictions)
-        if tree["run"]["tensorboard"] and wanted is not False and tensorboard.is_there():
-            events = tensorboard.Events(folder, start.state["global_step"] if start.state else None)
-            loggers.append(events)
-            board = tensorboard.Board(events, epochs, predictions, texts(tree), parameters(tree))
-            further = [board, *further]
-        callbacks.append(BestCheckpoint(folder.checkpoints, cli.model.monitor, cli.model.mode))
-    if arguments.get("enable_progress_bar") is not False:
-        callbacks += bars()
-        arguments["enable_progress_bar"] = any(isinstance(c, ProgressBar) for c in callbacks)
-    callbacks += [epochs, *further]
-    return build_trainer(
-        {**arguments, "enable_checkpointing": folder is not None, "logger": loggers or False},
-        [*first, *callbacks],
-    )
-
-
-def build_trainer(arguments: dict[str, Any], callbacks: list[Any]) -> L.Trainer:
-    """Lightning's Trainer with our way of writing checkpoints.
-
-    Raises:
-        UserError: Lightning refuses the arguments.
-    """
-    plugins = arguments.get("plugins") or []
-    ours = {
-        "callbacks": callbacks,
-        "plugins": [*(plugins if isinstance(plugins, list) else [plugins]), SafeIO()],
-        "profiler": arguments.get("profiler") or NullProfiler(),
-    }
-    try:
-        return L.Trainer(**arguments | ours)
-    except Exception as error:
-        raise UserError(f"trainer: {clip(error, 200)}") from error
-
-
-def settle_logging(cli: ProjectCLI) -> None:
-    """Optimizer steps between two rows of metrics.csv, kept in the config: as set, or several an
-    epoch, at most 50 steps apart.
-
-    Raises:
-        UserError: lines are to be printed at steps that have no row.
-    """
-    trainer, printed = cli.config_tree["trainer"], cli.config_tree["run"]["print_every"]
-    every = trainer["log_every_n_steps"]
-    if every is None:
-        data = cli.datamodule
-        steps = (
-            len(data.loaded("train"))
-            // data.batch_size
-            // int(trainer["accumulate_grad_batches"] or 1)
-        )
-        most = max(1, min(50, steps // 5))
-        every = max(n for n in range(1, most + 1) if (printed or n) % n == 0)
-        trainer["log_every_n_steps"] = cli.trainer_arguments["log_every_n_steps"] = every
-    if printed and every and printed % every:
-        raise UserError(
-            f"--run.print_every {printed}: figures are taken every {every} steps; leave out "
-            f"--trainer.log_every_n_steps {every}, "
-            f"or print at a multiple of it"
-        )
+    module = str(frames[-1][0].f_globals.get("__name__", "")) if frames else ""
+    return module.startswith("lightning.")
 
 
 def announce(
     folder: RunFolder,
     cli: ProjectCLI,
     trainer: L.Trainer,
-    request: Request,
-    start: Start,
-    changes: list[str],
+    saved: Saved | None,
+    changes: Sequence[str],
+    notes: Mapping[str, Any],
 ) -> None:
     """Say where the run is, write its config and description."""
-    if start.state:
-        print(f"continuing {folder} from step {start.state['global_step']}")
+    if saved:
+        print(f"continuing {folder} from step {saved.step}")
         for line in changes:
             print(f"  {line}")
-        if (
-            not folder.metrics.exists() and start.checkpoint
-        ):  # a new run from another's checkpoint takes its records along
-            origin = RunFolder(start.checkpoint.parent.parent)
-            for source in (
-                origin.metrics,
-                origin.epochs,
-                origin.description,
-                *origin.path.glob("events.out.tfevents.*"),
-            ):
-                if source.is_file():
-                    shutil.copyfile(source, folder.path / source.name)
-    said = description(folder, cli, request, start.state)
-    if not start.state:
-        opening(folder, cli, trainer, said)
+        if not folder.metrics.exists():
+            take_records(folder, RunFolder(saved.path.parent.parent))
+    described = description(folder, cli, saved) | ({} if saved else dict(notes))
+    if not saved:
+        opening(folder, cli, trainer, described)
     sys.stdout.flush()
     write_text(folder.config, config_text(cli.config_tree))
-    update_json(folder.description, said)
+    update_json(folder.description, described)
 
 
-def report(folder: RunFolder, trainer: L.Trainer, task: Task, seconds: float) -> None:
-    """Write results.json and say what stands in it."""
-    checkpoint: Any = trainer.checkpoint_callback
-    figures = {name: float(value) for name, value in sorted(trainer.callback_metrics.items())}
+def take_records(folder: RunFolder, origin: RunFolder) -> None:
+    """Copy the records of the run whose checkpoint a new run continues from."""
+    events = origin.path.glob("events.out.tfevents.*")
+    for source in (origin.metrics, origin.epochs, origin.description, *events):
+        if source.is_file():
+            shutil.copyfile(source, folder.path / source.name)
+
+
+def report(folder: RunFolder, trainer: L.Trainer, cli: ProjectCLI, seconds: float) -> None:
+    """Write results.json and print what is in it."""
+    task, best = cli.model, trainer.checkpoint_callback
+    metrics = {name: float(value) for name, value in sorted(trainer.callback_metrics.items())}
     result: dict[str, Any] = {
-        "last": figures,
+        "last": metrics,
         "parameters": sum(p.numel() for p in task.net.parameters()),
-    }
-    result |= {
         "steps": trainer.global_step,
         "epochs": trainer.current_epoch,
         "seconds": round(seconds, 2),
     }
-    if checkpoint is not None and checkpoint.best_model_score is not None:
-        best = {
+    score = getattr(best, "best_model_score", None)
+    if score is not None:
+        result["best"] = {
             "monitor": task.monitor,
-            "value": float(checkpoint.best_model_score),
+            "value": float(score),
             "checkpoint": "checkpoints/best.ckpt",
+            **best_row(folder.metrics, task.monitor, task.mode),
         }
-        result["best"] = best | best_row(folder.metrics, task.monitor, task.mode)
     update_json(folder.results, result)
-    closing(folder, json.loads(folder.results.read_text()), seconds, by_steps=trainer.max_steps > 0)
+    results = json.loads(folder.results.read_text())
+    closing(folder, results, seconds, by_steps=trainer.max_steps > 0)
 
 
 def best_row(path: Path, monitor: str, mode: str) -> dict[str, Any]:
-    """Step and figures of the first of the best validations in metrics.csv; empty where it does not
-    have what is monitored.
-    """
+    """Step and metrics of the first of the best validations in metrics.csv; empty without one."""
     with open(path, newline="") as file:
         rows = [
             row for row in csv.DictReader(file) if row.get(monitor) and monitor.startswith("val/")

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import copy
-import re
-from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from typing import Any
 
+import lightning.pytorch as L
 import torch
 import yaml
 from jsonargparse import set_parsing_settings
@@ -17,8 +16,11 @@ from lightning.pytorch.cli import LightningCLI
 from ..bases.data import DataModule
 from ..bases.task import Task
 from ..errors import UserError, clip
-from ..registry import DEFAULTS, TABLES
-from .classes import IMPORTABLE, KeyPath, Tree, accepted, class_parser, rule_at, slot_at
+from ..registry import DEFAULTS, TABLES, importable
+from .arguments import config_text
+from .classes import accepted
+from .explain import explain
+from .machine import check_devices, settle_threads
 from .settings import Settings
 
 register_type(
@@ -31,7 +33,7 @@ set_parsing_settings(
     config_read_mode_fsspec_enabled=False,
     config_read_mode_urls_enabled=False,
     import_path_denylist=["*"],
-    import_path_allowlist=list(IMPORTABLE),
+    import_path_allowlist=list(importable()),
 )
 
 
@@ -60,13 +62,17 @@ class RunOptions:
 
 
 class ProjectCLI(LightningCLI):
-    """Parses the merged settings once; `config_tree` is the whole effective config.
+    """Parses the merged settings once; task, data and Trainer are instantiated when asked for.
+
+    `config_tree` is the whole effective config; `model` and `datamodule` are there after `build`.
 
     Args:
         settings: What was written.
-        seeds: Seed the process as the config says; `load` leaves the generators of its caller
-            alone.
+        seeds: Seed the process as the config says; `load` leaves its caller's generators alone.
     """
+
+    model: Task
+    datamodule: DataModule
 
     def __init__(self, settings: Settings, seeds: bool = True) -> None:
         self.settings, self.seeds = settings, seeds
@@ -91,41 +97,34 @@ class ProjectCLI(LightningCLI):
         )
 
     def add_arguments_to_parser(self, parser: Any) -> None:
-        parser.add_argument(
-            "--name",
-            type=str,
-            default="run",
-            help="Name of the run's folder; default: the config's.",
-        )
+        parser.add_argument("--name", type=str, default="run", help="Name of the run's folder.")
         parser.add_class_arguments(RunOptions, "run")
-        parser.set_defaults({key: {"class_path": path} for key, path in default_classes().items()})
+        defaults = {key: {"class_path": path} for key, path in default_classes().items()}
+        parser.set_defaults(defaults)
 
     def parse_arguments(self, parser: Any, args: Any) -> None:
-        self.settings.check_groups(
-            {
-                "trainer": accepted("lightning.pytorch.Trainer"),
-                "run": {option.name for option in fields(RunOptions)},
-            }
-        )
+        groups = {
+            "trainer": accepted("lightning.pytorch.Trainer"),
+            "run": {option.name for option in fields(RunOptions)},
+        }
+        self.settings.check_groups(groups)
         tree = self.settings.complete(default_classes())
         try:
             self.config = parser.parse_object(copy.deepcopy(tree))  # it changes what it is given
         except Exception as error:
-            raise UserError(self._explain(parser, tree, error)) from error
+            owners = {"trainer": L.Trainer, "run": RunOptions}
+            raise UserError(explain(self.settings, parser, tree, owners, error)) from error
         if isinstance(self.config.seed_everything, bool):
-            raise UserError(
-                f"{self.settings.say(('seed_everything',))}: expected a number, so that the run "
-                "can be repeated"
-            )
-        self.config_tree: dict[str, Any] = yaml.safe_load(
-            parser.dump(self.config, skip_unset=False, skip_validation=True)
-        )
+            where = self.settings.say(("seed_everything",))
+            raise UserError(f"{where}: expected a number, so that the run can be repeated")
+        text = parser.dump(self.config, skip_unset=False, skip_validation=True)
+        self.config_tree: dict[str, Any] = yaml.safe_load(text)
         self.config_tree.pop("config", None)
         if not self.seeds:
             self.config.seed_everything = False
 
     def instantiate_classes(self) -> None:
-        """Called by `build`, when the run's surroundings are settled."""
+        """Do nothing yet: `build` is called when the run's surroundings are settled."""
 
     def build(self) -> None:
         """Instantiate task and data.
@@ -134,7 +133,8 @@ class ProjectCLI(LightningCLI):
             UserError: a constructor refuses what it is given.
         """
         try:
-            made = self.parser.instantiate(self.config)
+            # Not Lightning's own: that calls a method which jsonargparse has deprecated.
+            self.config_init = self.parser.instantiate(self.config)
         except Exception as error:
             cause: BaseException = error
             while cause.__cause__ is not None:  # jsonargparse wraps what a constructor says
@@ -142,115 +142,42 @@ class ProjectCLI(LightningCLI):
             if isinstance(cause, UserError):
                 raise cause from None
             raise UserError(f"the config cannot be built: {clip(cause, 200)}") from error
-        self.model, self.datamodule, self.trainer_arguments = (
-            made.model,
-            made.data,
-            vars(made.trainer),
-        )
+        self.model, self.datamodule = self.config_init.model, self.config_init.data
         self.datamodule.wanted_target = self.model.wanted_target
 
-    # ------------------------------------------------------------------ errors
+    @property
+    def trainer_arguments(self) -> dict[str, Any]:
+        """The arguments of the Trainer, its callbacks and loggers instantiated; to be changed."""
+        return vars(self.config_init.trainer)
 
-    def _explain(self, parser: Any, tree: Tree, error: Exception) -> str:
-        """The one written value that does not parse, and what was expected there."""
-        for path, class_path, arguments in _classes(tree):
-            slot = slot_at(path)
-            skip = slot.skip if slot else 0
-            whole, names = class_parser(class_path, skip)
-            for key, value in arguments.items():
-                alone, _ = class_parser(class_path, skip, without=set(names) - {key})
-                try:
-                    alone.parse_object({key: value})
-                except Exception as reason:
-                    return (
-                        f"{self.settings.say((*path, key))}: {_expectation(str(reason))}, got "
-                        f"{clip(value)!r}"
-                    )
-            try:
-                whole.parse_object(arguments)
-            except Exception as reason:
-                if missing := re.search(
-                    r"arguments? (?:is|are) required: ([\w., ]+)|Key \"([\w.]+)\" is required",
-                    str(reason),
-                ):
-                    name = class_path.rpartition(".")[2]
-                    needed = (missing[1] or missing[2]).strip()
-                    return (
-                        f"{self.settings.say(path)}: {name} needs {needed}; "
-                        f"--{'.'.join(path)}.{needed} VALUE"
-                    )
-        for group, value in tree.items():
-            for key, item in _written(group, value):
-                try:
-                    parser.parse_object({group: {key: item} if key else item})
-                except Exception as reason:
-                    where = (group, key) if key else (group,)
-                    return (
-                        f"{self.settings.say(where)}: {_expectation(str(reason))}, got "
-                        f"{clip(item)!r}"
-                    )
-        return clip(str(error).splitlines()[-1] if str(error) else error, 200)
+    def instantiate_trainer(self, **own: Any) -> Any:
+        """The Trainer of the config with `own` arguments over it.
+
+        Raises:
+            UserError: Lightning refuses the arguments.
+        """
+        try:
+            return super().instantiate_trainer(**own)
+        except Exception as error:
+            raise UserError(f"trainer: {clip(error, 200)}") from error
 
 
 def default_classes() -> dict[str, str]:
     """The import paths of the task and the data taken where a config names none."""
-    return {
-        "model": TABLES["tasks"][DEFAULTS["model"]][0],
-        "data": TABLES["data"][DEFAULTS["data"]][0],
-    }
+    tables = {"model": TABLES["tasks"], "data": TABLES["data"]}
+    return {key: table[DEFAULTS[key]][0] for key, table in tables.items()}
 
 
-def _written(group: str, value: Any) -> list[tuple[str, Any]]:
-    """The keys of a group; of anything else the whole value, without a key."""
-    return list(value.items()) if group in ("trainer", "run") else [("", value)]
+def parse(settings: Settings, print_config: bool = False) -> ProjectCLI | None:
+    """Parse settings, settle threads and check devices; None when they were only to be printed.
 
-
-def _classes(tree: Any, path: KeyPath = ()) -> Iterator[tuple[KeyPath, str, Tree]]:
-    """Every class of a tree with its arguments, the innermost first: the cause of an error is
-    deepest.
+    Raises:
+        UserError: a setting is wrong, or asks for devices that are not there.
     """
-    if isinstance(tree, list):
-        for item in tree:
-            yield from _classes(item, path)
-    elif isinstance(tree, dict):
-        arguments = tree.get("init_args", {}) if "class_path" in tree else tree
-        for key, value in arguments.items():
-            yield from _classes(value, (*path, key))
-        if class_path := tree.get("class_path") or rule_at(path):
-            yield path, class_path, arguments
-
-
-TYPES = {
-    "int": "a whole number",
-    "float": "a number",
-    "bool": "true or false",
-    "str": "text",
-    "PositiveInt": "a whole number above 0",
-    "NonNegativeInt": "a whole number, 0 or above",
-    "PositiveFloat": "a number above 0",
-    "NonNegativeFloat": "a number, 0 or above",
-    "ClosedUnitInterval": "a number from 0 to 1",
-    "Sequence": "a list, as in [1,2]",
-    "Iterable": "a list, as in [1,2]",
-    "list": "a list, as in [1,2]",
-    "NoneType": "null",
-}
-
-
-def _expectation(text: str) -> str:
-    """What jsonargparse would have taken, from the depth of its message."""
-    choices = [
-        word.strip(" '")
-        for words in re.findall(r"Literal\[([^\]]+)\]", text)
-        for word in words.split(",")
-    ]
-    found = [f"one of {', '.join(dict.fromkeys(choices))}"] if choices else []
-    names = re.findall(r"Expected an? (?:<class ')?(?:[\w.]*\.)?(\w+)|Not of type (\w+):", text)
-    found += [TYPES[name] for name in map("".join, names) if name in TYPES]
-    unique = sorted(dict.fromkeys(found), key=lambda word: word == "null")
-    if unique and unique != ["null"]:
-        return "expected " + " or ".join(unique)
-    lines = [
-        line.strip(" -") for line in text.splitlines() if line.strip() and "Given value" not in line
-    ]
-    return clip(lines[-1] if lines else "not accepted", 120)
+    cli = ProjectCLI(settings)
+    settle_threads(cli.config_tree)
+    if print_config:
+        print(config_text(cli.config_tree), end="")
+        return None
+    check_devices(cli.config_tree["trainer"])
+    return cli

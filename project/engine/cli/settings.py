@@ -216,10 +216,19 @@ def _may_be(value: Any, path: KeyPath) -> bool:
 
 @dataclass
 class Settings:
-    """All layers merged, the later over the earlier."""
+    """All layers merged, the later over the earlier.
+
+    Args:
+        tree: What was written, class nodes as {class_path, init_args}.
+        origins: Where each key was written.
+        configs: The files among the layers.
+        assignments: What the command line set, as text.
+    """
 
     tree: Tree = field(default_factory=dict)
     origins: dict[KeyPath, str] = field(default_factory=dict)
+    configs: list[str] = field(default_factory=list)
+    assignments: list[tuple[str, str]] = field(default_factory=list)
 
     def add(self, layer: Layer) -> None:
         """Lay what another place wrote over it."""
@@ -227,6 +236,17 @@ class Settings:
         for path, _ in leaves(layer.tree):
             for end in range(1, len(path) + 1):
                 self.origins[path[:end]] = layer.say(path[:end])
+
+    def over(self, saved: Layer) -> Settings:
+        """These settings over the config of a checkpoint that was made with them, or others.
+
+        What an appending key (`callbacks+`) has appended before is not appended once more.
+        """
+        below = Settings(configs=self.configs, assignments=self.assignments)
+        below.add(saved)
+        _merge_into(below.tree, copy.deepcopy(self.tree), once=True)
+        below.origins |= self.origins
+        return below
 
     def say(self, path: KeyPath) -> str:
         """A key as its writer knows it: `--model.net` or `configs/lenet.yaml: model.net`."""
@@ -275,7 +295,9 @@ class Settings:
         if "class_path" not in value:
             if (rule := rule_at(path)) is not None:
                 self._check_rule(value, path, rule)
-            return {key: self._complete(item, (*path, key)) for key, item in value.items()}
+            plain = {key: item for key, item in value.items() if not key.endswith("+")}
+            more = {key[:-1]: item for key, item in value.items() if key.endswith("+")}
+            return {key: self._complete(item, (*path, key)) for key, item in (plain | more).items()}
         slot, class_path = slot_at(path), value["class_path"]
         names, defaults = arguments_of(class_path, slot.skip if slot else 0)
         completed = copy.deepcopy(defaults)
@@ -294,7 +316,10 @@ class Settings:
                 and "class_path" in default
             ):
                 given = {"class_path": default["class_path"], **given}
-            completed[key] = self._complete(given, (*path, key))
+            given = self._complete(given, (*path, key))
+            if key.endswith("+"):
+                key, given = key[:-1], [*(completed.get(key[:-1]) or []), *given]
+            completed[key] = given
         return {"class_path": class_path, "init_args": completed}
 
     def _check_rule(self, rule: Tree, path: KeyPath, class_path: str) -> None:
@@ -313,23 +338,37 @@ class Settings:
                 raise UserError(f"{self.say(path)}: the rule {clip(rule)} needs {key}")
 
 
-def _merge_into(low: Tree, high: Tree) -> None:
+def _merge_into(low: Tree, high: Tree, once: bool = False) -> None:
+    """Merge `high` into `low`; with `once`, items to append that are there already stay single."""
     for key, value in high.items():
-        if key.endswith("+") and isinstance(low.get(key[:-1]), list):
-            low[key[:-1]] = [*low[key[:-1]], *(value if isinstance(value, list) else [value])]
+        if key.endswith("+"):
+            target = key[:-1] if isinstance(low.get(key[:-1]), list) else key
+            known = low.get(target) or []
+            items = value if isinstance(value, list) else [value]
+            new = [
+                item for item in items if not (once and any(_stands_for(item, k) for k in known))
+            ]
+            low[target] = [*known, *new]
         elif isinstance(value, dict) and isinstance(low.get(key), dict):
             below = low[key]
             if "class_path" in value and value["class_path"] != below.get("class_path"):
                 kept = accepted(value["class_path"])
-                low[key] = {
-                    "init_args": {k: v for k, v in below.get("init_args", {}).items() if k in kept}
-                }
-            _merge_into(low[key], value)
+                given = below.get("init_args", {})
+                low[key] = {"init_args": {k: v for k, v in given.items() if k in kept}}
+            _merge_into(low[key], value, once)
         elif isinstance(value, dict):
             low[key] = {}
-            _merge_into(low[key], value)
+            _merge_into(low[key], value, once)
         else:
+            low.pop(f"{key}+", None)
             low[key] = value
+
+
+def _stands_for(item: Any, known: Any) -> bool:
+    """Whether an item as somebody writes it is one that has been completed with defaults."""
+    if not (isinstance(item, dict) and isinstance(known, dict)):
+        return str(item) == str(known)
+    return all(key in known and _stands_for(value, known[key]) for key, value in item.items())
 
 
 def leaves(tree: Tree, path: KeyPath = ()) -> Iterator[tuple[KeyPath, Any]]:

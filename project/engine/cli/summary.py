@@ -5,20 +5,22 @@ terminal, a pipe and a file.
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import lightning.pytorch as L
 import torch
 
 from ..building.layers import LayerInfo
+from ..formats import duration, metric, shape
 from ..registry import PROGRAM
 from ..runs.folder import RunFolder
-from ..runs.progress import WIDTH, clock, number
+from ..runs.progress import WIDTH
 from ..spec import DataSpec
+from ..targets import TARGETS
 from .classes import shorten
 from .parser import ProjectCLI
-from .screen import show
+from .screen import show_table
 
 ROWS = 20  # of the table of layers
 
@@ -33,7 +35,7 @@ def opening(
     rows.append(("total", type(task.net).__name__, "", f"{sum(p.numel() for p in parameters):,}"))
     if fixed := sum(p.numel() for p in parameters if not p.requires_grad):
         rows.append(("", "", "not trained", f"{fixed:,}"))
-    show(("layer", "kind", "output", "parameters"), rows, left=2)
+    show_table(("layer", "kind", "output", "parameters"), rows, left=2)
     print()
     lines = {
         "data": data_line(type(cli.datamodule).__name__, description["data"], cli.datamodule.spec),
@@ -53,12 +55,12 @@ def show_weights(initialised: Mapping[str, Any]) -> None:
         (
             name,
             by_what.get(name, "its layer's default"),
-            by(layer["shape"]),
+            shape(layer["shape"]),
             *(f"{layer[key]:.4g}" for key in figures),
         )
         for name, layer in initialised["layers"].items()
     ]
-    show(("parameter", "set by", "shape", *figures), rows, left=2)
+    show_table(("parameter", "set by", "shape", *figures), rows, left=2)
 
 
 def layer_rows(layers: list[LayerInfo]) -> list[tuple[str, str, str, str]]:
@@ -67,7 +69,7 @@ def layer_rows(layers: list[LayerInfo]) -> list[tuple[str, str, str, str]]:
         (
             layer.name,
             layer.kind,
-            by(layer.output),
+            shape(layer.output),
             f"{layer.parameters:,}" if layer.parameters else "",
         )
         for layer in shown
@@ -77,33 +79,17 @@ def layer_rows(layers: list[LayerInfo]) -> list[tuple[str, str, str, str]]:
             (
                 f"and {len(rest)} more",
                 "",
-                by(rest[-1].output),
+                shape(rest[-1].output),
                 f"{sum(layer.parameters for layer in rest):,}",
             )
         )
     return rows
 
 
-def by(shape: Sequence[int] | None) -> str:
-    return "x".join(map(str, shape or ()))
-
-
-KINDS = {
-    "class": "{} classes",
-    "labels": "{} labels",
-    "mask": "masks of {} classes",
-    "sequence": "sequences of {} characters",
-}
-
-
 def data_line(name: str, splits: Mapping[str, Any], spec: DataSpec) -> str:
     """`Digits: 1,258 train, 179 val, each 1x28x28; 10 classes`."""
     parts = ", ".join(f"{part['samples']:,} {split}" for split, part in splits.items())
-    kind = (
-        KINDS[spec.target].format(len(spec.names))
-        if spec.target in KINDS
-        else f"numbers: {', '.join(spec.names)}"
-    )
+    kind = TARGETS[spec.target].describe(spec)
     return f"{name}: {parts}, each {spec.shape()}; {kind}"
 
 
@@ -149,7 +135,7 @@ def machine_line(trainer: Any) -> str:
 def closing(folder: RunFolder, results: Mapping[str, Any], seconds: float, by_steps: bool) -> None:
     """The figures of the last and the best validation, and what can be done next."""
     print(
-        f"\nfinished {folder} in {clock(seconds)}: epoch {results['epochs']}, step "
+        f"\nfinished {folder} in {duration(seconds)}: epoch {results['epochs']}, step "
         f"{results['steps']:,}"
     )
     best, test = results.get("best", {}), results.get("test", {})
@@ -161,12 +147,12 @@ def closing(folder: RunFolder, results: Mapping[str, Any], seconds: float, by_st
     rows = []
     for name in dict.fromkeys(plain(name) for column in columns.values() for name in column):
         cells = [
-            next((number(value) for key, value in column.items() if plain(key) == name), "")
+            next((metric(value) for key, value in column.items() if plain(key) == name), "")
             for column in columns.values()
         ]
         rows.append((name + (" (monitored)" if name == best.get("monitor") else ""), *cells))
     print()
-    show(("", *columns), rows)
+    show_table(("", *columns), rows)
     print()
     limit = (
         f"max_steps {2 * results['steps']}"

@@ -11,7 +11,7 @@ COMMANDS = {
     "lr-find": ("study", "a learning rate by a short training in which it rises, and a picture"),
     "batch-size": ("study", "samples per second of several batch sizes, measured"),
     "kfold": ("study", "a run for each of several folds: mean and deviation of the figures"),
-    "stats": ("stats", "what the inputs are normalised by: means and deviations"),
+    "stats": ("show", "what the inputs are normalised by: means and deviations"),
     "report": ("report", "a page of a run, or a table of many runs"),
     "sweep": ("sweep", "many runs of one config with some of its settings varied"),
     "compare": ("compare", "which of some settings is better, over their seeds"),

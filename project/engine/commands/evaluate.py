@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
-from ..cli.arguments import read_arguments
+from ..cli.arguments import merge, read_arguments
+from ..errors import UserError
 from .report import write_page
 
 TEXT = """usage: PROGRAM {command} --ckpt_path RUN [--KEY VALUE]...
@@ -19,15 +21,20 @@ HELP = {
 
 
 def main(command: str, arguments: Sequence[str], debug: bool) -> int:
-    """Evaluate a checkpoint, print its figures and keep them in the run folder; or write
-    predictions.csv.
-    """
+    """Evaluate a checkpoint: print its metrics and keep them, or write predictions.csv."""
     options = ("--ckpt_path", "--output") if command == "predict" else ("--ckpt_path",)
-    request = read_arguments(command, arguments, options, debug)
-    from ..cli.evaluation import evaluate
+    line = read_arguments(command, arguments, options)
+    checkpoint = line.path("--ckpt_path")
+    if checkpoint is None:
+        raise UserError(f"{command} needs --ckpt_path RUN (a run folder or a checkpoint file)")
+    settings = merge(line)
+    from ..cli.evaluation import evaluate, folder_of
     from ..cli.machine import quiet
 
     with quiet(debug):
-        code = evaluate(request)
-        write_page(request.to_report)
-        return code
+        output = line.path("--output") or Path("predictions.csv")
+        metrics = evaluate(command, checkpoint, settings, output, line.print_config)  # type: ignore[arg-type]
+        folder = folder_of(checkpoint)
+        if metrics and folder is not None:
+            write_page(folder)
+    return 0

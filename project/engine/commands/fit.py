@@ -34,18 +34,26 @@ HELP = """usage: PROGRAM fit [--config FILE]... [--run FOLDER] [--weights RUN] [
 
 
 def main(command: str, arguments: Sequence[str], debug: bool) -> int:
-    """Train; returns 0 when the run is finished, 128 + the signal's number when it was asked to
-    stop.
+    """Train; returns 0 when the run is finished.
+
+    Raises:
+        SystemExit: 128 + the signal's number when the run was asked to stop.
     """
-    request = read_arguments(
-        command, arguments, ("--run", "--ckpt_path", "--weights", "--fresh", "--print_init"), debug
-    )
-    if not request.options:
-        merge(request)  # mistakes in files and names are answered before torch is imported
+    options = ("--run", "--ckpt_path", "--weights", "--fresh", "--print_init")
+    line = read_arguments(command, arguments, options)
+    settings = merge(line)  # mistakes in files and names are answered before torch is imported
     from ..cli.fitting import fit
     from ..cli.machine import quiet
 
     with quiet(debug):
-        code = fit(request)
-        write_page(request.to_report)
-        return code
+        folder = fit(
+            settings,
+            run=line.path("--run"),
+            checkpoint=line.path("--ckpt_path"),
+            weights=line.path("--weights"),
+            fresh=line.options.get("--fresh"),
+            only_print="config" if line.print_config else "init" if line.print_init else None,
+        )
+        if folder is not None:
+            write_page(folder)
+    return 0

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import argparse
-import re
+import textwrap
 from collections.abc import Sequence
 
 from ..errors import UserError, suggest
+from ..formats import setting
 from ..registry import TABLES
 
 KEYS = {
@@ -41,20 +41,22 @@ def main(command: str, arguments: Sequence[str], debug: bool) -> int:
 
 
 def _explain(kind: str, name: str) -> int:
-    from ..cli.classes import SLOTS, class_parser
+    from ..cli.classes import SLOTS, arguments_of, load_class
+    from ..cli.explain import documented, expected, is_required
 
     key, table = KEYS[kind], TABLES[kind]
     if name not in table:
         raise UserError(f"list {kind}: unknown name {name!r}; {suggest(name, table, kind)}")
     slot = next(slot for _, slot in SLOTS if slot.table is table)
-    parser, _ = class_parser(table[name][0], slot.skip)
-    parser.usage = argparse.SUPPRESS
-    text = re.sub(
-        r",\s*known\s+subclasses:[^)]*", "", parser.format_help()
-    )  # of nn.Module there are hundreds
-    text = re.sub(
-        r"^  (-h, )?--[\w.]*help\b.*\n(   +.*\n)*", "", text, flags=re.M
-    )  # an option and the lines that go on
-    lines = [line for line in text.splitlines() if line.strip()]
-    print("\n".join([f"{key} {name}", *lines[1:]]))
+    owner = load_class(table[name][0], name)
+    names, defaults = arguments_of(table[name][0], slot.skip)
+    print(f"{key} {name}\n  {table[name][1]}")
+    for argument in names:
+        hint, text = documented(owner, argument)
+        words = expected(hint).removeprefix("expected ").replace("not accepted", "any value")
+        default = f"default {setting(defaults.get(argument))}"
+        default = "needed" if is_required(owner, argument) else default
+        print(f"  --{argument}  {words}; {default}")
+        if text:
+            print(textwrap.fill(text, 96, initial_indent=" " * 6, subsequent_indent=" " * 6))
     return 0

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from ..cli.arguments import read_words
+from ..cli.settings import read_yaml
 from ..errors import UserError, clip
 from ..registry import PROGRAM
+from ..runs.folder import RunFolder
 
 HELP = """usage: PROGRAM report RUN
        PROGRAM report RUNS... [--sort COLUMN] [--output FILE]
@@ -44,14 +47,27 @@ def main(command: str, arguments: Sequence[str], debug: bool) -> int:
     return 0
 
 
-def write_page(folder: Path | None) -> None:
-    """Write the page of a run that has just ended; the run stands, whatever becomes of its page."""
-    if folder is None:
-        return
+def write_page(folder: RunFolder) -> None:
+    """Write the page of a run that has ended, where it is wanted and older than the results.
+
+    The run stands, whatever becomes of its page.
+    """
     try:
+        if not is_due(folder):
+            return
         from ..reports.page import write_report
         from ..reports.run import Run
 
-        print(f"report    {write_report(Run(folder))}")
+        print(f"report    {write_report(Run(folder.path))}")
     except Exception as error:
         print(f"no report.html: {clip(error, 200)}", file=sys.stderr)
+
+
+def is_due(folder: RunFolder) -> bool:
+    """Whether a run's config asks for a page, and its results are newer than it."""
+    if int(os.environ.get("LOCAL_RANK", 0)) or not folder.results.is_file():
+        return False
+    if not read_yaml(folder.config.read_text(), str(folder.config)).get("run", {}).get("report"):
+        return False
+    page = folder.path / "report.html"
+    return not page.is_file() or page.stat().st_mtime <= folder.results.stat().st_mtime

@@ -72,7 +72,7 @@ HELP = {"lr-find": LR_FIND, "batch-size": BATCH_SIZE, "kfold": KFOLD}
 def main(command: str, arguments: Sequence[str], debug: bool) -> int:
     """Make the study and say what it found; returns the exit code."""
     module, function, options = STUDIES[command]
-    request = read_arguments(command, arguments, options, debug)
+    request = read_arguments(command, arguments, options)
     merge(request)  # mistakes in files and names are answered before torch is imported
     from ..cli.machine import quiet
 

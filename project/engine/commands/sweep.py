@@ -35,7 +35,7 @@ def main(command: str, arguments: Sequence[str], debug: bool) -> int:
     """
     from ..sweeps.plan import KEYS, read_plan
 
-    request = read_arguments(command, arguments, (), debug, (*GROUPS, *KEYS))
+    request = read_arguments(command, arguments, (), (*GROUPS, *KEYS))
     plan = read_plan(request)
     from ..sweeps.sweep import run
 

@@ -71,7 +71,7 @@ def one_by_one(transform: nn.Module, images: Tensor, generator: Generator) -> Te
             result = transform(image if image.dtype == torch.uint8 else image / 255)
         except (ValueError, TypeError, RuntimeError) as error:
             raise UserError(
-                f"--data.augment: {name} does not work on an image of {shape}: {clip(error, 120)}"
+                f"`data.augment`: {name} does not work on an image of {shape}: {clip(error, 120)}"
             ) from error
         if not isinstance(result, Tensor) or result.shape != image.shape:
             made = (
@@ -80,7 +80,7 @@ def one_by_one(transform: nn.Module, images: Tensor, generator: Generator) -> Te
                 else type(result).__name__
             )
             raise UserError(
-                f"--data.augment: {name} makes {made} of {shape}; an augmentation keeps the shape"
+                f"`data.augment`: {name} makes {made} of {shape}; an augmentation keeps the shape"
             )
         changed.append(result * 255 if result.is_floating_point() else result)
     return torch.stack(changed)

@@ -139,8 +139,8 @@ def common_shape(
             raise UserError(
                 f"the images have different sizes, {paths[0]} {width}x{height} and "
                 f"{paths[other]} {shapes[other][1]}x"
-                f"{shapes[other][0]}: give the size they are to have with --data.size, for "
-                "example --data.size 64"
+                f"{shapes[other][0]}: give the size they are to have with `data.size`, for "
+                "example `data.size` 64"
             )
     deep = channels or max(depth for _, _, depth in shapes)
     return (size, size, deep) if size else (height, width, deep)
@@ -179,8 +179,8 @@ def cached_images(
     except OSError as error:
         raise UserError(
             f"the cache of decoded images, {folder}: {error.strerror}; another folder is given "
-            "with --data.cache FOLDER, "
-            "and --data.cache false does without"
+            "with `data.cache` FOLDER, "
+            "and `data.cache` false does without"
         ) from error
     assert images is not None
     return images
@@ -285,9 +285,9 @@ def _make_room(folder: Path, needed: int, gigabytes: float) -> None:
     limit = int(gigabytes * 1e9)
     if needed > limit:
         raise UserError(
-            f"the decoded images take {needed / 1e9:.2g} GB, --data.cache_gigabytes allows "
+            f"the decoded images take {needed / 1e9:.2g} GB, `data.cache_gigabytes` allows "
             f"{gigabytes:g}: raise it, lower "
-            "--data.size, or read the images one by one with --data.cache false"
+            "`data.size`, or read the images one by one with `data.cache` false"
         )
     entries: list[tuple[float, int, Path]] = []
     for path in folder.glob("images-*"):
@@ -308,7 +308,7 @@ def _make_room(folder: Path, needed: int, gigabytes: float) -> None:
         raise UserError(
             f"the decoded images take {needed / 1e9:.2g} GB, {folder} has {free / 1e9:.2g} GB "
             "free: give another folder with "
-            "--data.cache FOLDER, or read the images one by one with --data.cache false"
+            "`data.cache` FOLDER, or read the images one by one with `data.cache` false"
         )
 
 

@@ -58,24 +58,24 @@ class ReadOptions:
         UserError: a parameter is unknown, or its value of the wrong kind.
     """
 
-    def __init__(self, given: dict[str, Any] | None = None, option: str = "--data.read") -> None:
+    def __init__(self, given: dict[str, Any] | None = None, option: str = "data.read") -> None:
         self.option, self.given = option, dict(given or {})
         for name, value in self.given.items():
             if name not in KNOWN:
-                raise UserError(f"{option}.{name}: unknown; {suggest(name, KNOWN, 'known are')}")
+                raise UserError(f"`{option}.{name}`: unknown; {suggest(name, KNOWN, 'known are')}")
             if not isinstance(value, KNOWN[name]) or (name in ONE_CHARACTER and value == ""):
-                raise UserError(f"{option}.{name} {clip(value)!r}: expected {_kinds(name)}")
+                raise UserError(f"`{option}.{name}` {clip(value)!r}: expected {_kinds(name)}")
             if name in ONE_CHARACTER and value is not None and len(str(value)) != 1:
-                raise UserError(f"{option}.{name} {clip(value)!r}: expected one character")
+                raise UserError(f"`{option}.{name}` {clip(value)!r}: expected one character")
         self.sep = {"tab": "\t", "\\t": "\t", " +": r"\s+"}.get(sep := self.get("sep", ","), sep)
         if self.sep != r"\s+" and len(self.sep) != 1:
             raise UserError(
-                f"{option}.sep {self.sep!r}: expected one character, tab, or \\s+ for blanks and "
+                f"`{option}.sep` {self.sep!r}: expected one character, tab, or \\s+ for blanks and "
                 "tabs mixed"
             )
         header = self.get("header", True)
         if header is not None and header not in (0, 1):
-            raise UserError(f"{option}.header {header}: expected true or false; skiprows skips")
+            raise UserError(f"`{option}.header` {header}: expected true or false; skiprows skips")
         self.header = header is True or (header == 0 and header is not False)
         self.encoding, self.comment = self.get("encoding", "utf-8"), self.get("comment")
         self.decimal, self.thousands = self.get("decimal", "."), self.get("thousands")
@@ -202,17 +202,17 @@ class CSVFile:
         if len(names) == 1:
             marks = {";": "';'", "\t": "'tab'", "|": "'|'", ",": "','", " ": r"'\s+'"}
             other = next((shown for mark, shown in marks.items() if mark in names[0]), None)
-            is_it = f": is it {option}.sep {other}?" if other else ""
+            is_it = f": is it `{option}.sep` {other}?" if other else ""
             return f"; it has one column, {clip(names[0])!r}{is_it}"
         if not self.how.header and not self.is_parquet:
             return (
-                f"; without a header they are the numbers 0 to {len(names) - 1}: {option}.header "
+                f"; without a header they are the numbers 0 to {len(names) - 1}: `{option}.header` "
                 "true takes names from the first line"
             )
         if any(self.how.number(name) is not None for name in names):
             return (
                 f"; its first line is {clip(', '.join(names))!r}: if that is data, say "
-                f"{option}.header false"
+                f"`{option}.header` false"
             )
         return ""
 
@@ -364,7 +364,7 @@ class CSVFile:
     def not_a_number(self, row: int, name: str, value: str | float, hint: str) -> UserError:
         """The fault of a value that should be a finite number."""
         if row == 0 and not self.how.header:
-            hint = f"; if this line names the columns, say {self.how.option}.header true"
+            hint = f"; if this line names the columns, say `{self.how.option}.header` true"
         what = "infinite" if isinstance(value, float) else "not a number"
         return self.fault(row, f"{clip(value)!r} in column {clip(name)!r} is {what}{hint}")
 
@@ -441,7 +441,7 @@ class CSVFile:
                         raise UserError(
                             f"{self.path}:{line}: {shown.strip()!r} is not {self.how.encoding}; "
                             "save the file as UTF-8, or name its encoding, for example "
-                            f"{self.how.option}.encoding latin-1"
+                            f"`{self.how.option}.encoding` latin-1"
                         ) from None
 
     def _may_be_short(self) -> bool:
@@ -474,13 +474,13 @@ class CSVFile:
             is_utf8 = codecs.lookup(encoding).name in ("utf-8", "utf-8-sig")
             if is_utf8 and (head.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\0" in head):
                 raise UserError(
-                    f"{path}: not UTF-8 text; if it is UTF-16, say {option}.encoding utf-16, or "
+                    f"{path}: not UTF-8 text; if it is UTF-16, say `{option}.encoding` utf-16, or "
                     "save it as UTF-8"
                 )
             return open(path, newline="", encoding="utf-8-sig" if is_utf8 else encoding)
         except LookupError:
             raise UserError(
-                f"{option}.encoding {encoding}: unknown; known are utf-8, latin-1, cp1252, "
+                f"`{option}.encoding` {encoding}: unknown; known are utf-8, latin-1, cp1252, "
                 "utf-16, ..."
             ) from None
         except OSError as error:

@@ -68,7 +68,7 @@ class Listing:
             fault = f"unknown split {clip(split)!r}; {suggest(split, SPLITS, 'splits are')}"
         elif None in numbers:
             fault = (
-                f"{clip(beside[numbers.index(None)])!r} in a column of --data.number_columns is "
+                f"{clip(beside[numbers.index(None)])!r} in a column of `data.number_columns` is "
                 "not a finite number"
             )
         elif (before := self.known.setdefault(file, (sample, part))) != (sample, part):

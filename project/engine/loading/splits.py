@@ -26,7 +26,7 @@ def held_out(whole: Arrays | ItemDataset, shares: dict[str, float], seed: int) -
     if low >= 1:
         raise UserError(
             f"the held-out shares add up to {low:g}, nothing is left to train on: lower "
-            "--data.validation or --data.test"
+            "`data.validation` or `data.test`"
         )
     parts["train"] = positions[fraction >= low].sort().values
     return parts
@@ -39,7 +39,7 @@ def fold_of(whole: Arrays | ItemDataset, fold: int, folds: int, seed: int) -> tu
         UserError: there are fewer samples than folds.
     """
     if folds > len(whole):
-        raise UserError(f"--data.folds {folds}: there are only {len(whole)} samples")
+        raise UserError(f"`data.folds` {folds}: there are only {len(whole)} samples")
     positions, fraction = spread(whole, seed)
     inside = (fraction * folds).long() == fold
     return positions[inside].sort().values, positions[~inside].sort().values

@@ -17,6 +17,7 @@ from torch import Tensor
 from ..building.overlap import IMAGES, dice_of_each
 from ..registry import TABLES
 from ..spec import IGNORED
+from ..targets import FILLER
 from . import plots
 from .cases import MOST_SHOWN, Case, Unfit, first_ones, listed, shown, worst_first
 from .parts import Drawing, Legend, Part, Picture, Pictures, Table
@@ -28,7 +29,6 @@ MOST_PAIRS = 10  # of confused classes
 OF_A_PAIR = 4  # examples of two classes that are confused
 NEIGHBOURS_AMONG = 5000  # points of an embedding
 PAIRED = 1500  # samples of a ranking whose pairs are compared
-NOTHING = -1  # fills sequences
 
 
 def answer_parts(run: Run, split: str) -> list[Part]:
@@ -39,11 +39,11 @@ def answer_parts(run: Run, split: str) -> list[Part]:
         UserError: its files are damaged, or another run's.
     """
     spec = run.spec
-    if spec is None or run.kind not in KINDS:
+    if spec is None or run.kind not in SECTIONS:
         return []
     case = Case(run, split, spec, run.answers(split), run.samples(split))
     try:
-        return list(KINDS[run.kind](case))
+        return list(SECTIONS[run.kind](case))
     except Unfit:
         if run.task in TABLES["tasks"]:
             raise
@@ -341,11 +341,11 @@ def sequences(case: Case) -> Iterator[Part]:
     between = "" if all(len(name) == 1 for name in names) else " "
 
     def write(row: np.ndarray) -> str:
-        return between.join(names[int(number)] for number in row if number != NOTHING)
+        return between.join(names[int(number)] for number in row if number != FILLER)
 
     truth, read = [list(map(write, rows)) for rows in (targets, predictions)]
     lengths, right = (
-        (targets != NOTHING).sum(1),
+        (targets != FILLER).sum(1),
         np.array([a == b for a, b in zip(truth, read, strict=True)]),
     )
     rows = [
@@ -357,7 +357,7 @@ def sequences(case: Case) -> Iterator[Part]:
     wrong = [i for i, fine in enumerate(right) if not fine]
     for i in wrong[:5000]:
         a, b = (
-            [names[int(number)] for number in row if number != NOTHING]
+            [names[int(number)] for number in row if number != FILLER]
             for row in (targets[i], predictions[i])
         )
         for what, from_, to, start, end in difflib.SequenceMatcher(
@@ -430,13 +430,7 @@ def principal_plane(points: np.ndarray) -> tuple[np.ndarray, float]:
     return plane, float(spread[::-1][:2].sum() / max(spread.sum(), 1e-12))
 
 
-KINDS: dict[str, Callable[[Case], Iterator[Part]]] = {
-    "class": classes,
-    "labels": labels,
-    "number": numbers,
-    "count": numbers,
-    "mask": masks,
-    "sequence": sequences,
-    "embedding": embedding,
-    "ranking": ranking,
+# The `report` of a kind of target, or of a task, and what draws it.
+SECTIONS: dict[str, Callable[[Case], Iterator[Part]]] = {
+    part.__name__: part for part in (classes, labels, numbers, masks, sequences, embedding, ranking)
 }

@@ -11,11 +11,11 @@ import torch
 from torch import Tensor
 
 from ..errors import UserError
+from ..formats import plain as figure
 from ..spec import DataSpec
 from .parts import Part, Picture, Pictures, Table
 from .pictures import data_uri, pixels
 from .run import Answers, Run
-from .templates import shown as figure
 
 MOST_SHOWN = 32  # pictures
 MOST_COLUMNS = 16  # of a table whose worst rows are shown with their inputs

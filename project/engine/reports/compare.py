@@ -14,9 +14,11 @@ import numpy as np
 
 from ..cli.arguments import MAY_CHANGE
 from ..cli.classes import slot_at
+from ..cli.screen import show_table
 from ..errors import UserError, suggest
+from ..formats import setting
 from ..registry import PROGRAM
-from .run import Run, written
+from .run import Run
 from .student import LEVEL, Difference, difference, holm, mean_of
 from .table import NO_HYPERPARAMETERS, differing, short
 
@@ -61,7 +63,7 @@ def group(paths: Iterable[Path]) -> list[Group]:
                 raise UserError(f"{path}: {run.state}, not finished")
             key = str(
                 sorted(
-                    (name, written(value)) for name, value in run.settings.items() if decides(name)
+                    (name, setting(value)) for name, value in run.settings.items() if decides(name)
                 )
             )
             group = groups.setdefault(key, Group(""))
@@ -69,7 +71,7 @@ def group(paths: Iterable[Path]) -> list[Group]:
                 print(f"{group.runs[run.seed]}: left out, {run} is the same with the same seed")
             group.runs[int(run.seed or 0)] = run
         except UserError as error:
-            print(f"left out: {error}")
+            print(f"left out: {error.on_command_line()}")
     if not groups:
         raise UserError("there is no finished run to compare")
     for found, label in zip(
@@ -115,7 +117,7 @@ def labels(runs: list[Run]) -> list[str]:
 
 def _words(run: Run, keys: list[str]) -> tuple[tuple[str, str], ...]:
     """The settings of a run under these keys, of those that it has."""
-    return tuple((key, written(run.settings[key])) for key in keys if key in run.settings)
+    return tuple((key, setting(run.settings[key])) for key in keys if key in run.settings)
 
 
 # ---------------------------------------------------------------------- figures
@@ -128,10 +130,6 @@ def print_comparison(groups: list[Group], figure: str | None) -> None:
     Raises:
         UserError: no run has the figure.
     """
-    from rich.box import SIMPLE_HEAD
-    from rich.console import Console
-    from rich.table import Table
-
     runs = [run for found in groups for run in found.runs.values()]
     figure = figure or runs[0].monitor
     known = sorted({name for run in runs for name in run.figures})
@@ -148,25 +146,15 @@ def print_comparison(groups: list[Group], figure: str | None) -> None:
     there.sort(
         key=lambda found: mean_of(list(found.values(figure).values())).value * (1 if falls else -1)
     )
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    table.add_column(figure, overflow="fold")
-    for head in ("seeds", "mean", f"{LEVEL:.0%} interval", "smallest", "largest"):
-        table.add_column(head, justify="right", no_wrap=True)
+    rows = []
     for found in there:
         values = list(found.values(figure).values())
         mean = mean_of(values)
         interval = f"+- {said(mean.half)}" if math.isfinite(mean.half) else "one seed"
-        table.add_row(
-            found.label,
-            str(mean.count),
-            said(mean.value),
-            interval,
-            said(min(values)),
-            said(max(values)),
-        )
-    console = Console(highlight=False, markup=False)
-    console.width = console.width if console.is_terminal else 80
-    console.print(table)
+        ends = said(min(values)), said(max(values))
+        rows.append([found.label, str(mean.count), said(mean.value), interval, *ends])
+    heads = [figure, "seeds", "mean", f"{LEVEL:.0%} interval", "smallest", "largest"]
+    show_table(heads, rows, width=80)
     for line in claims(there, figure, falls):
         print(line)
 

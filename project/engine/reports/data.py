@@ -4,8 +4,6 @@ and after augmentation.
 
 from __future__ import annotations
 
-import shutil
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,17 +12,16 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from .. import formats
 from ..bases.data import DataModule
-from ..bases.images import ImageData
-from ..cli.arguments import Request, merge
-from ..cli.machine import settle_threads
-from ..cli.parser import ProjectCLI
+from ..bases.images import SAMPLED
+from ..cli.screen import show_table
 from ..errors import UserError
-from ..loading.arrays import Arrays
+from ..loading.arrays import Arrays, ItemDataset
 from ..spec import Batch, DataSpec, as_tuple
+from ..targets import TARGETS
 from . import plots
 from .pictures import overlay, pixels
-from .run import target_text
 
 SPLITS = ("train", "val", "test")
 SAMPLES = 16  # of a picture
@@ -33,32 +30,30 @@ MOST_HISTOGRAMS = 12
 MOST_ROWS = 60  # of a table of classes or columns
 
 
-def show(request: Request, path: Path) -> None:
-    """Print the table of the data and draw the first training batch.
+def show(data: DataModule, picture: Path | None) -> None:
+    """Print the tables of the data and draw its first training batch.
 
     Raises:
         UserError: the data cannot be read, or the picture not be written.
     """
-    cli = ProjectCLI(merge(request))
-    settle_threads(cli.config_tree)
-    cli.build()
-    data: DataModule = cli.datamodule
     data.prepare_data()
     for stage in ("fit", "test"):
         data.setup(stage)
     print_tables(data)
+    print_statistics(data)
+    if picture is None:
+        return
     before, after = first_batch(data)
     with plots.drawn():
         is_picture = pixels(as_tuple(before.inputs)[0][0].numpy()) is not None
         figure = drawn_pictures(data, before, after) if is_picture else drawn_columns(data)
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            figure.savefig(path, dpi=110)
+            picture.parent.mkdir(parents=True, exist_ok=True)
+            figure.savefig(picture, dpi=110)
         except (OSError, ValueError) as error:
-            raise UserError(
-                f"--output {path}: {getattr(error, 'strerror', None) or error}"
-            ) from None
-    print(path)
+            reason = getattr(error, "strerror", None) or error
+            raise UserError(f"--output {picture}: {reason}") from None
+    print(picture)
 
 
 # ---------------------------------------------------------------------- tables
@@ -79,13 +74,32 @@ def print_tables(data: DataModule) -> None:
             [name, f"{mean:.5g}", f"{std:.5g}"]
             for name, (mean, std) in zip(spec.names, spec.scale, strict=True)
         ]
-        print_rows(["target", "mean", "deviation"], rows)
-    if isinstance(data, ImageData):
-        channels = zip(data.preprocessing["mean"], data.preprocessing["std"], strict=True)
-        rows = [[str(i), f"{mean:.4f}", f"{std:.4f}"] for i, (mean, std) in enumerate(channels)]
-        print_rows(["channel", "mean", "deviation"], rows)
+        print_rows(["target", "mean", "std"], rows)
     if columns := column_rows(data, spec):
-        print_rows(["column", "kind", "missing", "mean", "deviation", "values"], columns)
+        print_rows(["column", "kind", "missing", "mean", "std", "values"], columns)
+
+
+def print_statistics(data: DataModule) -> None:
+    """Print what the inputs are normalised by, beside the statistics that others publish."""
+    trained, whole = data.loaded("train"), data.full_split("train")
+    fitted = {"fit": data.preprocessing}
+    print(f"\nfit trains on {len(trained):,} of the {len(whole):,} samples of the training split")
+    if len(trained) < len(whole):
+        name = "published" if "test" in data.splits else "whole"
+        fitted[name] = data.fit_preprocessing(whole)
+    if isinstance(whole, ItemDataset):
+        sampled = min(SAMPLED, len(trained))
+        print(f"estimated from {sampled:,} of the samples, since each has to be decoded")
+    found = {name: data.statistics(values) for name, values in fitted.items()}
+    if not found["fit"]:
+        print("the inputs are not normalised")
+        return
+    heads = [f"{name} {what}" for name in found for what in ("mean", "std")]
+    rows = [
+        [key, *(formats.statistic(value) for part in found.values() for value in part.get(key, ()))]
+        for key in found["fit"]
+    ]
+    print_rows(["input", *heads], rows)
 
 
 def class_counts(data: DataModule, spec: DataSpec) -> list[list[str]]:
@@ -102,13 +116,9 @@ def counts_of(data: DataModule, split: str, spec: DataSpec) -> list[int] | None:
     part = data.loaded(split)
     if not isinstance(part, Arrays) or not isinstance(part.targets, Tensor):
         return list(spec.counts) if split == "train" else None
+    count = TARGETS[spec.target].count
     targets = part.targets[part.rows]
-    if spec.target == "labels":
-        return targets.sum(0).long().tolist()
-    values = targets.flatten().long()
-    return torch.bincount(
-        values[(values >= 0) & (values < len(spec.names))], minlength=len(spec.names)
-    ).tolist()
+    return count(targets, len(spec.names)).tolist() if count else None
 
 
 def column_rows(data: DataModule, spec: DataSpec) -> list[list[str]]:
@@ -136,20 +146,9 @@ def column_rows(data: DataModule, spec: DataSpec) -> list[list[str]]:
 
 
 def print_rows(head: list[str], rows: list[list[str]]) -> None:
-    """A table in the terminal; of a long one the beginning."""
-    from rich.box import SIMPLE_HEAD
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    for i, name in enumerate(head):
-        table.add_column(name, justify="right" if i else "left", overflow="fold")
-    for row in rows[:MOST_ROWS]:
-        table.add_row(*row)
-    width = shutil.get_terminal_size((80, 24)).columns if sys.stdout.isatty() else 80
-    Console(width=width, highlight=False, markup=False, file=sys.stdout).print(table)
-    if len(rows) > MOST_ROWS:
-        print(f"and {len(rows) - MOST_ROWS} more")
+    """Print a table of at most 80 columns after an empty line; of a long one the beginning."""
+    print()
+    show_table(head, rows, width=80, limit=MOST_ROWS)
 
 
 # ---------------------------------------------------------------------- pictures
@@ -178,14 +177,13 @@ def first_batch(data: DataModule) -> tuple[Batch, Batch]:
 
 def drawn_pictures(data: DataModule, before: Batch, after: Batch) -> Figure:
     """Pairs of pictures, before above after, with the target; masks are laid over."""
-    spec = data.spec
+    spec, kind = data.spec, TARGETS[data.spec.target]
     height, width = as_tuple(before.inputs)[0].shape[2:]
     across = max(1, COLUMNS * height // max(height, width))
     many = min(SAMPLES, ROWS * across)
-    first, second = (
-        as_tuple(before.inputs)[0][:many],
-        visible(data, as_tuple(after.inputs)[0][:many]),
-    )
+    first, prepared = as_tuple(before.inputs)[0][:many], as_tuple(after.inputs)[0][:many]
+    second = data.pictures(prepared)
+    second = prepared if second is None else second
     across = min(across, len(first))
     down = -(-len(first) // across)
     tile = 9.0 / across
@@ -200,15 +198,12 @@ def drawn_pictures(data: DataModule, before: Batch, after: Batch) -> Figure:
         for place, images, batch in ((2 * row, first, before), (2 * row + 1, second, after)):
             image = pixels(images[i].numpy())
             assert image is not None
-            if spec.target == "mask":
+            if kind.is_overlay:
                 image = overlay(image, batch.targets[i].numpy())
             axes = grid[place, column]
             axes.imshow(image, interpolation="nearest")
-            text = (
-                ""
-                if spec.target == "mask"
-                else plots.shortened(title_of(spec, batch.targets[i]), 24)
-            )
+            text = "" if kind.is_overlay else kind.text(spec.names, batch.targets[i])
+            text = formats.shortened(text, 24)
             axes.set_title(text, fontsize=8, fontweight="normal", pad=2)
     seen = as_tuple(after.inputs)[0]
     span = f"values {float(seen.min()):.2f} to {float(seen.max()):.2f}"
@@ -217,32 +212,6 @@ def drawn_pictures(data: DataModule, before: Batch, after: Batch) -> Figure:
         fontsize=10,
     )
     return drawing
-
-
-def visible(data: DataModule, images: Tensor) -> Tensor:
-    """Normalised images (B, C, H, W) in the brightness they had, as uint8."""
-    if not isinstance(data, ImageData):
-        return images
-    mean, std = (
-        torch.tensor(data.preprocessing[name]).reshape(1, -1, 1, 1) for name in ("mean", "std")
-    )
-    return ((images * std + mean) * 255).round().clamp(0, 255).to(torch.uint8)
-
-
-def title_of(spec: DataSpec, target: Tensor) -> str:
-    """A target for people; of blended classes, each with its share."""
-    if spec.target == "class" and target.ndim and float(target.max()) < 0.995:
-        shares = [
-            (float(share), name)
-            for share, name in zip(target, spec.names, strict=True)
-            if share > 0.005
-        ]
-        return " + ".join(f"{name} {share:.2f}" for share, name in sorted(shares, reverse=True))
-    return target_text(
-        spec.target,
-        spec.names,
-        (target.argmax() if spec.target == "class" and target.ndim else target).numpy(),
-    )
 
 
 def drawn_columns(data: DataModule) -> Figure:
@@ -258,7 +227,7 @@ def drawn_columns(data: DataModule) -> Figure:
     if targets.ndim == 1 or targets.shape[-1] == 1:
         columns.append(
             (
-                f"target {data.spec.names[0]}" if data.spec.target == "number" else "target",
+                f"target {data.spec.names[0]}" if data.spec.scale else "target",
                 targets.flatten().numpy(),
             )
         )
@@ -268,7 +237,7 @@ def drawn_columns(data: DataModule) -> Figure:
     for place, (name, values) in enumerate(columns):
         axes = drawing.add_subplot(down, across, place + 1)
         plots.count(axes, values, colour=plots.ORANGE if name.startswith("target") else plots.BLUE)
-        axes.set_title(plots.shortened(name, 24), fontsize=9)
+        axes.set_title(formats.shortened(name, 24), fontsize=9)
         axes.ticklabel_format(scilimits=(-3, 4))
     drawing.suptitle(
         f"{type(data).__name__}, training split: the columns as the network sees them", fontsize=10

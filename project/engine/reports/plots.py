@@ -19,6 +19,8 @@ from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, NullFormatter
 
+from ..formats import shortened
+
 INK, GRID = "#0a0b0c", "#0d0e0f"  # no colour of ours: each stands for one of the page's
 STYLE: dict[Any, Any] = {
     **dict.fromkeys(
@@ -340,8 +342,3 @@ def some(*arrays: np.ndarray, most: int = SCATTERED) -> tuple[np.ndarray, ...]:
     """At most so many entries of each array, evenly spaced and the same ones of all."""
     rows = np.linspace(0, len(arrays[0]) - 1, min(most, len(arrays[0]))).astype(int)
     return tuple(array[rows] for array in arrays)
-
-
-def shortened(name: str, width: int = 18) -> str:
-    """A name that fits beside an axis."""
-    return name if len(name) <= width else name[: width - 1] + "\N{HORIZONTAL ELLIPSIS}"

@@ -33,10 +33,8 @@ PARTS = {
     "metrics.csv",
     "checkpoints",
 }  # a folder that has one of these is a run's
-KIND_OF_TASK = {
-    "MetricLearning": "embedding",
-    "Ranking": "ranking",
-}  # tasks whose answers are not of the kind of their target
+# Tasks whose predictions are not drawn as their target's kind is, where run.json does not say so.
+EARLIER = {"Embedding": "embedding", "MetricLearning": "embedding", "Ranking": "ranking"}
 BETTER_SMALL = {"loss", "rmse", "mae", "mse"}
 
 TOLD: dict[str, type] = {  # what run.json holds, as far as it is more than a word or a number
@@ -157,7 +155,7 @@ class Run:
         if values is None and self.folder.best.is_file():
             from ..runs.checkpoints import read
 
-            values = read(self.folder.best)["spec"]
+            values = read(self.folder.best).spec
         try:
             return DataSpec.from_dict(values) if values is not None else None
         except (TypeError, AttributeError):
@@ -168,11 +166,13 @@ class Run:
 
     @property
     def kind(self) -> str:
-        """What its answers are: class, labels, number, mask, sequence, embedding, ranking; empty
-        where unknown.
-        """
-        target = self.spec.target if self.spec else ""
-        return KIND_OF_TASK.get(self.task, target)
+        """The section of a report for its predictions, a row of reports/answers.py, or empty."""
+        if isinstance(drawn := self.description.get("report"), str):
+            return drawn
+        from ..targets import TARGETS
+
+        target = TARGETS.get(self.spec.target) if self.spec else None
+        return EARLIER.get(self.task, target.report if target else "")
 
     # ------------------------------------------------------------------ what came out
 
@@ -361,30 +361,6 @@ def _are_numbers(row: list[str]) -> bool:
         return all(float(cell or "nan") is not None for cell in row)
     except ValueError:
         return False
-
-
-def written(value: Any) -> str:
-    """A value of a config in one line; a class is its name."""
-    if isinstance(value, dict) and "class_path" in value:
-        return str(value["class_path"])
-    if isinstance(value, list):
-        return "[" + ", ".join(map(written, value)) + "]"
-    return (
-        "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
-    )
-
-
-def target_text(kind: str, names: tuple[str, ...], target: np.ndarray) -> str:
-    """A target as people write it."""
-    if kind == "class":
-        return names[int(target)]
-    if kind == "labels":
-        return ", ".join(name for name, on in zip(names, target, strict=True) if on > 0.5)
-    if kind == "sequence":
-        return ("" if all(len(name) == 1 for name in names) else " ").join(
-            names[int(i)] for i in target if i >= 0
-        )
-    return ", ".join(f"{float(value):.5g}" for value in np.atleast_1d(target))
 
 
 # ---------------------------------------------------------------------- finding

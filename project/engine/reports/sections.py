@@ -11,11 +11,12 @@ from typing import Any
 import yaml
 
 from ..cli.arguments import leaves_with_class
+from ..formats import setting
 from . import plots
 from .answers import answer_parts
 from .parts import Code, Drawing, Facts, Part, Picture, Pictures, Section, Table
 from .pictures import beside, data_uri, overlay, pixels
-from .run import Run, target_text, written
+from .run import Run
 
 SPLITS = {"val": "validation", "test": "test", "train": "training"}
 MOST_PICTURES = 32
@@ -74,7 +75,7 @@ def settings(run: Run) -> Iterator[Part]:
     yield Code(str(run.description.get("command", "")), title="Command")
     if files is not None and given is not None:
         base = ", ".join(map(str, files)) or "the defaults"
-        rows = [[key, written(value)] for key, value in given.items()]
+        rows = [[key, setting(value)] for key, value in given.items()]
         if rows:
             yield Table(
                 ["key", "value"],
@@ -94,6 +95,9 @@ def data(run: Run) -> Iterator[Part]:
     spec = run.spec
     if spec is None:
         return
+    from ..targets import TARGETS
+
+    kind = TARGETS[spec.target]
     splits = run.description.get("data") or {}
     facts: dict[str, Any] = {"inputs": spec.shape(), "target": spec.target}
     if spec.columns:
@@ -111,9 +115,7 @@ def data(run: Run) -> Iterator[Part]:
         ]
         yield Table(["split", "samples", "SHA-256 (its beginning)"], rows, title="Splits")
     if spec.counts and len(spec.counts) == len(spec.names):
-        across = {"mask": "training pixels", "sequence": "times in the training split"}.get(
-            spec.target, "training samples"
-        )
+        across = f"training {kind.counted}"
         if len(spec.names) <= MOST_CLASSES:
             yield Drawing(plots.bars(spec.names, spec.counts, "Classes", across))
         else:
@@ -131,10 +133,10 @@ def data(run: Run) -> Iterator[Part]:
         image = pixels(samples["input"][i])
         assert image is not None
         target, lines = samples["target"][i], [f"#{samples['id'][i]}"]
-        if spec.target == "mask":
+        if kind.is_overlay:
             image = beside(image, overlay(image, target))
         else:
-            lines.append(target_text(spec.target, spec.names, target))
+            lines.append(kind.text(spec.names, target))
         pictures.append(Picture(data_uri(image), lines))
     yield Pictures(pictures, title="Samples of the validation split")
 
@@ -145,7 +147,7 @@ def network(run: Run) -> Iterator[Part]:
     """
     start = "model.net."
     options = {
-        name.removeprefix(start): written(value)
+        name.removeprefix(start): setting(value)
         for name, value in run.settings.items()
         if name.startswith(start)
     }
@@ -244,7 +246,7 @@ def origin(run: Run) -> Iterator[Part]:
     for name, value in told.items():
         if name not in TOLD and isinstance(value, (dict, list)) and value:
             rows = [
-                [".".join(map(str, path)), written(item)]
+                [".".join(map(str, path)), setting(item)]
                 for path, item in leaves_with_class({name: value})
             ]
             yield Table(["key", "value"], rows, title=name)

@@ -15,9 +15,11 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from ..cli.screen import show_table
 from ..errors import UserError, clip, suggest
+from ..formats import setting
 from ..runs.files import csv_line, write_atomic, write_text
-from .run import Run, written
+from .run import Run
 
 NO_HYPERPARAMETERS = (
     "name",
@@ -127,7 +129,7 @@ def row(
 def plain_value(value: Any) -> Any:
     """A setting as a number or a text."""
     return (
-        value if isinstance(value, (int, float)) and not isinstance(value, bool) else written(value)
+        value if isinstance(value, (int, float)) and not isinstance(value, bool) else setting(value)
     )
 
 
@@ -141,7 +143,7 @@ def differing(runs: list[Run]) -> list[str]:
     differ = [
         name
         for name in names
-        if len({written(run.settings[name]) if name in run.settings else None for run in runs}) > 1
+        if len({setting(run.settings[name]) if name in run.settings else None for run in runs}) > 1
     ]
     given = {name for run in runs for name in run.description.get("overrides") or ()}
     return sorted(differ, key=lambda name: (name not in given, is_rare(name, runs)))
@@ -175,27 +177,19 @@ def ordered_figures(runs: list[Run]) -> list[str]:
 
 def print_table(table: Rows) -> None:
     """As much of the table as fits the terminal, and what of it does not."""
-    from rich.box import SIMPLE_HEAD
-    from rich.console import Console
-    from rich.table import Table
-
     width = shutil.get_terminal_size((NARROW, 24)).columns if sys.stdout.isatty() else NARROW
     chosen, left_out = fitting(table, width)
-    shown = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
-    for name in chosen:
-        is_number = any(isinstance(row[name], (int, float)) for row in table.rows)
-        side: Any = "right" if is_number else "left"
-        shown.add_column(
-            short(name, table.settings),
-            justify=side,
-            no_wrap=True,
-            overflow="ellipsis",
-            max_width=WIDEST,
-        )
-    for row in table.rows:
-        shown.add_row(*(cell(row[name]) for name in chosen))
-    console = Console(width=width, highlight=False, markup=False, file=sys.stdout)
-    console.print(shown)
+    numeric = [
+        name for name in chosen if any(isinstance(row[name], (int, float)) for row in table.rows)
+    ]
+    in_order = [*(name for name in chosen if name not in numeric), *numeric]
+    show_table(
+        [short(name, table.settings) for name in in_order],
+        [[cell(row[name]) for name in in_order] for row in table.rows],
+        left=len(chosen) - len(numeric),
+        width=width,
+        widest=WIDEST,
+    )
     for row in table.rows:
         if row["reason"]:
             print(f"{row['run']}: {row['reason']}")

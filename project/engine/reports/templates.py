@@ -11,6 +11,7 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
+from ..formats import plain
 from ..registry import PACKAGE, VERSION
 
 HERE = Path(__file__).parent
@@ -24,7 +25,7 @@ def render(
     environment = jinja2.Environment(
         autoescape=True, loader=jinja2.FileSystemLoader(HERE), undefined=jinja2.StrictUndefined
     )
-    environment.filters |= {"shown": shown, "numeric": numeric, **(filters or {})}
+    environment.filters |= {"shown": plain, "numeric": numeric, **(filters or {})}
     return environment.get_template(template).render(
         style=style(), footer=f"{PACKAGE} {VERSION[0]}", **values
     )
@@ -39,16 +40,5 @@ def style() -> Markup:
 def numeric(table: Any) -> list[bool]:
     """Which columns of a table hold nothing but numbers."""
     return [
-        all(NUMERIC.fullmatch(shown(row[i])) for row in table.rows) for i in range(len(table.head))
+        all(NUMERIC.fullmatch(plain(row[i])) for row in table.rows) for i in range(len(table.head))
     ]
-
-
-def shown(value: Any) -> str:
-    """A value as a person reads it: five significant digits, thousands apart."""
-    if isinstance(value, bool) or value is None:
-        return "" if value is None else str(value).lower()
-    if isinstance(value, int):
-        return f"{value:,}"
-    if isinstance(value, float):
-        return f"{value:,.0f}" if 1e4 <= abs(value) < 1e15 else f"{value:.5g}"
-    return str(value)

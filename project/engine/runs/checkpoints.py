@@ -18,14 +18,20 @@ from lightning.pytorch.utilities import rank_zero_only
 from ..errors import UserError, clip
 from .files import write_atomic
 from .folder import RunFolder
+from .saved import Damaged, Saved, checked
 
 KEEP = 2
 
 
 class SafeIO(CheckpointIO):
-    """Atomic, durable saves; loads of tensors and plain values only, whatever the caller asks
-    for.
+    """Atomic, durable saves; loads of tensors and plain values only, whatever the caller asks for.
+
+    Args:
+        loaded: A checkpoint that has been verified and read already, and is handed out once.
     """
+
+    def __init__(self, loaded: Saved | None = None) -> None:
+        self.loaded = loaded
 
     def save_checkpoint(
         self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None
@@ -37,7 +43,9 @@ class SafeIO(CheckpointIO):
     def load_checkpoint(
         self, path: Any, map_location: Any = None, weights_only: bool | None = True
     ) -> dict[str, Any]:
-        return read(Path(path))
+        loaded, self.loaded = self.loaded, None
+        known = loaded is not None and loaded.path == Path(path)
+        return (loaded if known and loaded else read(Path(path))).content
 
     def remove_checkpoint(self, path: Any) -> None:
         Path(path).unlink(missing_ok=True)
@@ -127,38 +135,28 @@ def fault(path: Path) -> str | None:
         return "it is not a checkpoint, or it is damaged"
 
 
-def read(path: Path) -> dict[str, Any]:
-    """A verified checkpoint as tensors and plain values; no class in it is ever imported.
+def read(path: Path) -> Saved:
+    """Verify and load a checkpoint; no class in it is ever imported.
 
     Raises:
-        UserError: it is not there, damaged, or not a checkpoint of ours.
+        Damaged: it is not there, damaged, or not a checkpoint of ours.
+        UserError: a later version has written it.
     """
     if reason := fault(path):
-        raise UserError(f"checkpoint {path}: {reason}")
+        raise Damaged(f"checkpoint {path}: {reason}")
     try:
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+        content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
-        raise UserError(
+        raise Damaged(
             f"checkpoint {path}: it holds more than tensors and plain values ({clip(error, 80)})"
         ) from None
-    if isinstance(checkpoint, dict) and "fitted" in checkpoint:  # its name in version 0.1.0
-        checkpoint["preprocessing"] = checkpoint.pop("fitted")
-    if not isinstance(checkpoint, dict) or not {
-        "state_dict",
-        "spec",
-        "preprocessing",
-        "config",
-    } <= set(checkpoint):
-        raise UserError(
-            f"checkpoint {path}: not written by a run of ours (no data description and config in "
-            "it)"
-        )
-    return checkpoint
+    return checked(content, path)
 
 
-def resumable(folder: RunFolder) -> Iterator[tuple[Path, dict[str, Any]]]:
-    """The checkpoints a run can continue from, the newest first; those that do not verify are named
-    and passed over.
+def resumable(folder: RunFolder) -> Iterator[Saved]:
+    """The checkpoints a run can continue from, the newest first.
+
+    Those that are damaged are named and passed over.
 
     Raises:
         UserError: there are some, and none can be read: a run is never silently started anew.
@@ -166,11 +164,14 @@ def resumable(folder: RunFolder) -> Iterator[tuple[Path, dict[str, Any]]]:
     found = step_files(folder)
     whole = 0
     for path in found:
-        if reason := fault(path):
-            rank_zero_only(print)(f"{path}: {reason}; taking the one before", flush=True)
+        try:
+            saved = read(path)
+        except Damaged as error:
+            reason = str(error).removeprefix("checkpoint ")
+            rank_zero_only(print)(f"{reason}; taking the one before", flush=True)
             continue
         whole += 1
-        yield path, read(path)
+        yield saved
     if found and not whole:
         raise UserError(
             f"{folder}: none of its {len(found)} checkpoints can be read; start another run with "

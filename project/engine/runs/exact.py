@@ -8,6 +8,7 @@ in docs/resume.md.
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from typing import Any
 
@@ -22,6 +23,7 @@ from . import internals
 from .checkpoints import forget_old, step_file
 from .folder import RunFolder
 from .records import MetricsFile
+from .saved import End
 from .signals import Signals
 
 
@@ -104,9 +106,18 @@ class ExactResume(Callback):
         self, trainer: Any, module: L.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
         internals.rewind_fetched_batch(checkpoint["loops"])
-        if self.finished and not self._ended_mid_epoch(trainer):
+        mid_epoch_end = self.finished and self._ended_mid_epoch(trainer)
+        if self.finished and not mid_epoch_end:
             internals.open_next_epoch(checkpoint["loops"])
             checkpoint[type(trainer.datamodule).__qualname__]["batch"] = 0
+        end = End(self.finished, mid_epoch_end, trainer.should_stop)
+        keeps_metrics = self.metrics is not None and trainer.is_global_zero
+        checkpoint["run"] = {
+            **dataclasses.asdict(end),
+            "metrics_file": self.metrics.mark() if keeps_metrics and self.metrics else None,
+            "metric_states": internals.metric_states(trainer.lightning_module),
+            "log": internals.log_state(trainer),
+        }
 
     @staticmethod
     def _ended_mid_epoch(trainer: L.Trainer) -> bool:
@@ -116,26 +127,12 @@ class ExactResume(Callback):
             < trainer.num_training_batches
         )
 
-    def state_dict(self) -> dict[str, Any]:
-        trainer = self.trainer
-        return {
-            "finished": self.finished,
-            "mid_epoch_end": self.finished and self._ended_mid_epoch(trainer),
-            "should_stop": trainer.should_stop,
-            "metrics_file": self.metrics.mark()
-            if self.metrics is not None and trainer.is_global_zero
-            else None,
-            "metric_states": internals.metric_states(trainer.lightning_module),
-            "log": internals.log_state(trainer),
-        }
-
     # ------------------------------------------------------------------ restoring
 
-    def setup(self, trainer: L.Trainer, module: L.LightningModule, stage: str) -> None:
-        self.trainer = trainer
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self.restored = state_dict
+    def on_load_checkpoint(
+        self, trainer: L.Trainer, module: L.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        self.restored = checkpoint["run"]
 
     def on_fit_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         if self.metrics is not None and trainer.is_global_zero:

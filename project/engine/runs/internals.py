@@ -37,24 +37,34 @@ class NullProfiler(PassThroughProfiler):
         return self._nothing
 
 
-class FastHooks(L.LightningModule):
-    """Two shortcuts for what Lightning does with the module in every step.
+def quicken(module: L.LightningModule) -> None:
+    """Take two shortcuts in what Lightning does with a module in every step.
 
     It notes the running hook on it before and after each of 22 hooks, through the slow
     `nn.Module.__setattr__`; and it asks for the signature of training_step, which is kept here once
-    it is known.
+    it is known. The module's class becomes one that differs in just that and bears the same name.
     """
+    kind = type(module)
+    if not hasattr(kind, "quickened_from"):
+        module.__class__ = QUICK.setdefault(kind, _quick(kind))
 
-    def __init_subclass__(cls, **kwargs: Any) -> None:
-        super().__init_subclass__(**kwargs)
-        if (step := cls.__dict__.get("training_step")) is not None:
-            step.__signature__ = inspect.signature(step)
 
-    def __setattr__(self, name: str, value: Any) -> None:
+QUICK: dict[type, type] = {}  # class of a module -> the quicker one that stands for it
+
+
+def _quick(kind: type[L.LightningModule]) -> type[L.LightningModule]:
+    def note(self: L.LightningModule, name: str, value: Any) -> None:
         if name == "_current_fx_name":
             self.__dict__[name] = value
         else:
-            super().__setattr__(name, value)
+            super(quick, self).__setattr__(name, value)
+
+    step: Any = kind.training_step
+    step.__signature__ = inspect.signature(step)
+    names = {name: getattr(kind, name) for name in ("__module__", "__qualname__", "__doc__")}
+    own = {"__setattr__": note, "quickened_from": kind, **names}
+    quick: type[L.LightningModule] = type(kind.__name__, (kind,), own)
+    return quick
 
 
 def rewind_fetched_batch(loops: dict[str, Any]) -> None:

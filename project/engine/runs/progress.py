@@ -16,6 +16,8 @@ from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities import rank_zero_only
 from tqdm import tqdm
 
+from ..formats import duration, metric
+
 EVERY = 0.2  # seconds between two drawings of the bar: each costs a tenth of a millisecond
 WIDTH = 80
 
@@ -205,8 +207,8 @@ class EpochTable:
                     "epoch", [f"{name:>{width(name)}}" for name in self.names], "samples/s", "time"
                 )
             )
-        cells = [f"{number(values.get(name)):>{width(name)}}" for name in self.names]
-        return [*lines, self._line(epoch, cells, f"{speed:,.0f}", clock(seconds))]
+        cells = [f"{metric(values.get(name)):>{width(name)}}" for name in self.names]
+        return [*lines, self._line(epoch, cells, f"{speed:,.0f}", duration(seconds))]
 
     @staticmethod
     def _line(epoch: str, cells: list[str], speed: str, seconds: str) -> str:
@@ -236,27 +238,6 @@ def width(name: str) -> int:
     return max(len(name), 7)
 
 
-def number(value: float | None) -> str:
-    """A figure in at most seven characters where that is possible; nothing where there is none."""
-    if value is None:
-        return ""
-    size = abs(value)
-    if 1e-3 <= size < 100 or not size:
-        return f"{value:.4f}"
-    return (
-        f"{value:.3g}"
-        if size < 1e-3 or size >= 1e6
-        else f"{value:.1f}"
-        if size < 1e4
-        else f"{value:.0f}"
-    )
-
-
-def clock(seconds: float) -> str:
-    """`4.2 s`, `12:05` or `3:02:05`."""
-    return f"{seconds:.1f} s" if seconds < 100 else tqdm.format_interval(seconds)
-
-
 class StepPrinter(Logger):
     """A line on the screen every n optimizer steps, from the rows that all loggers get."""
 
@@ -274,7 +255,7 @@ class StepPrinter(Logger):
     def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
         if step is not None and step % self.every == 0 and "train/loss" in metrics:
             figures = (
-                f"{name.removeprefix('train/')} {number(value)}"
+                f"{name.removeprefix('train/')} {metric(value)}"
                 for name, value in metrics.items()
                 if name != "epoch"
             )

@@ -18,9 +18,9 @@ import lightning.pytorch as L
 import torch
 from lightning.pytorch.callbacks import Callback
 
-from ..cli.arguments import Request
+from ..cli.arguments import CommandLine
 from ..cli.parser import ProjectCLI
-from ..cli.screen import show
+from ..cli.screen import show_table
 from ..errors import UserError
 from ..spec import Batch
 from .short import number_above, picture_path, prepared, train
@@ -77,7 +77,7 @@ class Measured:
         return max(self.throughputs, default=0.0)
 
 
-def find_size(request: Request) -> int:
+def find_size(request: CommandLine) -> int:
     """Time the sizes, print a table with the one to use, and draw it; returns the exit code."""
     least = int(number_above(request, "--min_batch", 8, 1))
     most = (
@@ -189,7 +189,7 @@ def table(measured: Sequence[Measured], chosen: Measured, configured: int) -> No
         else:
             figures, notes = ["-"] * (len(columns) - 2), [*notes, "out of memory"]
         rows.append([f"{one.size:,}", *figures, ", ".join(notes)])
-    show(columns, rows)
+    show_table(columns, rows)
 
 
 def advice(cli: ProjectCLI, chosen: Measured, configured: int) -> str:

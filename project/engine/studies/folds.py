@@ -5,7 +5,6 @@ Each fold is a run of `fit`, tested on the samples it was not trained on.
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import time
 from collections.abc import Sequence
@@ -15,12 +14,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..cli.arguments import Request, config_text, merge
+from ..cli.arguments import CommandLine, config_text, merge, read_settings
 from ..cli.evaluation import evaluate, load
 from ..cli.fitting import fit
 from ..cli.machine import as_found, output_in
 from ..cli.parser import ProjectCLI
-from ..cli.screen import show
+from ..cli.screen import show_table
+from ..cli.settings import Settings
 from ..errors import UserError
 from ..runs.files import csv_line, write_atomic, write_json
 from ..runs.folder import RunFolder
@@ -29,7 +29,7 @@ from .short import number_above
 LOG = "output.txt"  # in the folder of each fold: what its run printed
 
 
-def kfold(request: Request) -> int:
+def kfold(request: CommandLine) -> int:
     """Train and test every fold, print and keep the figures; returns the exit code."""
     folds = int(number_above(request, "--folds", 5, 2))
     tree = ProjectCLI(merge(request), seeds=False).config_tree
@@ -53,7 +53,7 @@ def kfold(request: Request) -> int:
         [place / f"fold-{number}" for number in range(folds)], place / "predictions.csv"
     )
     write_json(place / "results.json", {"folds": folds, "samples": count, "figures": figures})
-    show(
+    show_table(
         ["", "mean", "deviation", "smallest", "largest"],
         [
             [name, *(f"{row[key]:.4f}" for key in ("mean", "std", "min", "max"))]
@@ -66,28 +66,27 @@ def kfold(request: Request) -> int:
     return 0
 
 
-def one_fold(request: Request, path: Path, folds: int, number: int) -> dict[str, float]:
+def one_fold(line: CommandLine, path: Path, folds: int, number: int) -> dict[str, float]:
     """Train and test one fold, or go on with it; returns its test figures.
 
     Raises:
         UserError: the fold cannot be trained, or was begun with other settings.
     """
-    kept = {key: value for key, value in request.options.items() if key in ("--weights", "--fresh")}
     fold = [("data.folds", str(folds)), ("data.fold", str(number))]
-    training = dataclasses.replace(
-        request,
-        command="fit",
-        options={"--run": str(path), **kept},
-        assignments=[*request.assignments, *fold],
-    )
+    settings = read_settings(line.configs, [*line.assignments, *fold])
     began = time.monotonic()
     try:
         with output_in(path / LOG), as_found():
-            fit(training)
-            evaluate(Request("test", options={"--ckpt_path": str(path)}))
+            fit(
+                settings,
+                run=path,
+                weights=line.path("--weights"),
+                fresh=line.options.get("--fresh"),
+            )
+            evaluate("test", path, Settings())
     except UserError as error:
         raise UserError(
-            f"fold {number}: {error}; other settings are another k-fold, in another folder: "
+            f"fold {number}: {error.text}; other settings are another k-fold, in another folder: "
             "--run FOLDER"
         ) from error
     except SystemExit:

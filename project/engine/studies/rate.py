@@ -23,7 +23,7 @@ import numpy as np
 from lightning.pytorch.callbacks import Callback
 from torch import Tensor
 
-from ..cli.arguments import Request
+from ..cli.arguments import CommandLine
 from ..cli.parser import ProjectCLI
 from ..errors import NotFinite, UserError
 from .short import number_above, picture_path, prepared, train
@@ -160,7 +160,7 @@ def judged(rates: np.ndarray, losses: np.ndarray, steps: int) -> Found:
     return Found(rates, losses, smoothed, float(rates[last]))
 
 
-def find_rate(request: Request) -> int:
+def find_rate(request: CommandLine) -> int:
     """RateSweep the rate over a short training, print the suggestion and draw the curve; returns
     the exit code.
     """

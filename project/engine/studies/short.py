@@ -7,49 +7,45 @@ from typing import Any
 
 from lightning.pytorch.callbacks import BaseFinetuning, Callback
 
-from ..cli.arguments import Request, config_text, merge
-from ..cli.beginning import Start
-from ..cli.fitting import assemble, build_trainer
-from ..cli.machine import check_devices, settle_threads
-from ..cli.parser import ProjectCLI
+from ..cli.arguments import CommandLine, merge
+from ..cli.fitting import assemble
+from ..cli.parser import ProjectCLI, parse
+from ..cli.trainer import as_list, build_trainer
 from ..errors import UserError, clip
 from ..runs.exact import ExactResume
 
 NEVER = 10**9
-OWN_PACE = (  # what a short training decides for itself
-    *(
-        "max_epochs",
-        "min_epochs",
-        "max_steps",
-        "min_steps",
-        "max_time",
-        "logger",
-        "callbacks",
-        "fast_dev_run",
-    ),
-    *(
-        "check_val_every_n_epoch",
-        "val_check_interval",
-        "num_sanity_val_steps",
-        "limit_val_batches",
-        "overfit_batches",
-        "default_root_dir",
-    ),
-    *("devices", "num_nodes", "strategy", "enable_progress_bar", "enable_checkpointing"),
-)
+# What a short training decides for itself: one device, no end, no validation, no records.
+OWN_PACE: dict[str, Any] = {
+    "max_epochs": -1,
+    "min_epochs": None,
+    "min_steps": None,
+    "max_time": None,
+    "fast_dev_run": False,
+    "check_val_every_n_epoch": 1,
+    "val_check_interval": None,
+    "num_sanity_val_steps": 0,
+    "limit_val_batches": 0,
+    "overfit_batches": 0.0,
+    "default_root_dir": None,
+    "devices": 1,
+    "num_nodes": 1,
+    "strategy": "auto",
+    "logger": False,
+    "enable_progress_bar": False,
+    "enable_checkpointing": False,
+}
 
 
-def prepared(request: Request) -> ProjectCLI | None:
+def prepared(request: CommandLine) -> ProjectCLI | None:
     """Task and data of a command line, as fit assembles them, without a schedule; None when
     settings were only to be printed.
     """
-    cli = ProjectCLI(merge(request))
-    settle_threads(cli.config_tree)
-    if request.print_config:
-        print(config_text(cli.config_tree), end="")
+    cli = parse(merge(request), request.print_config)
+    if cli is None:
         return None
-    check_devices(cli.config_tree["trainer"])
-    assemble(cli, request, Start())
+    weights, fresh = request.path("--weights"), request.options.get("--fresh")
+    assemble(cli, weights=weights, fresh=fresh)
     cli.model.make_schedule = None
     return cli
 
@@ -61,27 +57,15 @@ def train(cli: ProjectCLI, callback: Callback, steps: int = -1) -> None:
     Of the callbacks of the config only those that freeze parts of the network remain: the others
     watch validations.
     """
-    own = cli.trainer_arguments.get("callbacks") or []
-    freezing = [
-        one for one in (own if isinstance(own, list) else [own]) if isinstance(one, BaseFinetuning)
-    ]
-    kept = {key: value for key, value in cli.trainer_arguments.items() if key not in OWN_PACE}
-    pace: dict[str, Any] = {
-        "max_epochs": -1,
-        "max_steps": steps,
-        "devices": 1,
-        "limit_val_batches": 0,
-        "num_sanity_val_steps": 0,
-    }
-    quiet = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
-    trainer = build_trainer(
-        {**kept, **pace, **quiet}, [ExactResume(None, NEVER, None), *freezing, callback]
-    )
+    own = as_list(cli.trainer_arguments.get("callbacks"))
+    freezing = [one for one in own if isinstance(one, BaseFinetuning)]
+    callbacks = [ExactResume(None, NEVER, None), *freezing, callback]
+    trainer = build_trainer(cli, {**OWN_PACE, "max_steps": steps, "callbacks": callbacks})
     cli.model.train()  # as a training before has left it
     trainer.fit(cli.model, datamodule=cli.datamodule)
 
 
-def number_above(request: Request, option: str, default: float, least: float) -> float:
+def number_above(request: CommandLine, option: str, default: float, least: float) -> float:
     """A number given by an option of the command.
 
     Raises:
@@ -97,7 +81,7 @@ def number_above(request: Request, option: str, default: float, least: float) ->
     return value
 
 
-def picture_path(request: Request, default: str) -> Path:
+def picture_path(request: CommandLine, default: str) -> Path:
     """Where the picture goes.
 
     Raises:

@@ -7,8 +7,6 @@ from __future__ import annotations
 import copy
 from typing import Any
 
-from ..cli.arguments import Request
-from ..cli.beginning import Start
 from ..cli.classes import KeyPath
 from ..cli.fitting import assemble
 from ..cli.machine import as_found, check_devices, quiet, settle_threads
@@ -33,9 +31,7 @@ def check(plan: Plan, debug: bool = False) -> tuple[str, str]:
         cli = parse(plan, first)
         settle_threads(cli.config_tree)
         check_devices(cli.config_tree["trainer"])
-        assemble(
-            cli, Request("fit"), Start()
-        )  # the data is there and fits the network; caches are built once, here
+        assemble(cli)  # the data is there and fits the network; caches are built once, here
         task = cli.model
         monitor = plan.monitor or task.monitor
         known = {name for name in task.figures() if not name.startswith("test/")}

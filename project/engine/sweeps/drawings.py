@@ -14,7 +14,8 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, NullFormatter
 
-from ..reports.plots import BLUE, ORANGE, SHADES, figure, shortened
+from ..formats import shortened
+from ..reports.plots import BLUE, ORANGE, SHADES, figure
 
 IN_A_ROW = 3  # slices
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..cli.arguments import Request, config_text, read_config
+from ..cli.arguments import CommandLine, config_text, read_config
 from ..cli.settings import Settings, from_assignments, from_tree, read_yaml
 from ..errors import UserError, clip, suggest
 from .space import Space, read_space
@@ -144,7 +144,7 @@ class Plan:
         return config_text(self.settings.tree)
 
 
-def read_plan(request: Request) -> Plan:
+def read_plan(request: CommandLine) -> Plan:
     """The plan of a command line: the command line over the files, a file over those that its
     `config` names.
 
@@ -234,7 +234,7 @@ def rehearse(sampler: Choice, space: Space) -> None:
         ) from error
 
 
-def read_layers(request: Request) -> tuple[dict[str, Any], dict[str, str], Settings]:
+def read_layers(request: CommandLine) -> tuple[dict[str, Any], dict[str, str], Settings]:
     """A sweep's own keys, where each was written, and the settings of fit."""
     own: dict[str, Any] = {}
     origins: dict[str, str] = {}

@@ -12,7 +12,7 @@ from typing import Any
 import lightning.pytorch as L
 from lightning.pytorch.callbacks import Callback
 
-from ..cli.arguments import Request
+from ..cli.arguments import read_settings
 from ..cli.fitting import fit
 from ..cli.machine import as_found, output_in, quiet
 from ..errors import UserError
@@ -51,22 +51,19 @@ def run_trial(order: TrialSpec, ask: Ask) -> Outcome:
     told, not raised.
     """
     folder = RunFolder(order.folder)
-    request = Request(
-        "fit",
-        configs=[order.base],
-        options={"--run": str(order.folder)},
-        assignments=order.assignments,
-        callbacks=[Reporter(order.monitor, ask)],
-        description={"command": order.command, "sweep": order.description},
-    )
     if not is_free(folder):
         return Outcome("interrupted")
     state, reason, received = "complete", "", 0
     with output_in(folder.path / "output.txt"), as_found(), quiet(debug=False):
         try:
-            fit(request)
+            fit(
+                read_settings([order.base], order.assignments),
+                run=order.folder,
+                callbacks=[Reporter(order.monitor, ask)],
+                notes={"command": order.command, "sweep": order.description},
+            )
         except UserError as error:
-            state, reason = "failed", " ".join(str(error).split())
+            state, reason = "failed", error.on_command_line()
         except SystemExit as stop:
             state = "pruned" if getattr(stop, "state", "") == "pruned" else "interrupted"
             code = stop.code if isinstance(stop.code, int) else 0

@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
+from ..formats import duration
 from .order import Outcome, Report, TrialSpec
 from .results import rows
 from .space import as_label, in_words
@@ -139,7 +140,7 @@ class SweepDisplay:
         seconds = [row["seconds"] for row in self.rows if row["state"] in ("complete", "pruned")]
         if seconds:
             left = planned - ended - sum(one.share for one in self.running.values())
-            said.append(f"about {in_time(left * sum(seconds) / len(seconds) / self.workers)} left")
+            said.append(f"about {duration(left * sum(seconds) / len(seconds) / self.workers)} left")
         return "   ".join(said)
 
 
@@ -168,14 +169,4 @@ def add(table: Table, study: Study, rank: int, row: dict[str, Any]) -> None:
         str(row["epochs"]),
         f"{row['seconds']:.1f}",
         style=style,
-    )
-
-
-def in_time(seconds: float) -> str:
-    return (
-        f"{seconds:.0f} s"
-        if seconds < 90
-        else f"{seconds / 60:.0f} min"
-        if seconds < 5400
-        else f"{seconds / 3600:.1f} h"
     )

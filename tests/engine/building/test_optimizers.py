@@ -7,7 +7,6 @@ from __future__ import annotations
 import csv
 import functools
 import io
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -21,7 +20,6 @@ from project.engine.errors import UserError
 from project.engine.randomness import generator
 from project.engine.runs.checkpoints import read, step_files
 from project.engine.runs.folder import RunFolder
-from project.lessons.plain_sgd import PlainSGD
 from project.training import OPTIMIZERS
 from tests.conftest import Project
 
@@ -55,7 +53,6 @@ NAMED = {
     "Rprop": "--data.batch_size 256",
     "Muon": MUON,
     "SparseAdam": SPARSE,
-    "project.lessons.plain_sgd.PlainSGD": "",
 }
 
 
@@ -65,7 +62,7 @@ def write_table(folder: Path) -> None:
     (folder / "table.csv").write_text("code,number,answer\n" + "\n".join(rows) + "\n")
 
 
-@pytest.mark.parametrize("name", [*OPTIMIZERS, "project.lessons.plain_sgd.PlainSGD"])
+@pytest.mark.parametrize("name", OPTIMIZERS)
 def test_each_optimizer_cuts_the_training_loss_of_the_first_epoch(
     name: str, project: Project, tmp_path: Path
 ) -> None:
@@ -99,7 +96,7 @@ def made(name: str) -> tuple[nn.Module, torch.optim.Optimizer]:
     """A network of its own kind for each optimizer, with two groups where it takes groups."""
     torch.manual_seed(0)
     net: nn.Module = Bag() if name == "SparseAdam" else nn.Linear(4, 3, bias=name != "Muon")
-    factory = PlainSGD if name == "PlainSGD" else getattr(torch.optim, name)
+    factory = getattr(torch.optim, name)
     factory = (
         functools.partial(factory, lr=0.1, momentum=0.9) if name in ("SGD", "RMSprop") else factory
     )
@@ -120,7 +117,7 @@ def steps(net: nn.Module, optimizer: torch.optim.Optimizer, places: range) -> No
         optimizer.step(closure)
 
 
-@pytest.mark.parametrize("name", [*OPTIMIZERS, "PlainSGD"])
+@pytest.mark.parametrize("name", OPTIMIZERS)
 def test_each_optimizer_continues_from_its_saved_state_bit_for_bit(name: str) -> None:
     net, optimizer = made(name)
     steps(net, optimizer, range(3))
@@ -147,7 +144,7 @@ def test_the_state_of_an_optimizer_is_saved_alone_and_loaded_again(
     state = torch.load("optimizer.pt", weights_only=True)
     fresh = package.load("run").build_optimizer()
     fresh.load_state_dict(state)
-    saved = read(step_files(RunFolder("run"))[0])["optimizer_states"][0]
+    saved = read(step_files(RunFolder("run"))[0]).content["optimizer_states"][0]
     first, again = (
         found["optimizers"][0] if groups else found for found in (saved, fresh.state_dict())
     )
@@ -160,16 +157,6 @@ def test_a_file_of_weights_alone_has_no_optimizer_and_says_where_one_is(project:
     project("fit --trainer.limit_train_batches 5", DIGITS)
     with pytest.raises(UserError, match="holds no optimizer; the step"):
         package.load_optimizer("run/checkpoints/best.ckpt", package.load("run"))
-
-
-def test_an_optimizer_written_by_hand_steps_like_torchs() -> None:
-    def train(factory: Callable[..., torch.optim.Optimizer]) -> list[torch.Tensor]:
-        torch.manual_seed(0)
-        net = nn.Linear(4, 3)
-        steps(net, factory(net.parameters(), lr=0.3), range(5))
-        return [parameter.detach() for parameter in net.parameters()]
-
-    torch.testing.assert_close(train(PlainSGD), train(torch.optim.SGD), rtol=0, atol=1e-7)
 
 
 # ---------------------------------------------------------------------- how they are built
@@ -198,7 +185,7 @@ def test_frozen_parameters_are_left_out() -> None:
 
 
 def test_an_optimizer_that_refuses_its_arguments_is_named() -> None:
-    with pytest.raises(UserError, match=r"--model\.optimizer: Invalid learning rate"):
+    with pytest.raises(UserError, match=r"optimizer: Invalid learning rate"):
         build_optimizer(functools.partial(torch.optim.Adam, lr=-1), nn.Linear(2, 1))
 
 

@@ -35,26 +35,22 @@ def halves(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> s
     return str(request.param)
 
 
-def figures(out: str) -> dict[str, list[str]]:
-    """The rows of the table by their first word."""
-    lines = out.split("\n\n")[1].splitlines()
+def statistics(out: str) -> dict[str, list[str]]:
+    """The rows of the table of statistics by their first word."""
+    lines = out[out.index("\ninput ") :].strip().splitlines()
     return {line.split()[0]: line.split()[1:] for line in lines[1:]}
 
 
 def test_images_of_a_known_mean_and_deviation(halves: str, project: Project) -> None:
     code, out, err = project("stats --data MNIST --data.validation 0.2")
     assert code == 0, err
-    assert (
-        "fit trains on 16 samples" in out
-        and "the other 4" in out
-        and "20, are held out for validation" in out
-    )
-    assert "fit mean   fit deviation   published mean   published deviation" in out
-    fit_mean, _, mean, deviation = figures(out)["grey"]
+    assert "fit trains on 16 of the 20 samples of the training split" in out
+    assert "fit mean   fit std   published mean   published std" in out
+    fit_mean, _, mean, std = statistics(out)["grey"]
     if halves == "every other":
-        assert (fit_mean, mean, deviation) == ("0.5000", "0.5000", "0.5000")
+        assert (fit_mean, mean, std) == ("0.5000", "0.5000", "0.5000")
     else:
-        assert (mean, deviation) == ("0.5500", "0.4975")  # 11 of 20
+        assert (mean, std) == ("0.5500", "0.4975")  # 11 of 20
         assert fit_mean in ("0.5000", "0.5625")  # the one more is held out, or it is one of 9 of 16
 
 
@@ -71,9 +67,9 @@ def test_the_columns_of_a_table(has_header: bool, project: Project, tmp_path: Pa
     )
     code, out, err = project("stats", words)
     assert code == 0, err
-    assert "to predict" in out and "held out for validation and test" in out
+    assert "fit trains on 28 of the 40 samples" in out and "whole mean   whole std" in out
     names = ("x", "big") if has_header else ("0", "1")
-    table = figures(out)
+    table = statistics(out)
     assert tuple(table) == names
     assert table[names[0]][2:] == ["0.5000", "0.5000"] and table[names[1]][2:] == [
         "1,000",
@@ -84,9 +80,8 @@ def test_the_columns_of_a_table(has_header: bool, project: Project, tmp_path: Pa
 @pytest.mark.parametrize(
     ("words", "said"),
     {
-        "--data Plane": "the inputs are not normalised",
-        "--data DigitSums": "fit trains on the whole training split, 5,032 samples, and uses its "
-        "statistics",
+        "--data Numbers": "the inputs are not normalised",
+        "--data DigitSums": "fit trains on 5,032 of the 5,032 samples",
         "--help": "usage: python -m project stats",
     }.items(),
 )

@@ -26,7 +26,7 @@ ONE_STEP = (
 
 def weights(run: Path, step: int) -> Tensor:
     """All weights after some steps, in one row."""
-    state = read(run / f"checkpoints/step-{step:09d}.ckpt")["state_dict"]
+    state = read(run / f"checkpoints/step-{step:09d}.ckpt").weights
     return torch.cat([value.flatten() for name, value in state.items() if name.startswith("net.")])
 
 
@@ -82,7 +82,7 @@ def test_mixed_precision_computes_in_sixteen_bits_and_keeps_weights_of_thirty_tw
 @pytest.mark.parametrize(
     ("precision", "dtype"), [("bf16-true", torch.bfloat16), ("64-true", torch.float64)]
 )
-@pytest.mark.parametrize("data", ["--data.size 12", "--data Parabola --model Regression"])
+@pytest.mark.parametrize("data", ["--data.size 12", "--data Numbers --model Regression"])
 def test_a_network_trains_and_tests_in_another_precision(
     data: str, precision: str, dtype: torch.dtype, project: Project, tmp_path: Path
 ) -> None:

@@ -204,7 +204,7 @@ def test_all_unreadable_images_are_named_at_once() -> None:
 def test_images_of_different_sizes_need_a_size() -> None:
     noise(12, 10).save("a.png")
     noise(13, 10).save("b.png")
-    with pytest.raises(UserError, match=r"a.png 12x10 and b.png 13x10.*--data.size 64"):
+    with pytest.raises(UserError, match=r"a.png 12x10 and b.png 13x10.*size 64"):
         common_shape([Path("a.png"), Path("b.png")], None, None, 1)
     assert common_shape([Path("a.png"), Path("b.png")], 8, None, 1) == (8, 8, 3)
 
@@ -327,15 +327,15 @@ def write_fails(monkeypatch: pytest.MonkeyPatch) -> None:
         (
             lambda monkeypatch: None,
             1e-8,
-            "allows 1e-08: raise it, lower --data.size, or .*--data.cache false",
+            "allows 1e-08: raise it, lower size, or .*cache false",
         ),
         (
             full_disk,
             1.0,
-            "GB free: give another folder with --data.cache FOLDER, or .*--data.cache false",
+            "GB free: give another folder with cache FOLDER, or .*cache false",
         ),
-        (folder_is_a_file, 1.0, "kept: .*--data.cache FOLDER, and --data.cache false"),
-        (write_fails, 1.0, "No space left on device; another folder .*--data.cache FOLDER"),
+        (folder_is_a_file, 1.0, "kept: .*cache FOLDER, and cache false"),
+        (write_fails, 1.0, "No space left on device; another folder .*cache FOLDER"),
     ],
     ids=["limit", "full", "file", "write"],
 )

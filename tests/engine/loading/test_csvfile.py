@@ -138,7 +138,7 @@ def test_texts_become_numbers_where_they_are() -> None:
         (
             "a,b\n1,2\n".encode("utf-16"),
             PLAIN,
-            "t.csv: not UTF-8 text; if it is UTF-16, say --data.read.encoding utf-16",
+            "t.csv: not UTF-8 text; if it is UTF-16, say read.encoding utf-16",
         ),
         ("a,b\n1,2\n".encode("utf-16-le"), PLAIN, "t.csv: not UTF-8 text; if it is UTF-16"),
         (
@@ -147,9 +147,9 @@ def test_texts_become_numbers_where_they_are() -> None:
             "t.csv:3: '3,grün' is not utf-8; save the file as UTF-8, or name its",
         ),
         ("ä,b\n1,2\n".encode("latin-1"), PLAIN, "t.csv:1: 'ä,b' is not utf-8"),
-        ("a,b\n1,2\n", {"encoding": "utf-99"}, "--data.read.encoding utf-99: unknown"),
-        ("a,b\n1,2\n", {"sep": ";;"}, "--data.read.sep ';;': expected one character"),
-        ("a,b\n1,2\n", {"sep": ""}, "--data.read.sep '': expected one character"),
+        ("a,b\n1,2\n", {"encoding": "utf-99"}, "read.encoding utf-99: unknown"),
+        ("a,b\n1,2\n", {"sep": ";;"}, "read.sep ';;': expected one character"),
+        ("a,b\n1,2\n", {"sep": ""}, "read.sep '': expected one character"),
     ],
 )
 def test_a_wrong_file_is_told_with_its_line(
@@ -197,7 +197,7 @@ def test_a_column_is_found_by_name_and_then_by_number(
     column: int | str, text: str, format: dict[str, Any], found: str
 ) -> None:
     path = write(text)
-    assert CSVFile(path, ReadOptions(format)).find(column, "--data.target") == found
+    assert CSVFile(path, ReadOptions(format)).find(column, "`data.target`") == found
 
 
 @pytest.mark.parametrize(
@@ -211,25 +211,25 @@ def test_a_column_is_found_by_name_and_then_by_number(
             "price",
             "size;price\n",
             PLAIN,
-            "it has one column, 'size;price': is it --data.read.sep ';'?",
+            "it has one column, 'size;price': is it read.sep ';'?",
         ),
         (
             "price",
             "size\tprice\n",
             PLAIN,
-            "it has one column, 'size price': is it --data.read.sep 'tab'?",
+            "it has one column, 'size price': is it read.sep 'tab'?",
         ),
         (
             "price",
             "5.1,red\n",
             PLAIN,
-            "its first line is '5.1, red': if that is data, say --data.read.header false",
+            "its first line is '5.1, red': if that is data, say read.header false",
         ),
         (
             "price",
             "size,price\n",
             {"header": False},
-            "without a header they are the numbers 0 to 1: --data.read.header true",
+            "without a header they are the numbers 0 to 1: read.header true",
         ),
     ],
 )
@@ -238,7 +238,7 @@ def test_an_unknown_column_comes_with_the_way_out(
 ) -> None:
     path = write(text)
     with pytest.raises(UserError) as caught:
-        CSVFile(path, ReadOptions(format)).find(column, "--data.target")
+        CSVFile(path, ReadOptions(format)).find(column, "`data.target`")
     assert str(caught.value).startswith(
-        f"--data.target {column}: t.csv has no such column; "
+        f"target {column}: t.csv has no such column; "
     ) and hint in str(caught.value)

@@ -26,12 +26,11 @@ ALL = (
 )
 RUNS = {
     "class": "--data.size 12 --trainer.log_every_n_steps 2",
-    "number": "--data Plane --model Regression --model.net MLP",
+    "number": "--data Numbers --model Regression --model.net MLP",
     "mask": "--data DigitMasks --model Segmentation --model.net.channels [4,8]",
-    "sequence": "--data DigitStrings --data.strings 100 --data.evaluated 20 --model Transcription "
-    "--model.net.channels [4,8,8]",
+    "sequence": "--data Bars --model Transcription --model.net.channels [4,8,8]",
     "embedding": "--data.size 12 --model MetricLearning --model.dimension 4",
-    "ranking": "--data Plane --model Ranking --model.net MLP",
+    "ranking": "--data Numbers --model Ranking --model.net MLP",
 }
 
 

@@ -140,7 +140,7 @@ def test_a_folder_that_is_no_run_is_one_line(
 def test_a_run_is_read_back(real_runs: dict[str, Path]) -> None:
     run = Run(real_runs["class"])
     assert (run.kind, run.task, run.seed, run.state, run.monitor) == (
-        "class",
+        "classes",
         "Classification",
         0,
         "finished",

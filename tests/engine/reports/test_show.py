@@ -9,13 +9,13 @@ import torch
 from PIL import Image
 
 from project.data.digits import Digits
-from project.engine.reports.data import first_batch, title_of
-from project.engine.spec import DataSpec
+from project.engine.reports.data import first_batch
+from project.engine.targets import TARGETS
 from tests.conftest import REPOSITORY, Project
 from tests.fakes import write_data
 
 CONFIGS = {
-    "lenet": ["1x28x28", "class   train   val   test", "0         125    18     35", "channel"],
+    "lenet": ["1x28x28", "class   train   val   test", "0         125    18     35", "fit mean"],
     "adult": ["column", "category", "number", ">50K"],
     "lessons/segmentation_folder": ["target mask", "road+pavement"],
     "lessons/strings": ["target sequence", "4,000"],
@@ -54,7 +54,7 @@ def test_the_batch_is_that_of_training() -> None:
     "shares, title", [([0.0, 1.0], "b"), ([0.3, 0.7], "b 0.70 + a 0.30"), ([0.999, 0.001], "a")]
 )
 def test_blended_classes_are_told_with_their_shares(shares: list[float], title: str) -> None:
-    assert title_of(DataSpec(((1, 2, 2),), 2, "class", ("a", "b")), torch.tensor(shares)) == title
+    assert TARGETS["class"].text(("a", "b"), torch.tensor(shares)) == title
 
 
 MISTAKES = {

@@ -117,7 +117,8 @@ def test_the_shipped_weights_are_the_mean_that_was_validated(
     project("validate --ckpt_path run")
     results = json.loads((tmp_path / "run/results.json").read_text())
     assert results["val"]["val/accuracy"] == results["best"]["value"]
-    best, last = read(tmp_path / "run/checkpoints/best.ckpt"), read(step_files(RunFolder("run"))[0])
+    best = read(tmp_path / "run/checkpoints/best.ckpt").content
+    last = read(step_files(RunFolder("run"))[0]).content
     name = "net.classifier.6.weight"
     assert torch.equal(best["state_dict"][name], last["state_dict"][name]), (
         "the last validation was the best"

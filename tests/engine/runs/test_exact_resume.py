@@ -48,8 +48,8 @@ SETTINGS = {
     "everything watched": "--run.tensorboard true --run.print_every 2 --data.size 12 "
     "--data.augment [Crop] --model.net LeNet",
     "drop last": "--data.drop_last true",
-    "means and deviations": "--data Plane --model Regression --model.loss GaussianNLL",
-    "two inputs": "--data DigitSums --data.copies 1 --data.augment [Crop] --model.net "
+    "means and deviations": "--data Numbers --model Regression --model.loss GaussianNLL",
+    "two inputs": "--data ImagesAndNumbers --data.augment [Crop] --model.net "
     "ImageAndNumbers --model.net.channels [4]",
 }
 

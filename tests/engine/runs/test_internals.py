@@ -4,6 +4,7 @@ needed.
 
 from __future__ import annotations
 
+import copy
 import inspect
 from operator import attrgetter
 
@@ -15,6 +16,7 @@ from lightning.pytorch.trainer import call
 from torchmetrics import MeanMetric
 
 from project.data.digits import Digits
+from project.engine.runs.internals import quicken
 from project.tasks.classification import Classification
 
 PRIVATE = (
@@ -74,4 +76,24 @@ def test_lightning_still_forgets_the_current_score() -> None:
 def test_torchmetrics_still_leaves_the_weights_out_when_it_keeps_nans() -> None:
     mean = MeanMetric(nan_strategy="disable")
     mean.update(torch.tensor([1.0, 3.0]), torch.tensor([3.0, 1.0]))
-    assert mean.compute() == 2.0, "MeanLoss in tasks/accumulator.py may give way to MeanMetric"
+    assert mean.compute() == 2.0, "MeanLoss in bases/metrics.py may give way to MeanMetric"
+
+
+class Noted(L.LightningModule):
+    """Counts what Lightning sets on it."""
+
+    def training_step(self, batch: torch.Tensor, batch_idx: int) -> torch.Tensor:
+        return batch.sum()
+
+
+def test_a_quickened_module_is_what_it_was() -> None:
+    module = Noted()
+    module.layer = torch.nn.Linear(2, 2)
+    quicken(module)
+    quicken(module)
+    assert isinstance(module, Noted) and type(module).__qualname__ == "Noted"
+    assert type(module).__module__ == Noted.__module__ and type(module).__mro__[1] is Noted
+    module._current_fx_name = "training_step"
+    module.other = torch.nn.Linear(1, 1)
+    assert module.__dict__["_current_fx_name"] == "training_step" and "other" in module._modules
+    assert set(copy.deepcopy(module).state_dict()) == set(module.state_dict())

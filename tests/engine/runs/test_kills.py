@@ -40,7 +40,9 @@ def test_a_signal_stops_a_run_at_a_save_point_with_its_own_exit_code(
     child = start(
         [word if word != "2" else "500" for word in COMMAND] + ["--run", str(run)], output
     )
+    until = time.monotonic() + 30
     while not (run / "metrics.csv").exists() or (run / "metrics.csv").stat().st_size < 500:
+        assert time.monotonic() < until, output.read_text()
         time.sleep(0.01)
     os.kill(child, number)
     assert wait(child, 20) == 128 + number

@@ -16,8 +16,9 @@ import pytest
 import yaml
 
 from project.__main__ import main
+from project.engine.formats import duration, metric
 from project.engine.runs import progress
-from project.engine.runs.progress import EpochTable, clock, number
+from project.engine.runs.progress import EpochTable
 from tests.conftest import Project
 
 TINY = (
@@ -142,7 +143,7 @@ def test_lines_are_asked_for_as_often_as_there_are_figures(project: Project) -> 
     code, _, err = project("fit", TINY, "--run.print_every 7 --run run")
     assert (code, err) == (
         2,
-        "error: --run.print_every 7: figures are taken every 5 steps; "
+        "error: --run.print_every 7: metrics are logged every 5 steps; "
         "leave out --trainer.log_every_n_steps 5, or print at a multiple of it\n",
     )
 
@@ -200,8 +201,8 @@ def test_a_row_leaves_blank_what_has_no_figure() -> None:
     ],
 )
 def test_a_number_takes_at_most_seven_characters(value: float, text: str) -> None:
-    assert number(value) == text and len(text) <= 7
+    assert metric(value) == text and len(text) <= 7
 
 
 def test_a_duration_reads_well() -> None:
-    assert [clock(seconds) for seconds in (4.23, 725, 10925)] == ["4.2 s", "12:05", "3:02:05"]
+    assert [duration(seconds) for seconds in (4.23, 725, 10925)] == ["4.2 s", "12:05", "3:02:05"]

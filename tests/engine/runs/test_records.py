@@ -24,14 +24,14 @@ TINY = f"--data.size 12 {SHORT}"
 TASKS = {
     "classes": ("--data.size 12", "uint8", True),
     "labels of one logit": (
-        "--data FourPoints --model.net MLP --model.loss BCEWithLogits",
+        "--data YesNo --model.net MLP --model.loss BCEWithLogits",
         "float32",
         True,
     ),
-    "numbers": ("--data Plane --model Regression", "float32", True),
+    "numbers": ("--data Numbers --model Regression", "float32", True),
     "masks": ("--data DigitMasks --data.size 16 --model Segmentation", "uint8", True),
     "sequences": (
-        "--data DigitStrings --data.strings 64 --data.evaluated 80 --model Transcription",
+        "--data Bars --model Transcription",
         "uint8",
         True,
     ),

@@ -291,16 +291,14 @@ def test_a_run_ends_with_the_same_bits_with_tensorboard_and_without(
 @pytest.mark.parametrize(
     ("words", "has"),
     {
-        "--model.net MLP --model.loss BCEWithLogits --data FourPoints": {"val/confusion"},
-        "--data Plane --model Regression": set(),
+        "--model.net MLP --model.loss BCEWithLogits --data YesNo": {"val/confusion"},
+        "--data Numbers --model Regression": set(),
         "--data DigitMasks --data.size 16 --model Segmentation": {
             "training batch",
             "val/confusion",
         },
-        "--data DigitStrings --data.strings 64 --data.evaluated 80 --model Transcription": {
-            "training batch"
-        },
-        "--data DigitSums --model.net ImageAndNumbers": {"training batch", "val/confusion"},
+        "--data Bars --model Transcription": {"training batch"},
+        "--data ImagesAndNumbers --model.net ImageAndNumbers": {"training batch", "val/confusion"},
     }.items(),
 )
 def test_every_kind_of_data_shows_what_it_has(

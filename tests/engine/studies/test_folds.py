@@ -8,6 +8,7 @@ import csv
 import json
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -15,13 +16,14 @@ from torch import Tensor
 
 from project.data.digits import Digits
 from project.data.vision import MNIST
-from project.engine.cli.arguments import Request
+from project.engine.cli.settings import Settings
 from project.engine.loading.arrays import Arrays
+from project.engine.runs.folder import RunFolder
 from project.engine.studies import folds
 from project.engine.studies.folds import summary
-from project.lessons.synthetic import Parabola
 from tests.conftest import Project
 from tests.engine.runs.equal import differing
+from tests.stand_ins import Numbers
 
 SMALL = "--model.net MLP --model.net.hidden [16] --trainer.max_epochs 1 --run.tensorboard false"
 DIGITS = f"--data.batch_size 512 {SMALL}"
@@ -42,14 +44,14 @@ def table(tmp_path: Path) -> None:
         csv.writer(file).writerows(rows)
 
 
-def rows_of(data: Digits | Parabola, split: str) -> Tensor:
+def rows_of(data: Digits | Numbers, split: str) -> Tensor:
     part = data.part(split)
     assert isinstance(part, Arrays)
     return part.rows
 
 
-@pytest.mark.parametrize("kind", [Digits, Parabola])
-def test_folds_are_disjoint_and_whole_and_never_trained_on(kind: type[Digits | Parabola]) -> None:
+@pytest.mark.parametrize("kind", [Digits, Numbers])
+def test_folds_are_disjoint_and_whole_and_never_trained_on(kind: type[Digits | Numbers]) -> None:
     tests = []
     for fold in range(4):
         data = kind(folds=4, fold=fold)
@@ -145,11 +147,11 @@ def test_a_stopped_k_fold_goes_on_where_it_was(
     project(*words, "--run whole")
     fit = folds.fit
 
-    def killed(request: Request) -> int:
-        code = fit(request)
-        if request.options["--run"].endswith("fold-1"):
+    def killed(settings: Settings, run: Path, **options: Any) -> RunFolder | None:
+        folder = fit(settings, run=run, **options)
+        if run.name == "fold-1":
             raise SystemExit(143)
-        return code
+        return folder
 
     monkeypatch.setattr(folds, "fit", killed)
     code, out, _ = project(*words, "--run stopped")

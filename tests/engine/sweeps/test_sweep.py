@@ -197,7 +197,7 @@ def test_what_is_drawn_depends_on_the_seed_and_the_trials_before(sampler: str) -
     drawn = {}
     for name, seed in (("a", 0), ("b", 0), ("c", 1)):
         words = f'--name {name} --sampler {sampler} --sampler.seed {seed} --trials 14 {LR} {{"low":1e-4,"high":0.1,"log":true}}'
-        plan = read_plan(read_arguments("sweep", words.split(), (), False, (*GROUPS, *KEYS)))
+        plan = read_plan(read_arguments("sweep", words.split(), (), (*GROUPS, *KEYS)))
         values: list[float] = []
         for half in (7, 14):  # as if by two commands, one after the other
             storage = JournalFile(Path(f"{name}.log"))

@@ -19,7 +19,7 @@ import torch
 
 from project.__main__ import main
 
-RECORD = Path(__file__).parent / "golden" / "lenet.json"
+RECORD = Path(__file__).with_name("lenet.json")
 COMMAND = (
     "fit --data Digits --data.size 28 --model.net LeNet --model.net.dropout 0.1 --model.schedule "
     "Cosine --trainer.max_epochs 1 "

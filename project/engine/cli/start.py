@@ -1,0 +1,130 @@
+"""Where a run begins: in a new folder, in one that is there, or at a checkpoint of another run."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from ..errors import UserError, clip
+from ..runs.checkpoints import locate, read, resumable
+from ..runs.folder import RunFolder
+from ..runs.saved import Saved, refuse_other_format
+from .parser import ProjectCLI
+from .settings import Settings, from_yaml
+
+CHILD = "ENGINE_RUN_FOLDER"  # tells a run's other processes where it is; set only while it goes on
+
+
+@dataclass(frozen=True)
+class Start:
+    """Where a run begins: in which folder, and from which checkpoint. A new run has neither."""
+
+    folder: RunFolder | None = None
+    saved: Saved | None = None
+
+
+def find_start(run: Path | None, checkpoint: Path | None, settings: Settings) -> Start:
+    """The folder and the checkpoint that --run or --ckpt_path mean; the folder is locked.
+
+    Raises:
+        UserError: the checkpoint cannot be continued.
+    """
+    if checkpoint is not None and checkpoint.is_dir():
+        if run is not None:
+            raise UserError("--ckpt_path with a folder means --run; give one of them")
+        if not (checkpoint / "checkpoints").is_dir():
+            raise UserError(f"--ckpt_path {checkpoint}: not a run folder")
+        run, checkpoint = checkpoint, None
+    folder, saved = None, None
+    if run is not None:
+        if ":" in str(run):
+            raise UserError(f"--run {run}: only local folders, without a colon")
+        folder = RunFolder(run) if is_child() else RunFolder(run).open()
+        try:
+            saved = newest(folder, settings)
+        except UserError:
+            folder.close()
+            raise
+    if checkpoint is not None and saved is None:
+        saved = read(locate(checkpoint))
+        if not saved.is_resumable:
+            raise UserError(
+                f"--ckpt_path {checkpoint}: it holds weights only; --weights {checkpoint} starts a "
+                "new run with them"
+            )
+        refuse_other_format(saved)
+    return Start(folder, saved)
+
+
+def newest(folder: RunFolder, settings: Settings) -> Saved | None:
+    """The newest checkpoint that the run can continue from.
+
+    That of an end is passed over where its results were not written, so that the end is run again,
+    and where max_steps is raised that ended a run inside an epoch.
+    """
+    first: Saved | None = None
+    for saved in resumable(folder):
+        refuse_other_format(saved)
+        first = first or saved
+        end = saved.end
+        if end.finished and not is_reported(folder, saved.step):
+            continue
+        if not (end.mid_epoch_end and _asks_for_more_steps(settings, saved.step)):
+            return saved
+    return first
+
+
+def is_reported(folder: RunFolder, step: int) -> bool:
+    """Whether the results of an end at this step are written, which comes last."""
+    if not folder.results.is_file():
+        return False
+    return json.loads(folder.results.read_text()).get("steps") == step
+
+
+def _asks_for_more_steps(settings: Settings, step: int) -> bool:
+    trainer = settings.tree.get("trainer")
+    value = str(trainer.get("max_steps") if isinstance(trainer, dict) else None)
+    return value == "-1" or (value.isdecimal() and int(value) > step)
+
+
+def is_finished(saved: Saved, trainer: dict[str, Any]) -> bool:
+    """Whether the limits that now hold leave nothing to train."""
+    if not saved.end.finished or saved.end.should_stop:
+        return saved.end.finished
+    epochs, steps = trainer.get("max_epochs"), trainer.get("max_steps", -1)
+    more_epochs = epochs in (None, -1) or epochs > saved.epochs_done
+    more_steps = steps == -1 or steps > saved.step
+    return not (more_epochs and more_steps)
+
+
+def is_child() -> bool:
+    """Whether this process was started by Lightning as a further rank of a run."""
+    return CHILD in os.environ and int(os.environ.get("LOCAL_RANK", 0)) > 0
+
+
+def claim(tree: dict[str, Any]) -> RunFolder:
+    """A new folder for this run, or the one that the first process of the run has claimed."""
+    if is_child():
+        return RunFolder(os.environ[CHILD])
+    if "TORCHELASTIC_RUN_ID" in os.environ or "SLURM_PROCID" in os.environ:
+        raise UserError(
+            "several processes start this run: give them all the same folder with --run FOLDER"
+        )
+    name = str(tree["name"])
+    if not name or name in (".", "..") or "/" in name or "\\" in name:
+        raise UserError(
+            f"--name {clip(name)!r}: it names a folder under --run.root, so it has no slash"
+        )
+    return RunFolder.claim(Path(tree["run"]["root"]), name)
+
+
+def full_tree(config: dict[str, Any]) -> dict[str, Any]:
+    """A saved config with every default and full class paths, so that it can be compared."""
+    settings = Settings()
+    settings.add(from_yaml(yaml.safe_dump(config), "the saved config"))
+    return ProjectCLI(settings).config_tree
