@@ -45,6 +45,14 @@ registry.MOVED |= {
     "project.tasks.embedding.Embedding": ".tasks.metric_learning.MetricLearning",
     "project.runs.averaging": ".engine.runs.averaging",
 }
+_READ: dict[str, dict[str, Any]] = {
+    "separator": {"read.sep": None},
+    "header": {"read.header": None},
+    "comment": {"read.comment": None},
+    "encoding": {"read.encoding": None},
+    "missing": {"read.na_values": None, "read.keep_default_na": False},
+}
+registry.RENAMED |= {".data.table.CSVTable": _READ, ".data.folders.FileImages": _READ}
 registry.DEFAULTS |= {"data": "Digits", "model": "Classification"}
 registry.VERSION[:] = [__version__]
 

@@ -27,7 +27,7 @@ from project.engine import (
     suggest,
 )
 from project.engine.loading.cache import Shape, cached_images, common_shape, decode, user_folder
-from project.engine.loading.csvfile import Format
+from project.engine.loading.csvoptions import ReadOptions
 from project.engine.loading.listing import (
     SPLIT_NAMES,
     SPLITS,
@@ -83,9 +83,7 @@ class FileImages(ImageData):
         cache: true decodes and resizes each image once and keeps the pixels in the user's cache
             folder, text names another folder, false decodes each image anew whenever it is needed.
         cache_gigabytes: What the cache folder may hold; what was not used for longest is deleted.
-        separator: The character between the fields of the CSV, or tab.
-        header: Whether the first line of the CSV names the columns.
-        encoding: Of the CSV.
+        read: How the CSV is written, by the names of pandas.read_csv: sep, header, encoding, ...
     """
 
     def __init__(
@@ -93,15 +91,13 @@ class FileImages(ImageData):
         images: str = ".",
         cache: bool | str = True,
         cache_gigabytes: PositiveFloat = 10.0,
-        separator: str = ",",
-        header: bool = True,
-        encoding: str = "utf-8",
+        read: dict[str, Any] | None = None,
         **options: Any,
     ) -> None:
         super().__init__(**options)
         self.folder = Path(self.root) / images
         self.cache, self.cache_gigabytes = cache, cache_gigabytes
-        self.format = Format({"tab": "\t"}.get(separator, separator), header, None, encoding)
+        self.read = ReadOptions({"na_values": [], "keep_default_na": False} | (read or {}))
 
     @abstractmethod
     def list_files(self) -> Samples:
@@ -232,7 +228,7 @@ class ImageFolder(FileImages):
     def _listed_in(self, path: Path) -> Samples:
         listing = Listing(self.folder)
         for where, (file, split) in rows(
-            path, ["file", "split"], ["`data.split_file`", "`data.split_file`"], self.format
+            path, ["file", "split"], ["`data.split_file`", "`data.split_file`"], self.read
         ):
             name = normal(file)
             label = name.partition("/")[0] if "/" in name else ""
@@ -340,7 +336,7 @@ class CSVImages(FileImages):
         options += ["`data.number_columns`"] * len(self.number_columns)
         named = set()
         for where, values in rows(
-            self.labels, [*self.columns, *self.number_columns], options, self.format
+            self.labels, [*self.columns, *self.number_columns], options, self.read
         ):
             (file, label, *written), beside = (
                 values[: len(self.columns)],

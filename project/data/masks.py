@@ -187,7 +187,7 @@ class MaskFolder(MaskData, FileImages):
             return {"train": [Sample(file, masks[name]) for name, file in images.items()]}
         samples: dict[str, dict[str, Sample]] = {split: {} for split in SPLITS}
         for where, (file, written) in rows(
-            self.split_file, ["file", "split"], ["`data.split_file`"] * 2, self.format
+            self.split_file, ["file", "split"], ["`data.split_file`"] * 2, self.read
         ):
             name, split = _name(file), SPLIT_NAMES.get(written.lower(), "")
             if name not in images:
@@ -227,7 +227,7 @@ class MaskFolder(MaskData, FileImages):
         """
         named: dict[int, str] = {}
         for where, (value, name) in rows(
-            self.classes, ["value", "name"], ["`data.classes`"] * 2, self.format
+            self.classes, ["value", "name"], ["`data.classes`"] * 2, self.read
         ):
             if not (value.isdecimal() and int(value) < 256) or not name or int(value) in named:
                 raise UserError(

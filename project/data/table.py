@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -13,19 +14,24 @@ from jsonargparse.typing import PositiveInt
 from torch import Tensor
 
 from project.engine import Arrays, DataModule, DataSpec, ItemDataset, UserError, clip, suggest
-from project.engine.loading.csvfile import (
-    UNNAMED,
-    CSVFile,
-    Format,
-    Numbers,
-    Texts,
-    find,
-    header,
-    read,
+from project.engine.loading.columns import (
+    MOSTLY,
+    all_numbers,
+    fit_numbers,
+    frequent,
+    how_written,
+    is_date,
+    is_gap,
+    spread,
 )
+from project.engine.loading.csvfile import UNNAMED, CSVFile, Numbers, Texts
+from project.engine.loading.csvoptions import ReadOptions
 
-MOSTLY = 0.9  # a column of texts of which this share are numbers is taken for a mistake
-MISSING = "; `data.missing` names the texts that mean a missing value"
+FLOAT32 = np.finfo(np.float32)
+ROUNDING = 1e-3  # of the spread: more is lost in 32 bits, so 64 are kept until targets are scaled
+# texts that stand for a missing number where all others of a column are numbers
+BLANKS = ("-", "--", ".", "unknown", "missing", "none", "na", "n.a.", "nil", "#value!", "#ref!")
+MISSING = "; `data.read.na_values` names the texts that mean a missing value"
 MIXED = f"{MISSING}, `data.categorical` the columns that are categories"
 
 
@@ -33,6 +39,7 @@ class Table(Arrays):
     """The rows of a file before they are encoded.
 
     targets: (N,) places in `labels`, (N, 1) float32 numbers, or (N, 1) int64 counts.
+    rows: those that are used; blank ones are not.
     target: the column they come from.
     categorical: the columns that are categories whatever they look like.
     encoded: the whole file once it is encoded, which all parts of it share.
@@ -45,14 +52,15 @@ class Table(Arrays):
         targets: Tensor,
         labels: Sequence[str],
         categorical: set[str],
+        rows: Tensor | None = None,
     ) -> None:
-        super().__init__(torch.empty(file.size, 0), targets)
+        super().__init__(torch.empty(file.size, 0), targets, rows)
         self.file, self.target, self.labels, self.categorical = file, target, labels, categorical
         self.encoded: list[Arrays] = []
 
 
 class CSVTable(DataModule):
-    """A CSV file: classification or regression of one column.
+    """A CSV or Parquet file: classification or regression of one column.
 
     Numbers are standardised; a column with missing ones gets a second, which is 1 where it is
     missing. Texts become codes, which the MLP one-hot encodes or embeds; code 0 is for missing,
@@ -63,17 +71,15 @@ class CSVTable(DataModule):
         test_file: The official test split; null holds out a share of the table.
         val_file: The validation split; null holds out a share of the table.
         target: The column to predict: its name, or its number from 0 (-1 is the last).
-        target_type: class, number, or count (whole, 0 or more); auto takes texts for classes and
-            numbers with a decimal point for numbers.
+        target_type: class, number, or count (whole, 0 or more); auto takes texts for classes,
+            numbers with a decimal point for numbers, and whole numbers for what the task is for.
         drop: Columns to leave out, by name or number.
         categorical: Columns of numbers that mean categories, such as postal codes.
         min_count: Texts rarer than this in the training split share the code of unseen ones.
-        separator: The character between fields, or tab.
-        header: Whether the first line names the columns.
-        comment: Lines that begin with this are skipped.
-        missing: Texts that mean a missing value, besides the empty one.
         label_suffix: What is cut from the end of each class name.
-        encoding: Of the files.
+        drop_unlabelled: Leave out rows whose target is missing.
+        read: How the files are written, by the names of pandas.read_csv: sep, decimal, thousands,
+            header (false: no line names the columns), encoding, comment, skiprows, na_values, ...
     """
 
     def __init__(
@@ -81,17 +87,14 @@ class CSVTable(DataModule):
         file: str = "train.csv",
         test_file: str | None = None,
         val_file: str | None = None,
-        target: int | str = "target",
+        target: str | int = "target",
         target_type: Literal["auto", "class", "number", "count"] = "auto",
-        drop: Sequence[int | str] = (),
-        categorical: Sequence[int | str] = (),
+        drop: Sequence[str | int] = (),
+        categorical: Sequence[str | int] = (),
         min_count: PositiveInt = 2,
-        separator: str = ",",
-        header: bool = True,
-        comment: str | None = None,
-        missing: Sequence[str] = ("?", "NA", "NaN", "nan"),
         label_suffix: str = "",
-        encoding: str = "utf-8",
+        drop_unlabelled: bool = False,
+        read: dict[str, Any] | None = None,
         **options: Any,
     ) -> None:
         super().__init__(**options)
@@ -99,62 +102,138 @@ class CSVTable(DataModule):
         self.splits = [split for split, name in self.files.items() if name is not None]
         self.target, self.target_type, self.label_suffix = target, target_type, label_suffix
         self.drop, self.categorical, self.min_count = drop, categorical, min_count
-        separator = {"tab": "\t", "\\t": "\t"}.get(separator, separator)
-        self.format = Format(separator, header, comment or None, encoding, tuple(missing))
+        self.drop_unlabelled, self.read = drop_unlabelled, ReadOptions(read)
 
     # ------------------------------------------------------------------ reading
 
     def load(self, split: str) -> Arrays:
-        option = "`data.file`" if split == "train" else f"`data.{split}_file`"
-        path = _existing(Path(self.root), str(self.files[split]), option)
-        names = header(path, self.format)
+        option = "`data.file`" if split == "train" else f"`data.{split}`_file"
+        file = CSVFile(_existing(self.root, str(self.files[split]), option), self.read)
         target, kind, categorical, wanted = (
             self._fitted_columns if self.preprocessing else self._chosen_columns
-        )(names, path)
-        texts = categorical | {target} if kind == "class" else categorical
-        file = read(path, self.format, texts, skip={*names} - {*wanted})
-        if target not in names:
+        )(file)
+        skip = {*file.names} - {*wanted}
+        file.read(categorical | {target} if kind == "class" else categorical, skip)
+        if kind == "auto" and (guess := self._guess(file, target)):
+            kind = guess
+            if kind == "class":  # as they are written
+                file = CSVFile(file.path, self.read).read(categorical | {target}, skip)
+        self._look_at(file, target, categorical, kind)
+        rows = self._used_rows(file, target)
+        targets, labels = self._stand_ins(file.size) if self.preprocessing else (torch.empty(0), [])
+        try:
+            if target not in file.columns:
+                self.targets_known = False
+            else:
+                read, names = self._targets(file, target, kind, rows)
+                if self.predicting:
+                    self._in_training(file, read, names, rows)
+                targets, labels = read, names
+        except UserError as error:
+            if not (self.predicting and self.preprocessing):
+                raise
             self.targets_known = False
-            return Table(file, target, *self._stand_ins(file.size), categorical)
-        return Table(file, target, *self._targets(file, target, kind), categorical)
+            self.note(f"{error}; the predictions are written without targets")
+        return Table(file, target, targets, labels, categorical, torch.from_numpy(rows))
 
-    def _chosen_columns(self, names: list[str], path: Path) -> tuple[str, str, set[str], list[str]]:
+    def _guess(self, file: CSVFile, target: str) -> str:
+        """The kind of whole numbers, which may be any: what the task is for."""
+        column = file.columns[target]
+        if not (isinstance(column, Numbers) and column.whole and self.wanted_target):
+            return ""
+        self.note(
+            f"the target {clip(target)!r} holds whole numbers, taken for {self.wanted_target} as "
+            "the task asks; `data.target_type` says otherwise"
+        )
+        return self.wanted_target
+
+    def _look_at(self, file: CSVFile, target: str, categorical: set[str], kind: str) -> None:
+        """Say what surprises in the columns, and take the usual words for a missing number."""
+        for note in file.notes:
+            self.note(note)
+        for name, column in file.columns.items():
+            is_number = name == target and kind in ("number", "count", "auto")
+            if (
+                isinstance(column, Numbers)
+                or name in categorical
+                or (name == target and kind == "class")
+            ):
+                continue
+            numbers = column.numbers(file.how)
+            odd = [text for text in column.texts if file.how.number(text) is None]
+            if not odd:
+                continue
+            written = next((hint for text in odd if (hint := how_written(text))), "")
+            some = len(odd) < len(column.texts)
+            if written and len([t for t in odd if how_written(t)]) > MOSTLY * len(odd):
+                row = int(np.isin(column.codes, [column.texts.index(t) for t in odd]).argmax())
+                raise file.fault(
+                    row,
+                    f"{clip(column.texts[column.codes[row]])!r} in column {clip(name)!r} looks "
+                    f"like {written}; if these are categories: `data.categorical` '[{name}]'",
+                )
+            words = ", ".join(map(repr, odd[:3])) + ", ..." * (len(odd) > 3)
+            if some and name != target and all(text.lower() in BLANKS for text in odd):
+                file.columns[name] = Numbers(numbers, False)
+                self.note(f"column {clip(name)!r}: {words} taken for missing numbers")
+            elif some and not is_number and not self.preprocessing:
+                self.note(
+                    f"column {clip(name)!r} is taken for categories, since {clip(words)} "
+                    f"{'is' if len(odd) == 1 else 'are'} no number{MISSING}"
+                )
+            if marks := [mark for mark in column.marks if mark.isalpha()]:
+                self.note(
+                    f"column {clip(name)!r}: {clip(', '.join(map(repr, marks)))} taken for "
+                    "missing; `data.read.keep_default_na` false takes it for a category"
+                )
+
+    def _used_rows(self, file: CSVFile, target: str) -> np.ndarray:
+        """The rows that are not blank, and have a target if those without are to be left out."""
+        gaps = {name: is_gap(column) for name, column in file.columns.items()}
+        used = ~np.logical_and.reduce(list(gaps.values()))
+        if not used.all():
+            self.note(f"{file.path}: {(~used).sum():,} rows without any value are left out")
+        if self.drop_unlabelled and target in gaps and not self.predicting:
+            if (without := used & gaps[target]).any():
+                self.note(f"{file.path}: {without.sum():,} rows without a target are left out")
+            used &= ~gaps[target]
+        if not used.any():
+            raise UserError(f"{file.path}: no row has a value to use")
+        return used.nonzero()[0]
+
+    def _chosen_columns(self, file: CSVFile) -> tuple[str, str, set[str], list[str]]:
         """The options' target, its kind, the columns that are categories, and all that are
         wanted.
         """
-        target = self._column(self.target, "target", names, path)
-        categorical = {
-            self._column(column, "categorical", names, path) for column in self.categorical
-        }
-        dropped = {self._column(column, "drop", names, path) for column in self.drop}
-        wanted = [name for name in names if name not in dropped]
+        target = file.find(self.target, "`data.target`")
+        categorical = {file.find(column, "`data.categorical`") for column in self.categorical}
+        dropped = {file.find(column, "`data.drop`") for column in self.drop}
+        wanted = [name for name in file.names if name not in dropped]
         if target in dropped:
             raise UserError(f"`data.drop` {target}: that is the target")
-        if nameless := [name for name in wanted if name.startswith(UNNAMED)]:
-            number = nameless[0].removeprefix(UNNAMED)
+        nameless = (n for n in wanted if n != target and re.match(f"(?i){UNNAMED}|unnamed: ", n))
+        if (name := next(nameless, None)) is not None:
+            number = file.names.index(name)
             raise UserError(
-                f"{path}: column {number} has no name, often a saved row number: `data.drop` "
+                f"{file.path}: column {number} has no name, often a saved row number: `data.drop` "
                 f"[{number}] or name it"
             )
         return target, self.target_type, categorical, wanted
 
-    def _fitted_columns(self, names: list[str], path: Path) -> tuple[str, str, set[str], list[str]]:
+    def _fitted_columns(self, file: CSVFile) -> tuple[str, str, set[str], list[str]]:
         """The same as they were in training."""
         target, categorical = self.preprocessing["target"], set(self.preprocessing["categories"])
         wanted = [target, *self.preprocessing["numbers"], *categorical]
-        absent = [name for name in wanted if name not in names]
+        absent = [name for name in wanted if name not in file.names]
         if absent and not (absent == [target] and self.predicting):
             hint = (
-                suggest(absent[0], names, "it has")
-                if self.format.header
-                else f"columns there: {len(names)}"
+                suggest(absent[0], file.names, "it has")
+                if self.read.header
+                else f"columns there: {len(file.names)}"
             )
             hint += "; predict does without the target" if absent == [target] else ""
-            raise UserError(f"{path}: no column {absent[0]!r}, which the training had; {hint}")
+            raise UserError(f"{file.path}: no column {absent[0]!r}, which the training had; {hint}")
         return target, self.preprocessing["spec"]["target"], categorical, wanted
-
-    def _column(self, column: int | str, option: str, names: list[str], path: Path) -> str:
-        return find(column, names, f"`data.{option}`", path, self.format)
 
     def _stand_ins(self, size: int) -> tuple[Tensor, list[str]]:
         """What stands in for targets that a file to predict does not have: the first class, or the
@@ -164,48 +243,59 @@ class CSVTable(DataModule):
             return torch.zeros(size, dtype=torch.int64), [self.spec.names[0]]
         return torch.full((size, 1), self.spec.scale[0][0]), []
 
-    def _targets(self, file: CSVFile, name: str, kind: str) -> tuple[Tensor, list[str]]:
+    def _targets(
+        self, file: CSVFile, name: str, kind: str, rows: np.ndarray
+    ) -> tuple[Tensor, list[str]]:
         """The targets of a whole file, and the labels that classes are places in."""
         column, shown = file.columns[name], f"the target {clip(name)!r}"
         if kind == "auto" and isinstance(column, Numbers) and column.whole:
-            values = np.unique(column.values)
+            values = np.unique(column.values[rows])
             some = ", ".join(f"{value:g}" for value in values[:5]) + ", ..." * (len(values) > 5)
             raise UserError(
                 f"`data.target_type`: {shown} holds whole numbers ({some}): say class, number or "
                 "count"
             )
         if kind == "auto" and isinstance(column, Texts):
-            all_numbers(
-                file,
-                name,
-                np.arange(file.size),
-                "; if they are classes, say `data.target_type` class",
+            all_numbers(file, name, rows, "; if they are classes, say `data.target_type` class")
+        gaps = is_gap(column)
+        if gaps[rows].any():
+            row = int(rows[gaps[rows].argmax()])
+            marks = [mark for mark in getattr(column, "marks", {}) if mark.isalpha()]
+            keep = (
+                f"; if {marks[0]!r} is a class, `data.read.keep_default_na` false keeps it"
+                if marks
+                else ""
+            )
+            raise file.fault(
+                row,
+                f"{shown} is missing; complete the line or delete it; `data.drop_unlabelled` true "
+                f"leaves such rows out{keep}",
             )
         if kind in ("number", "count") or isinstance(column, Numbers):
             values = file.numbers(name)
-            if np.isnan(values).any():
+            if (large := np.abs(values[rows]) > FLOAT32.max).any():
+                row = int(rows[large.argmax()])
                 raise file.fault(
-                    int(np.isnan(values).argmax()),
-                    f"{shown} is missing; complete the line or delete it",
+                    row, f"{shown} is {values[row]:g}, more than 32 bits hold; scale the column"
                 )
             if kind != "count":
-                return torch.from_numpy(values.astype(np.float32)).unsqueeze(1), []
-            if (no_count := (values < 0) | (values % 1 != 0)).any():
-                row = int(no_count.argmax())
+                single = values.astype(np.float32)
+                lost = np.abs(single - values)[rows].max()
+                fine = lost <= ROUNDING * spread(values[rows])
+                return torch.from_numpy(single if fine else values).unsqueeze(1), []
+            if (no_count := (values[rows] < 0) | (values[rows] % 1 != 0)).any():
+                row = int(rows[no_count.argmax()])
                 raise file.fault(
                     row, f"{shown} is {values[row]:g}, a count is a whole number of 0 or more"
                 )
-            return torch.from_numpy(values.astype(np.int64)).unsqueeze(1), []
-        if (column.codes < 0).any():
-            raise file.fault(
-                int(column.codes.argmin()), f"{shown} is missing; complete the line or delete it"
-            )
+            return torch.from_numpy(np.nan_to_num(values).astype(np.int64)).unsqueeze(1), []
         written = [text.removesuffix(self.label_suffix).strip() for text in column.texts]
         labels = sorted(set(written))
         with contextlib.suppress(ValueError):  # 10 comes after 9
             labels.sort(key=float)
         place = {label: i for i, label in enumerate(labels)}
-        return torch.from_numpy(np.array([place[label] for label in written])[column.codes]), labels
+        places = np.array([*(place[label] for label in written), 0])
+        return torch.from_numpy(places[column.codes]), labels
 
     # ------------------------------------------------------------------ fitting
 
@@ -239,6 +329,12 @@ class CSVTable(DataModule):
 
     def _spec(self, train: Table, preprocessing: dict[str, Any]) -> DataSpec:
         numbers, categories = preprocessing["numbers"], preprocessing["categories"]
+        if not numbers and len(categories) == 1 and is_date(next(iter(categories.values()))):
+            raise UserError(
+                f"{train.file.path}: a date is the only column beside the target "
+                f"{train.target!r}: series are not served; add columns that tell the rows apart, "
+                "such as month, weekday or earlier values"
+            )
         indicators = [f"{name} is missing" for name, how in numbers.items() if how["indicator"]]
         columns = (*numbers, *indicators, *categories)
         if not columns:
@@ -253,8 +349,8 @@ class CSVTable(DataModule):
         assert isinstance(train.targets, Tensor)
         targets = train.targets[train.rows]
         if targets.ndim == 2:
-            std, mean = torch.std_mean(targets.double(), correction=0)
-            scale = ((mean.item(), max(std.item(), 1e-8)),)
+            numbers = targets.double().numpy()
+            scale = ((float(numbers.mean()), spread(numbers)),)
             kind = "number" if targets.is_floating_point() else "count"
             return DataSpec(outputs=1, target=kind, names=(train.target,), scale=scale, **table)
         counts = torch.bincount(targets, minlength=len(train.labels)).tolist()
@@ -299,9 +395,13 @@ class CSVTable(DataModule):
             column = file.columns[name]
             assert isinstance(column, Texts)
             code = {text: code for code, text in enumerate(texts, start=1)}
-            columns[:, i] = np.array([*(code.get(text, 0) for text in column.texts), 0])[
-                column.codes
-            ]
+            places = [code.get(text, 0) for text in column.texts]
+            if texts and column.texts and not any(places):
+                self.note(
+                    f"{file.path}: no value of column {clip(name)!r} occurs in the training split; "
+                    f"it has {clip(column.texts[0])!r}, the training {clip(texts[0])!r}"
+                )
+            columns[:, i] = np.array([*places, 0])[column.codes]
         return torch.from_numpy(columns)
 
     def _encoded_targets(self, part: Table) -> Tensor:
@@ -311,76 +411,43 @@ class CSVTable(DataModule):
         assert isinstance(part.targets, Tensor)
         if part.targets.ndim == 2:
             return part.targets
+        return self._in_training(part.file, part.targets, part.labels, part.rows.numpy())
+
+    def _in_training(
+        self, file: CSVFile, targets: Tensor, labels: Sequence[str], rows: np.ndarray
+    ) -> Tensor:
+        """Places in `labels` as class numbers of the training split: (N,) int64.
+
+        Raises:
+            UserError: a label of these rows is not among them.
+        """
+        if targets.ndim == 2:
+            return targets
         classes = {label: i for i, label in enumerate(self.spec.names)}
-        known = torch.tensor([classes.get(label, -1) for label in part.labels])[part.targets]
-        if (known < 0).any():
-            row = int(known.argmin())
-            label = part.labels[int(part.targets[row])]
+        known = torch.tensor([classes.get(label, -1) for label in labels])[targets]
+        if (wrong := known[rows] < 0).any():
+            row = int(rows[int(wrong.int().argmax())])
+            label = labels[int(targets[row])]
             ends = [label.removeprefix(name) for name in classes if label.startswith(name)]
             hint = (
                 f"`data.label_suffix` {ends[0]!r} cuts the end off"
                 if ends
                 else suggest(label, classes, "there are")
             )
-            raise part.file.fault(
+            raise file.fault(
                 row,
                 f"the label {clip(label)!r} is not among those of the training split; {hint}",
             )
         return known
 
 
-# ---------------------------------------------------------------------- what is learnt of a column
-
-
-def all_numbers(file: CSVFile, name: str, rows: np.ndarray, hint: str) -> bool:
-    """Whether a column has nothing but numbers in these rows.
-
-    Raises:
-        UserError: nearly all are numbers, which is more likely a mistake.
-    """
-    column = file.columns[name]
-    if isinstance(column, Numbers):
-        return True
-    known = column.codes[rows] >= 0
-    wrong = known & np.isnan(column.numbers()[rows])
-    if 0 < wrong.sum() <= (1 - MOSTLY) * known.sum():
-        row = int(rows[wrong.argmax()])
-        raise file.not_a_number(
-            row, name, column.texts[column.codes[row]], f", but most of the column is{hint}"
-        )
-    return bool(known.any() and not wrong.any())
-
-
-def frequent(column: Texts, rows: np.ndarray, min_count: int) -> list[str]:
-    """The texts that occur in these rows so many times, in alphabetic order."""
-    codes = column.codes[rows]
-    counts = np.bincount(codes[codes >= 0], minlength=len(column.texts))
-    return sorted(
-        text for text, count in zip(column.texts, counts, strict=True) if count >= min_count
-    )
-
-
-def fit_numbers(values: np.ndarray) -> dict[str, Any]:
-    """Mean and deviation of the training rows, and whether some are missing: (N,) floats, NaN where
-    missing.
-    """
-    present = values[~np.isnan(values)]
-    if not len(present):
-        return {"mean": None}
-    return {
-        "mean": float(present.mean()),
-        "std": spread(present),
-        "indicator": len(present) < len(values),
-    }
-
-
-def _existing(root: Path, name: str, option: str) -> Path:
+def _existing(root: str, name: str, option: str) -> Path:
     """The file of an option.
 
     Raises:
         UserError: it is not there; suggests what is.
     """
-    path = root / name
+    path = Path(root, Path(name).expanduser())
     if path.is_file():
         return path
     if not path.parent.is_dir():
@@ -391,9 +458,3 @@ def _existing(root: Path, name: str, option: str) -> Path:
         path.name, [entry.name for entry in path.parent.iterdir() if entry.is_file()], "there are"
     )
     raise UserError(f"{option} {name}: there is no file {path}; {near}")
-
-
-def spread(values: np.ndarray) -> float:
-    """The standard deviation; 1 where it is nothing but the rounding of equal values."""
-    std, size = float(values.std()), float(np.abs(values).max(initial=0.0))
-    return std if std > 1e-12 * size else 1.0

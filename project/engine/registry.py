@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +35,8 @@ TABLES: dict[str, Table] = {
     "augmentations": {},
 }
 MOVED: dict[str, str] = {}  # an earlier short name or head of an import path -> today's
+# class -> an earlier argument of it and its subclasses -> {today's key path: value, None the same}
+RENAMED: dict[str, dict[str, dict[str, Any]]] = {}
 DEFAULTS: dict[str, str] = {}  # "data" and "model": the short names taken where a config has none
 FORMAT = 2  # of checkpoints and run folders; raised when earlier runs cannot go on exactly
 VERSION: list[str] = []  # one text: of the package that carries this engine
@@ -93,3 +95,17 @@ def moved(name: str) -> str:
         if (head := ".".join(parts[:end])) in MOVED:
             return absolute(MOVED[head] + name[len(head) :])
     return absolute(name)
+
+
+def renamed(bases: Iterable[str], arguments: dict[str, Any]) -> dict[str, Any]:
+    """The arguments of a class, its `bases` by import path, as they are called today."""
+    table = {old: new for base in bases for old, new in RENAMED.get(relative(base), {}).items()}
+    found: dict[str, Any] = {}
+    for key, value in arguments.items():
+        for path, constant in table.get(key, {key: None}).items():
+            *groups, last = path.split(".") if key in table else [path]
+            place = found
+            for group in groups:
+                place = place.setdefault(group, {})
+            place[last] = value if constant is None else constant
+    return found

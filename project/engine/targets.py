@@ -208,8 +208,11 @@ def describe(
     if count := TARGETS[kind].count:
         counts = tuple(count(targets, len(names)).tolist())
         return DataSpec(inputs, len(names), kind, names, counts=counts)
-    columns = targets.reshape(len(targets), -1).to(torch.float32)
-    scale = zip(columns.mean(0).tolist(), columns.std(0).clamp_min(1e-8).tolist(), strict=True)
+    columns = targets.reshape(len(targets), -1).to(torch.float64)
+    std, mean = torch.std_mean(columns, 0)
+    rounding = 8 * torch.finfo(columns.dtype).eps * columns.abs().amax(0)
+    std = torch.where(std > rounding, std, 1.0)  # within rounding of the mean: constant
+    scale = zip(mean.tolist(), std.tolist(), strict=True)
     return DataSpec(inputs, len(names), kind, names, scale=tuple(scale))
 
 

@@ -44,6 +44,7 @@ class Classification(Task):
     """
 
     default_monitor = ("val/accuracy", "max")
+    wanted_target = "class"
     is_positive: Tensor
 
     def __init__(

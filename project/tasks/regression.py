@@ -16,6 +16,7 @@ from project.engine import Batch, DataSpec, NetworkFactory, Task, UserError, sui
 from project.networks.mlp import MLP
 from project.training.losses import loss_spec, losses_for, short_name
 
+ROUNDING = 1e-3  # of the spread, which 32 bits may lose of the mean
 SMALLEST_VARIANCE, SMALLEST_RATE = 1e-6, 1e-6
 WITHIN = 1.96  # deviations, between which 95 % of a normal distribution lie
 
@@ -71,6 +72,7 @@ class Regression(Task):
         self, net: NetworkFactory = MLP, loss: nn.Module = nn.MSELoss(), **training: Any
     ) -> None:
         super().__init__(net, loss, **training)
+        self.wanted_target = "count" if loss_spec(self.loss).kinds[0] == "count" else "number"
 
     def adapt(self, spec: DataSpec) -> DataSpec:
         if spec.target not in ("number", "count"):
@@ -90,7 +92,9 @@ class Regression(Task):
                 f"number: use {losses_for('number')}; "
                 "a column of counts is one with `data.target_type` count"
             )
-        mean, std = torch.tensor(spec.scale, dtype=torch.float32).unbind(1)
+        mean, std = torch.tensor(spec.scale, dtype=torch.float64).unbind(1)
+        if ((mean.float() - mean).abs() <= ROUNDING * std).all() and (std.float() > 0).all():
+            mean, std = mean.float(), std.float()  # else 64 bits, until targets are scaled
         self.register_buffer("target_mean", mean)
         self.register_buffer("target_std", std)
         return dataclasses.replace(spec, outputs=2 * spec.outputs) if kinds[0] == "spread" else spec
@@ -115,11 +119,13 @@ class Regression(Task):
 
     def step(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
         answers = self(batch.inputs)
-        targets = batch.targets.reshape(len(answers), -1).to(torch.float32)
+        targets = batch.targets.reshape(len(answers), -1)
+        if not targets.is_floating_point():
+            targets = targets.to(torch.float32)
         kind = loss_spec(self.loss).kinds[0]
         if kind == "count":
             return self._count(answers, targets)
-        scaled = self.standardised(targets)
+        scaled = self.standardised(targets).to(answers.dtype)
         if kind == "spread":
             answers, spread = answers.chunk(2, dim=1)
             variance = F.softplus(spread) + SMALLEST_VARIANCE

@@ -105,13 +105,13 @@ def named_columns() -> CSVImages:
     images("d/1.jpg", "d/2.jpg", "d/3.jpg")
     text("d/all.csv", "id;class;file;part", "0;a;1.jpg;train", "1;b;2.jpg;val", "2;a;3.jpg;test")
     columns = {"file_column": "file", "label_column": "class", "split_column": "part"}
-    return CSVImages(root="d", images=".", labels="all.csv", separator=";", **columns)
+    return CSVImages(root="d", images=".", labels="all.csv", read={"sep": ";"}, **columns)
 
 
 def without_header() -> CSVImages:
     images("d/images/1.jpg", "d/images/2.jpg")
     text("d/labels.csv", "1.jpg,a", "2.jpg,b")
-    return CSVImages(root="d", header=False)
+    return CSVImages(root="d", read={"header": False})
 
 
 def listed_splits() -> CSVImages:
@@ -324,8 +324,11 @@ def lists(**contents: str) -> CSVImages:
         (lambda: csv("1.jpg,,train"), "d/labels.csv:2: 1.jpg: the label is missing"),
         (lambda: csv(" ,a,train"), "d/labels.csv:2: the file name is missing"),
         (lambda: csv("1.jpg,a,"), "d/labels.csv:2: unknown split ''; splits are: test, train, val"),
-        (lambda: csv("1.jpg,a"), "d/labels.csv:2: 2 fields, the header has 3"),
-        (lambda: csv("1.jpg,a,b,train"), "d/labels.csv:2: 4 fields, the header has 3"),
+        (lambda: csv("1.jpg,a"), "d/labels.csv:2: 2 fields separated by ',', the header has 3"),
+        (
+            lambda: csv("1.jpg,a,b,train"),
+            "d/labels.csv:2: 4 fields separated by ',', the header has 3",
+        ),
         (
             lambda: csv("1.jpg,a,train", "2.jpg,new,val"),
             "class 'new' is not among the 1 classes of the training split",

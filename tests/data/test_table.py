@@ -232,9 +232,8 @@ def test_the_files_of_uci_adult_are_read_as_they_are() -> None:
     data = make(
         file="adult.data",
         test_file="adult.test",
-        header=False,
+        read={"header": False, "comment": "|"},
         target=3,
-        comment="|",
         label_suffix=".",
     )
     split(data, "train")
@@ -284,12 +283,12 @@ def test_categories_and_classes_that_look_like_numbers_in_another_file_stay_what
         (
             [["many", "2", "red", "1.0"]],
             HEADER,
-            "new.csv:2: 'many' in column 'size' is not a number; missing names",
+            "new.csv:2: 'many' in column 'size' is not a number; read.na_values names",
         ),
         (
             [["1", "inf", "red", "1.0"]],
             HEADER,
-            "new.csv:2: 'inf' in column 'rooms' is infinite; missing names",
+            "new.csv:2: 'inf' in column 'rooms' is infinite; read.na_values names",
         ),
         (
             [["1", "2", "red", "1.0"], ["1", "2", "red", ""]],
@@ -417,16 +416,16 @@ def spoilt(row: int, column: int, value: str) -> list[list[str]]:
         ),
         (spoilt(20, 3, ""), {}, "t.csv:22: the target 'price' is missing"),
         (
-            spoilt(20, 3, "n/a"),
+            spoilt(20, 3, "dear"),
             {},
-            "t.csv:22: 'n/a' in column 'price' is not a number, but most of the column is; if "
+            "t.csv:22: 'dear' in column 'price' is not a number, but most of the column is; if "
             "they are cl",
         ),
-        (spoilt(20, 0, "-"), {}, "t.csv:22: '-' in column 'size' is not a number"),
+        (spoilt(20, 0, "*"), {}, "t.csv:22: '*' in column 'size' is not a number"),
         (spoilt(20, 0, "1e999"), {}, "t.csv:22: 'inf' in column 'size' is infinite"),
         (
             rows(),
-            {"header": False, "target": 3},
+            {"read": {"header": False}, "target": 3},
             "t.csv:1: 'price' in column '3' is not a number; if this line names the columns",
         ),
     ],
@@ -442,16 +441,16 @@ def test_a_mistake_is_one_line_with_the_way_out(
 
 @pytest.mark.parametrize(
     ("row", "hint"),
-    [(r, "missing names the texts that mean a missing value") for r in range(6)],
+    [(r, "read.na_values names the texts that mean a missing value") for r in range(6)],
 )
 def test_a_text_among_numbers_is_told_in_whatever_split_it_lies(row: int, hint: str) -> None:
-    write(spoilt(row, 0, "unknown"))
+    write(spoilt(row, 0, "n.k."))
     with pytest.raises(
         UserError,
-        match=rf"^t.csv:{row + 2}: 'unknown' in column 'size' is not a number.*; {hint}",
+        match=rf"^t.csv:{row + 2}: 'n\.k\.' in column 'size' is not a number.*; {hint}",
     ):
         make().setup("fit")
-    data = make(missing=["unknown"])
+    data = make(read={"na_values": ["n.k."]})
     data.setup("fit")
     assert data.preprocessing["numbers"]["size"]["mean"] == pytest.approx(50, abs=5)
 
@@ -536,5 +535,6 @@ def test_a_mistake_on_the_command_line_ends_with_code_2(project: Project) -> Non
     assert (
         code == 2
         and err
-        == "error: t.csv:22: the target 'price' is missing; complete the line or delete it\n"
+        == "error: t.csv:22: the target 'price' is missing; complete the line or delete it; "
+        "--data.drop_unlabelled true leaves such rows out\n"
     )

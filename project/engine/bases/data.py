@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as L
 import torch
 from jsonargparse.typing import ClosedUnitInterval, NonNegativeInt, PositiveInt
+from lightning.pytorch.utilities import rank_zero_only
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, IterableDataset
 
@@ -71,9 +74,9 @@ class DataModule(L.LightningDataModule, ABC):
     names: Sequence[str] | None = None
     target_kind: str | None = None  # a row of targets.py, where the targets do not tell it
     predicting = False  # no targets are needed
-    targets_known = (
-        True  # those of samples to predict may be missing; then something stands in for them
-    )
+    # those of samples to predict may be missing; then something stands in for them
+    targets_known = True
+    wanted_target = ""  # the kind of target the task is for, where the data leaves it open
 
     def __init__(
         self,
@@ -91,7 +94,8 @@ class DataModule(L.LightningDataModule, ABC):
         fold: NonNegativeInt = 0,
     ) -> None:
         super().__init__()
-        self.root, self.batch_size, self.num_workers = root, batch_size, num_workers
+        self.root = str(Path(root).expanduser())
+        self.batch_size, self.num_workers = batch_size, num_workers
         self.shuffle, self.drop_last, self.pin_memory = shuffle, drop_last, pin_memory
         self.shares = {"val": validation, "test": test}
         self.split_seed, self.balance = split_seed, balance
@@ -104,6 +108,7 @@ class DataModule(L.LightningDataModule, ABC):
             raise UserError(f"`data.fold` {fold}: {there}")
         self.folds, self.fold = folds, fold
         self.preprocessing: dict[str, Any] = {}
+        self.notes: list[str] = []
         self.start = (0, 0)
         self._parts: dict[str, Arrays | ItemDataset] = {}
         self._whole: dict[str, Arrays | ItemDataset] = {}
@@ -182,11 +187,20 @@ class DataModule(L.LightningDataModule, ABC):
             )
         return numbered(names, known)
 
+    def note(self, text: str) -> None:
+        """Say once what is surprising in the data; a report shows the `notes`."""
+        if text not in self.notes:
+            self.notes.append(text)
+            if getattr(rank_zero_only, "rank", 0) == 0:
+                print(f"note: {UserError(text).on_command_line()}", file=sys.stderr, flush=True)
+
     # ------------------------------------------------------------------ splits
 
     def setup(self, stage: str) -> None:
         """Load what the stage needs; calling it again changes nothing."""
         self.predicting = stage == "predict"
+        if not self.wanted_target and self.trainer is not None:
+            self.wanted_target = getattr(self.trainer.lightning_module, "wanted_target", "")
         for split in NEEDS[stage]:
             if split not in self._parts:
                 self._parts[split] = self.part(split)
@@ -200,9 +214,7 @@ class DataModule(L.LightningDataModule, ABC):
             self.preprocessing = self.fit_preprocessing(self._raw("train"))
         raw = self._raw(split)
         if not len(raw):
-            raise UserError(
-                f"the {split} split of {type(self).__name__} is empty; `data.root` is {self.root}"
-            )
+            raise UserError(self._why_empty(split))
         part = self.encode(raw)
         if isinstance(part, Arrays) and part.shapes != self.spec.inputs:
             have = dataclasses.replace(self.spec, inputs=part.shapes).shape()
@@ -211,6 +223,17 @@ class DataModule(L.LightningDataModule, ABC):
                 f"{have}"
             )
         return part
+
+    def _why_empty(self, split: str) -> str:
+        """An empty split, with the way out."""
+        fault = f"the {split} split of {type(self).__name__} is empty"
+        if split in self.splits:
+            return f"{fault}; `data.root` is {self.root}"
+        option = {"val": "validation"}.get(split, split)
+        return (
+            f"{fault}: of each class too few samples are there for a share of "
+            f"{self.shares.get(split, 0):g}; raise `data.{option}`"
+        )
 
     def _raw(self, split: str) -> Arrays | ItemDataset:
         """The split as `load` gives it, or its held-out share of "train"."""

@@ -60,6 +60,7 @@ class Task(L.LightningModule, ABC):
     """
 
     default_monitor = ("val/loss", "min")
+    wanted_target = ""  # the kind of target for data that could be of several
     report: str | None = None  # the section of a report for its predictions; null: its target's
 
     def __init__(

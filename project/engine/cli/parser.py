@@ -140,6 +140,7 @@ class ProjectCLI(LightningCLI):
                 raise cause from None
             raise UserError(f"the config cannot be built: {clip(cause, 200)}") from error
         self.model, self.datamodule = self.config_init.model, self.config_init.data
+        self.datamodule.wanted_target = self.model.wanted_target
 
     @property
     def trainer_arguments(self) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from typing import Any
 import yaml
 
 from ..errors import UserError, clip, suggest
+from ..registry import RENAMED, renamed
 from .classes import (
     CLASS_OR_WORD,
     NEEDED,
@@ -216,6 +217,11 @@ def _normal(value: Any, path: KeyPath, say: Callable[[KeyPath], str]) -> Any:
         arguments = arguments["init_args"] or {}
         if not isinstance(arguments, dict):
             raise UserError(f"{say(path)}.init_args: expected keys, got {clip(arguments)!r}")
+    old = {name for table in RENAMED.values() for name in table}
+    if "class_path" in node and old & set(arguments):
+        found = load_class(node["class_path"], say(path))
+        bases = (f"{base.__module__}.{base.__name__}" for base in getattr(found, "__mro__", ()))
+        arguments = renamed(bases, arguments)
     node["init_args"] = {key: _normal(item, (*path, key), say) for key, item in arguments.items()}
     return _node(node, slot)
 

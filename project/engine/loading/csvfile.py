@@ -1,52 +1,33 @@
-"""CSV files, read column by column.
-
-The good case is fast; a wrong file is read again to say in which line.
-"""
+"""Tables in files, read by pandas; a faulty one is read a second time to say in which line."""
 
 from __future__ import annotations
 
 import codecs
 import csv
 import itertools
+import re
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 import numpy as np
 
 from ..errors import UserError, clip, suggest
+from .csvoptions import COMPRESSED, ReadOptions, composed, read_parquet
 
-# rows turned into columns at a time: they stay in the cache, eight times as many take three times
-# as long
-CHUNK = 512
+if TYPE_CHECKING:
+    import pandas as pd
+
+CHUNK = 65536  # rows pandas parses at a time: whole columns are then never held twice
 UNNAMED = "unnamed "  # and its number: a column whose header is empty
-
-
-@dataclass(frozen=True)
-class Format:
-    """How a file is written.
-
-    separator: the character between fields; spaces behind it are ignored.
-    header: the first line names the columns; otherwise they are called 0, 1, 2, ...
-    comment: lines that begin with this are skipped.
-    encoding: of the characters; a byte order mark of UTF-8 is ignored.
-    missing: texts that mean a missing value, besides the empty one.
-    """
-
-    separator: str = ","
-    header: bool = True
-    comment: str | None = None
-    encoding: str = "utf-8"
-    missing: tuple[str, ...] = ()
 
 
 @dataclass
 class Numbers:
-    """A column of numbers: (N,) float64, NaN where missing; `whole` if none is written with a point
-    or an exponent.
-    """
+    """A column of numbers: (N,) float64, NaN where missing; `whole` if all are whole numbers."""
 
     values: np.ndarray
     whole: bool
@@ -58,27 +39,216 @@ class Texts:
 
     codes: np.ndarray
     texts: list[str]
+    marks: dict[str, int]  # texts that were taken for missing, and how often
 
-    def numbers(self) -> np.ndarray:
+    def numbers(self, how: ReadOptions) -> np.ndarray:
         """The texts read as numbers: (N,) float64, NaN where one is missing or is no number."""
-        return np.array([*map(_number, self.texts), np.nan])[self.codes]  # the last is for code -1
+        found = (how.number(text) for text in self.texts)
+        values = [np.nan if number is None else number for number in found]
+        return np.array([*values, np.nan])[self.codes]  # the last is for code -1
 
 
-def _number(text: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        return np.nan
-
-
-@dataclass
 class CSVFile:
-    """A file in memory: its columns by name, each with a value for every row."""
+    """A table in a file: its `names` once it is made, its columns once it is read.
 
-    path: Path
-    format: Format
-    columns: dict[str, Numbers | Texts]
-    size: int
+    Raises:
+        UserError: the file is not there, is no table, or names two columns alike.
+    """
+
+    def __init__(self, path: Path, how: ReadOptions) -> None:
+        self.path, self.how, self.size = path, how, 0
+        self.columns: dict[str, Numbers | Texts] = {}
+        self.notes: list[str] = []
+        self.skipped = int(how.get("skiprows", 0))
+        self.sep = how.sep
+        self.is_parquet = path.suffix.lower() in (".parquet", ".pq")
+        if self.is_parquet:
+            self.frame = read_parquet(path)
+            self.names = [str(name) for name in self.frame.columns]
+            return
+        try:
+            with self._open() as file:
+                first = next(itertools.islice(file, self.skipped, None), "")
+            # what Excel writes where the separator is not that of the country
+            if (mark := re.fullmatch(r'\ufeff?"?sep=(.)"?\s*', first)) and "sep" not in how.given:
+                self.sep, self.skipped = mark[1], self.skipped + 1
+                self.notes.append(f"{path}: its first line says that {mark[1]!r} is the separator")
+            fields = next((fields for _, fields in self.records()), None)
+        except UnicodeDecodeError:
+            self.find_fault(None)
+            raise
+        if fields is None:
+            raise UserError(f"{path}: the file is empty")
+        self.names = [str(i) for i in range(len(fields))]
+        if how.header:
+            self.names = [composed(f.strip()) or f"{UNNAMED}{i}" for i, f in enumerate(fields)]
+        name, times = Counter(self.names).most_common(1)[0]
+        if times > 1:
+            raise UserError(
+                f"{path}: the header has {clip(name)!r} {times} times: rename one{self.advice()}"
+            )
+
+    # ------------------------------------------------------------------ columns
+
+    def find(self, column: int | str, option: str) -> str:
+        """The column of this name or number, -1 being the last.
+
+        Raises:
+            UserError: there is none; suggests the nearest names.
+        """
+        text = composed(str(column))
+        if text in self.names:
+            return text
+        if re.fullmatch(r"-?[0-9]{1,9}", text) and -len(self.names) <= int(text) < len(self.names):
+            return self.names[int(text)]
+        hint = self.advice() or f"; {suggest(text, self.names, 'it has')}"
+        raise UserError(f"{option} {column}: {self.path} has no such column{hint}")
+
+    def advice(self) -> str:
+        """What a header looks like that is none."""
+        names, option = self.names, self.how.option
+        if len(names) == 1:
+            marks = {";": "';'", "\t": "'tab'", "|": "'|'", ",": "','", " ": r"'\s+'"}
+            other = next((shown for mark, shown in marks.items() if mark in names[0]), None)
+            is_it = f": is it `{option}.sep` {other}?" if other else ""
+            return f"; it has one column, {clip(names[0])!r}{is_it}"
+        if not self.how.header and not self.is_parquet:
+            return (
+                f"; without a header they are the numbers 0 to {len(names) - 1}: `{option}.header` "
+                "true takes names from the first line"
+            )
+        if any(self.how.number(name) is not None for name in names):
+            return (
+                f"; its first line is {clip(', '.join(names))!r}: if that is data, say "
+                f"`{option}.header` false"
+            )
+        return ""
+
+    def read(
+        self, texts: Collection[str] = (), skip: Collection[str] = (), may_be_empty: bool = False
+    ) -> CSVFile:
+        """Read the columns, as numbers where every value is one, otherwise as texts.
+
+        Args:
+            texts: Columns that are texts even if they look like numbers.
+            skip: Columns that are not wanted.
+
+        Raises:
+            UserError: a line has too many or too few fields, is badly quoted or badly encoded.
+        """
+        wanted = [name for name in self.names if name not in skip]
+        if self.is_parquet:
+            self.size = len(self.frame)
+            self.columns = {name: self._converted(name, name in texts) for name in wanted}
+        else:
+            try:
+                self._parse(wanted, texts)
+            except (ValueError, Warning, csv.Error) as error:  # pandas' errors are ValueErrors
+                self.find_fault(len(self.names))
+                raise UserError(f"{self.path}: pandas cannot read it: {clip(error, 200)}") from None
+        if not self.size and not may_be_empty:
+            raise UserError(f"{self.path}: no rows, only a header")
+        return self
+
+    def _parse(self, wanted: list[str], texts: Collection[str]) -> None:
+        """The wanted columns, those found to mix numbers and texts a second time as texts."""
+        sample = next(self._chunks(self.names, {}, 1000), None)
+        kinds = dict.fromkeys(set(self.names) - {*wanted}, "category") | {
+            name: "str" if name in texts else "category"
+            for name in wanted
+            if name in texts or (sample is not None and sample[name].dtype.kind not in "iuf")
+        }
+        numbers: dict[str, list[np.ndarray]] = {n: [] for n in wanted if n not in kinds}
+        codes = {name: _Codes(self.how) for name in wanted if name in kinds}
+        mixed: dict[str, str] = {}
+        gaps = False  # in the last column, which is what a line that is too short has
+        for frame in self._chunks(self.names, kinds, CHUNK):
+            self.size += len(frame)
+            last = frame[self.names[-1]]
+            gaps = gaps or bool(last.isna().any() or (last == "").any())
+            for name in {*numbers, *codes} - {*mixed}:
+                part = frame[name]
+                if name in numbers and part.dtype.kind in "iuf":
+                    numbers[name].append(part.to_numpy())
+                elif name in codes and (
+                    name in texts or part.cat.categories.dtype.kind not in "iufb"
+                ):
+                    codes[name].add(part)
+                else:  # numbers and then texts, or, which pandas turns into numbers, the reverse
+                    mixed[name] = "str"
+                    numbers.pop(name, None)
+        if mixed:
+            codes |= {name: _Codes(self.how) for name in mixed}
+            for frame in self._chunks([n for n in wanted if n in mixed], mixed, CHUNK):
+                for name in mixed:
+                    codes[name].add(frame[name])
+        for name in wanted:
+            self.columns[name] = (
+                _numbers(numbers.pop(name))
+                if name in numbers
+                else codes.pop(name).finished(name in texts)
+            )
+        torn = (c for c in self.columns.values() if isinstance(c, Texts))
+        if (gaps and self._may_be_short()) or any("\n" in t for c in torn for t in c.texts):
+            self.find_fault(len(self.names))
+
+    def _chunks(
+        self, wanted: list[str], kinds: dict[str, str], size: int
+    ) -> Iterator[pd.DataFrame]:
+        import warnings
+
+        import pandas as pd
+
+        how = self.how
+        with warnings.catch_warnings():
+            # it drops what a line has too much, and says so
+            warnings.simplefilter("error", pd.errors.ParserWarning)
+            reader = pd.read_csv(
+                str(self.path.absolute()),  # never an address
+                engine="c",
+                sep=self.sep,
+                names=self.names,
+                header=0 if how.header else None,
+                # with it, lines that are too long pass
+                usecols=None if len(wanted) == len(self.names) else wanted,
+                index_col=False,
+                dtype=kinds,
+                # texts are compared when they are stripped
+                na_values={n: [] if n in kinds else sorted(how.marks) for n in wanted},
+                keep_default_na=False,
+                skipinitialspace=True,
+                skiprows=self.skipped,
+                encoding=how.encoding,
+                comment=how.comment,
+                decimal=how.decimal,
+                thousands=how.thousands,
+                quotechar=how.get("quotechar", '"'),
+                escapechar=how.get("escapechar"),
+                doublequote=how.get("doublequote", True),
+                nrows=how.get("nrows"),
+                compression=None,
+                low_memory=False,
+                chunksize=size,
+            )
+            with reader:
+                yield from reader
+
+    def _converted(self, name: str, is_text: bool) -> Numbers | Texts:
+        """A column of a Parquet file."""
+        values = self.frame[name]
+        kind = getattr(values.dtype, "kind", "O")
+        if kind in "iuf" and not is_text:
+            return _numbers([values.to_numpy(np.float64, na_value=np.nan)])
+        codes = _Codes(self.how)
+        codes.add(values.astype("str").where(values.notna(), "").astype("category"))
+        return codes.finished(is_text)
+
+    # ------------------------------------------------------------------ values
+
+    def texts(self, name: str) -> list[str]:
+        """A column of texts as they are written, "" where missing."""
+        column = self.columns.get(name)
+        return [(*column.texts, "")[c] for c in column.codes] if isinstance(column, Texts) else []
 
     def numbers(self, name: str, hint: str = "") -> np.ndarray:
         """A column as numbers: (N,) float64, NaN where missing.
@@ -87,7 +257,7 @@ class CSVFile:
             UserError: one is no number, or infinite; names the line.
         """
         column = self.columns[name]
-        values = column.numbers() if isinstance(column, Texts) else column.values
+        values = column.values if isinstance(column, Numbers) else column.numbers(self.how)
         wrong = np.isinf(values)
         if isinstance(column, Texts):
             wrong |= np.isnan(values) & (column.codes >= 0)
@@ -101,275 +271,180 @@ class CSVFile:
 
     def not_a_number(self, row: int, name: str, value: str | float, hint: str) -> UserError:
         """The fault of a value that should be a finite number."""
-        if row == 0 and not self.format.header:
-            hint = "; if this line names the columns, say `data.header` true"
+        if row == 0 and not self.how.header:
+            hint = f"; if this line names the columns, say `{self.how.option}.header` true"
         what = "infinite" if isinstance(value, float) else "not a number"
         return self.fault(row, f"{clip(value)!r} in column {clip(name)!r} is {what}{hint}")
 
+    # ------------------------------------------------------------------ lines
+
     def fault(self, row: int, reason: str) -> UserError:
         """What is wrong in a row, with its line in the file."""
-        lines = (line for line, _ in records(self.path, self.format))
-        line = next(itertools.islice(lines, row + self.format.header, None))
-        return UserError(f"{self.path}:{line}: {reason}")
+        return UserError(f"{self.where(row)}: {reason}")
 
+    def where(self, row: int) -> str:
+        """A row as file:line."""
+        return f"{self.path}:{row + 1 if self.is_parquet else self.lines[row + self.how.header]}"
 
-# ---------------------------------------------------------------------- reading
+    @cached_property
+    def lines(self) -> list[int]:
+        """The line each record begins in, the header among them; reads the file again."""
+        return [line for line, _ in self.records()]
 
+    def records(self) -> Iterator[tuple[int, list[str]]]:
+        """The records of a file, each with the line it begins in; slower than reading columns.
 
-def read(
-    path: Path, format: Format, texts: Collection[str] = (), skip: Collection[str] = ()
-) -> CSVFile:
-    """A file, its columns as numbers where every value is one, otherwise as texts.
-
-    Args:
-        texts: Columns that are texts even if they look like numbers.
-        skip: Columns that are not wanted.
-
-    Raises:
-        UserError: the file is not there or not a table; names the line.
-    """
-    names = header(path, format)
-    try:
-        columns, size = _read_columns(path, format, names, set(texts), set(skip))
-        mixed = {name for name, column in columns.items() if column.mixed}
-        # numbers at first and texts further down: what was read as numbers is wanted as it is
-        # written
-        if mixed:
-            columns, size = _read_columns(path, format, names, {*texts, *mixed}, set(skip))
-    except (ValueError, csv.Error):
-        _find_fault(path, format, len(names))
-        raise
-    if not size:
-        raise UserError(f"{path}: no rows, only a header")
-    return CSVFile(
-        path, format, {name: column.finished() for name, column in columns.items()}, size
-    )
-
-
-def header(path: Path, format: Format) -> list[str]:
-    """The names of the columns.
-
-    Raises:
-        UserError: there is no line, or a name stands twice.
-    """
-    try:
-        first = next((fields for _, fields in records(path, format)), None)
-    except UnicodeDecodeError:
-        _find_fault(path, format, None)
-        raise
-    if first is None:
-        raise UserError(f"{path}: the file is empty")
-    if not format.header:
-        return [str(i) for i in range(len(first))]
-    names = [name.strip() or f"{UNNAMED}{i}" for i, name in enumerate(first)]
-    name, times = Counter(names).most_common(1)[0]
-    if times > 1:
-        raise UserError(
-            f"{path}: the header has {clip(name)!r} {times} times: rename one"
-            f"{advice(names, format)}"
-        )
-    return names
-
-
-def find(column: int | str, names: list[str], option: str, path: Path, format: Format) -> str:
-    """The column of this name or number, -1 being the last.
-
-    Raises:
-        UserError: there is none; suggests the nearest names.
-    """
-    if str(column) in names:
-        return str(column)
-    if str(column).removeprefix("-").isdecimal() and -len(names) <= int(column) < len(names):
-        return names[int(column)]
-    hint = advice(names, format) or f"; {suggest(str(column), names, 'it has')}"
-    raise UserError(f"{option} {column}: {path} has no such column{hint}")
-
-
-def advice(names: list[str], format: Format) -> str:
-    """What a header looks like that is none."""
-    if len(names) == 1:
-        other = next((mark for mark in ";\t|," if mark in names[0]), None)
-        shown = "tab" if other == "\t" else other
-        return f"; it has one column, {clip(names[0])!r}" + (
-            f": is it `data.separator` {shown!r}?" if other else ""
-        )
-    if not format.header:
-        return (
-            f"; without a header they are the numbers 0 to {len(names) - 1}: `data.header` true "
-            "takes names from the first line"
-        )
-    if any(not np.isnan(_number(name)) for name in names):
-        return (
-            f"; its first line is {clip(', '.join(names))!r}: if that is data, say `data.header` "
-            "false"
-        )
-    return ""
-
-
-class _Column:
-    """A column while it is read: parts of numbers, or codes of texts once a value is no number."""
-
-    def __init__(self, missing: Collection[str], is_text: bool) -> None:
-        self.missing, self.is_text, self.mixed, self.whole = missing, is_text, False, True
-        self.parts: list[np.ndarray] = []
-        self.codes = _Codes(missing)
-
-    def add(self, values: tuple[str, ...]) -> None:
-        if not self.is_text:
+        Raises:
+            UserError: a quote is not closed.
+        """
+        how, mixed = self.how, self.sep == r"\s+"
+        marks = {"quotechar": how.get("quotechar", '"'), "escapechar": how.get("escapechar")}
+        with self._open() as file:
+            kept = (self._plain(line) for line in itertools.islice(file, self.skipped, None))
+            reader = csv.reader(
+                (re.sub(r"[ \t]+", " ", line.strip(" \t")) for line in kept) if mixed else kept,
+                delimiter=" " if mixed else self.sep,
+                doublequote=how.get("doublequote", True),
+                skipinitialspace=True,
+                strict=True,
+                **marks,
+            )
+            line = self.skipped + 1
             try:
-                self.parts.append(self._numbers(values))
-                return
-            except ValueError:
-                self.is_text, self.mixed = True, bool(self.parts)
-        self.parts.append(np.fromiter(map(self.codes.__getitem__, values), np.int32, len(values)))
-
-    def _numbers(self, values: tuple[str, ...]) -> np.ndarray:
-        try:
-            numbers = np.fromiter(map(float, values), np.float64, len(values))
-        except ValueError:
-            stripped = (value.strip() for value in values)
-            numbers = np.array(
-                [np.nan if value in self.missing else float(value) for value in stripped]
-            )
-        if self.whole:
-            joined = "".join(values)
-            self.whole = not any(mark in joined for mark in ".eE")
-        return numbers
-
-    def finished(self) -> Numbers | Texts:
-        parts = np.concatenate(self.parts)
-        return Texts(parts, self.codes.texts) if self.is_text else Numbers(parts, self.whole)
-
-
-class _Codes(dict[str, int]):
-    """A number for every text, given when it is first asked for: spaces around it do not count, -1
-    is missing.
-    """
-
-    def __init__(self, missing: Collection[str]) -> None:
-        self.texts: list[str] = []
-        self.known = dict.fromkeys(missing, -1)
-
-    def __missing__(self, written: str) -> int:
-        text = written.strip()
-        if text not in self.known:
-            self.known[text] = len(self.texts)
-            self.texts.append(text)
-        self[written] = self.known[text]
-        return self[written]
-
-
-def _read_columns(
-    path: Path, format: Format, names: list[str], texts: Collection[str], skip: Collection[str]
-) -> tuple[dict[str, _Column], int]:
-    """All columns that are wanted, and how many rows there are."""
-    missing = frozenset({"", *format.missing})
-    columns = {name: _Column(missing, name in texts) for name in names if name not in skip}
-    size = 0
-    with _open(path, format) as file:
-        rows = filter(_is_record, _reader(file, format))
-        for _ in range(format.header):
-            next(rows)
-        while chunk := list(itertools.islice(rows, CHUNK)):
-            size += len(chunk)
-            for name, values in zip(names, zip(*chunk, strict=True), strict=True):
-                if name in columns:
-                    columns[name].add(values)
-    return columns, size
-
-
-# ---------------------------------------------------------------------- lines
-
-
-def records(path: Path, format: Format) -> Iterator[tuple[int, list[str]]]:
-    """The records of a file, the header among them, each with the line it begins in; slower than
-    reading columns.
-
-    Raises:
-        UserError: a quote is not closed.
-    """
-    with _open(path, format) as file:
-        reader = _reader(file, format)
-        line = 1
-        try:
-            for fields in reader:
-                if _is_record(fields):
-                    yield line, fields
-                line = reader.line_num + 1
-        except csv.Error as error:
-            raise UserError(
-                f"{path}:{line}: a quote in this line is not closed, or not doubled ({error})"
-            ) from None
-
-
-def _find_fault(path: Path, format: Format, width: int | None) -> None:
-    """Read a file that could not be read, and say in which line it is wrong."""
-    try:
-        for line, fields in records(path, format):
-            if width is not None and len(fields) != width:
-                where = "header" if format.header else "first line"
-                quote = (
-                    "; a quote in this line is not closed?"
-                    if any("\n" in field for field in fields)
-                    else ""
-                )
+                for fields in reader:
+                    if len(fields) > 1 or (fields and fields[0].strip()):
+                        yield line, fields[: -1 if mixed and not fields[-1].strip() else None]
+                    line = self.skipped + reader.line_num + 1
+            except csv.Error as error:
                 raise UserError(
-                    f"{path}:{line}: {_count(len(fields))} separated by {format.separator!r}, "
-                    f"the {where} has {width}{quote}"
-                )
-    except UnicodeDecodeError:
-        with open(path, "rb") as file:
-            for line, raw in enumerate(file, start=1):
-                try:
-                    raw.decode(format.encoding)
-                except UnicodeDecodeError as error:
-                    shown = raw[max(0, error.start - 8) : error.end + 8].decode("latin-1").strip()
+                    f"{self.path}:{line}: a quote in this line is not closed, or not doubled "
+                    f"({error})"
+                ) from None
+
+    def _plain(self, line: str) -> str:
+        """A line without its comment; a blank one stays, so that lines are still counted."""
+        start = line.find(self.how.comment) if self.how.comment else -1
+        return line if start < 0 or line.count('"', 0, start) % 2 else line[:start] + "\n"
+
+    def find_fault(self, width: int | None) -> None:
+        """Read a file that could not be read, and say in which line it is wrong."""
+        try:
+            for line, fields in self.records():
+                if width is not None and len(fields) != width:
+                    where = "header" if self.how.header else "first line"
+                    count = f"{len(fields)} field" + "s" * (len(fields) != 1)
+                    torn = any("\n" in field for field in fields)
+                    quote = "; a quote in this line is not closed?" if torn else ""
                     raise UserError(
-                        f"{path}:{line}: {shown!r} is not {format.encoding}; "
-                        "save the file as UTF-8, or name its encoding, for example "
-                        "`data.encoding` latin-1"
-                    ) from None
+                        f"{self.path}:{line}: {count} separated by {self.sep!r}, "
+                        f"the {where} has {width}{quote}"
+                    )
+        except UnicodeDecodeError:
+            with open(self.path, "rb") as file:
+                for line, raw in enumerate(file, start=1):
+                    try:
+                        raw.decode(self.how.encoding)
+                    except UnicodeDecodeError as error:
+                        shown = raw[max(0, error.start - 8) : error.end + 8].decode("latin-1")
+                        raise UserError(
+                            f"{self.path}:{line}: {shown.strip()!r} is not {self.how.encoding}; "
+                            "save the file as UTF-8, or name its encoding, for example "
+                            f"`{self.how.option}.encoding` latin-1"
+                        ) from None
 
+    def _may_be_short(self) -> bool:
+        """Whether lines may lack fields: by the separators in the file, where those tell."""
+        if len(self.names) == 1:
+            return False
+        if self.sep == r"\s+" or self.how.comment or self.skipped or self.how.get("nrows"):
+            return True
+        count, sep = 0, self.sep.encode()
+        with open(self.path, "rb") as file:
+            while block := file.read(2**20):
+                if b'"' in block:
+                    return True
+                count += block.count(sep)
+        return count != (self.size + self.how.header) * (len(self.names) - 1)
 
-def _count(fields: int) -> str:
-    return f"{fields} field" + "s" * (fields != 1)
+    def _open(self) -> TextIO:
+        """The file as text.
 
-
-def _is_record(fields: list[str]) -> bool:
-    """Whether a line is more than a blank."""
-    return len(fields) > 1 or bool(fields and fields[0].strip())
-
-
-def _reader(file: Iterable[str], format: Format) -> Any:
-    if mark := format.comment:
-        file = (
-            "\n" if line.startswith(mark) else line for line in file
-        )  # blank, so that lines are still counted
-    try:
-        return csv.reader(file, delimiter=format.separator, skipinitialspace=True, strict=True)
-    except (TypeError, ValueError):
-        raise UserError(
-            f"`data.separator` {format.separator!r}: expected one character, or tab"
-        ) from None
-
-
-def _open(path: Path, format: Format) -> TextIO:
-    try:
-        with open(path, "rb") as file:
-            head = file.read(4096)
-        is_utf8 = codecs.lookup(format.encoding).name == "utf-8"
-        if is_utf8 and (
-            head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or b"\0" in head
-        ):
+        Raises:
+            UserError: it is not there, is compressed, or is not in this encoding.
+        """
+        path, option, encoding = self.path, self.how.option, self.how.encoding
+        try:
+            with open(path, "rb") as file:
+                head = file.read(4096)
+            for magic, kind in COMPRESSED.items():
+                if head.startswith(magic):
+                    raise UserError(f"{path}: a {kind} file; unpack it or save it as CSV")
+            is_utf8 = codecs.lookup(encoding).name in ("utf-8", "utf-8-sig")
+            if is_utf8 and (head.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\0" in head):
+                raise UserError(
+                    f"{path}: not UTF-8 text; if it is UTF-16, say `{option}.encoding` utf-16, or "
+                    "save it as UTF-8"
+                )
+            return open(path, newline="", encoding="utf-8-sig" if is_utf8 else encoding)
+        except LookupError:
             raise UserError(
-                f"{path}: not UTF-8 text; if it is UTF-16, say `data.encoding` utf-16, or save "
-                "it as UTF-8"
-            )
-        return open(path, newline="", encoding="utf-8-sig" if is_utf8 else format.encoding)
-    except LookupError:
-        raise UserError(
-            f"`data.encoding` {format.encoding}: unknown; known are utf-8, latin-1, cp1252, "
-            "utf-16, ..."
-        ) from None
-    except OSError as error:
-        raise UserError(f"{path}: {error.strerror}") from None
+                f"`{option}.encoding` {encoding}: unknown; known are utf-8, latin-1, cp1252, "
+                "utf-16, ..."
+            ) from None
+        except OSError as error:
+            raise UserError(f"{path}: {error.strerror}") from None
+
+
+def _numbers(parts: list[np.ndarray]) -> Numbers:
+    """Parts of a column joined, each let go once it is copied."""
+    whole = all(part.dtype.kind != "f" or _whole_with_gaps(part) for part in parts)
+    values = np.empty(sum(map(len, parts)))
+    start = 0
+    while parts:
+        part = parts.pop(0)
+        values[start : start + len(part)] = part
+        start += len(part)
+    return Numbers(values, whole)
+
+
+def _whole_with_gaps(part: np.ndarray) -> bool:
+    """Whether floats are whole numbers that are no integers because some are missing."""
+    gaps = np.isnan(part)
+    return bool(gaps.any() and (np.floor(part[~gaps]) == part[~gaps]).all())
+
+
+class _Codes:
+    """A number for every text, given when it is first met: blanks around it do not count."""
+
+    def __init__(self, how: ReadOptions) -> None:
+        self.how, self.known, self.parts = how, dict[str, int](), list[np.ndarray]()
+        self.marks = Counter[str]()
+
+    def add(self, part: pd.Series[Any]) -> None:
+        """Take a part of a column, a categorical one."""
+        part = part.astype("category")
+        written = part.cat.categories.tolist()
+        codes = part.cat.codes.to_numpy()
+        here = [self._code(composed(str(text).strip())) for text in written]
+        for text, code in zip(written, here, strict=True):
+            if code < 0 and (mark := str(text).strip()):
+                self.marks[mark] += int((codes == written.index(text)).sum())
+        self.parts.append(np.array([*here, -1], np.int32)[codes])
+
+    def _code(self, text: str) -> int:
+        if text not in self.known:
+            used = len(self.known)
+            self.known[text] = -1 if self.how.is_missing(text) else used
+        return self.known[text]
+
+    def finished(self, is_text: bool) -> Numbers | Texts:
+        """The column: numbers after all where all texts are, unless it is to be texts."""
+        codes = np.concatenate(self.parts)
+        places = sorted((code, text) for text, code in self.known.items() if code >= 0)
+        move = np.full(len(self.known) + 1, -1, np.int32)
+        move[[code for code, _ in places]] = np.arange(len(places))
+        column = Texts(move[codes], [text for _, text in places], dict(self.marks))
+        if is_text or not places or any(self.how.number(text) is None for _, text in places):
+            return column
+        values = column.numbers(self.how)
+        return Numbers(values, not any(mark in text for _, text in places for mark in ".eE"))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
-import math
 import ntpath
 import posixpath
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,7 +9,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ..errors import UserError, clip, suggest
-from .csvfile import Format, find, header, records
+from .csvfile import CSVFile
+from .csvoptions import ReadOptions, finite
 
 SPLITS = ("train", "val", "test")
 SPLIT_NAMES = {"train": "train", "training": "train", "test": "test", "testing": "test"}
@@ -44,14 +43,14 @@ class Listing:
 
     def add(
         self,
-        where: str,
+        where: Where,
         file: str,
         label: str,
         split: str,
         beside: Sequence[str] = (),
         no_label: str = "the label is missing",
     ) -> None:
-        """Take the sample of a line, `where` being file:line; `beside` are the numbers that belong
+        """Take the sample of a line, `where` being its place; `beside` are the numbers that belong
         to it, as written.
         """
         part = SPLIT_NAMES.get(split.lower(), "")
@@ -102,15 +101,6 @@ class Listing:
         return {split: part for split, part in samples.items() if part}
 
 
-def finite(text: str) -> float | None:
-    """The number a text stands for; None where it is none, or not finite."""
-    try:
-        number = float(text)
-    except ValueError:
-        return None
-    return number if math.isfinite(number) else None
-
-
 def normal(file: str) -> str:
     """A file name as it is compared: ./a.jpg and a.jpg are one file, and Windows writes folders
     with backslashes.
@@ -120,21 +110,26 @@ def normal(file: str) -> str:
 
 
 def rows(
-    path: Path, columns: Sequence[int | str], options: Sequence[str], format: Format
-) -> Iterator[tuple[str, tuple[str, ...]]]:
-    """The values of some columns, each row with its place as file:line.
+    path: Path, columns: Sequence[int | str], options: Sequence[str], how: ReadOptions
+) -> Iterator[tuple[Where, tuple[str, ...]]]:
+    """The values of some columns as texts, each row with its place in the file.
 
     Raises:
         UserError: a column is not there, a row has too few or too many fields.
     """
-    names = header(path, format)
-    found = [
-        find(column, names, option, path, format)
-        for column, option in zip(columns, options, strict=True)
-    ]
-    places = [names.index(name) for name in found]
-    for line, fields in itertools.islice(records(path, format), format.header, None):
-        where = f"{path}:{line}"
-        if len(fields) != len(names):
-            raise UserError(f"{where}: {len(fields)} fields, the header has {len(names)}")
-        yield where, tuple(fields[place].strip() for place in places)
+    file = CSVFile(path, how)
+    names = [file.find(column, option) for column, option in zip(columns, options, strict=True)]
+    file.read(file.names, skip={*file.names} - {*names}, may_be_empty=True)
+    table = [file.texts(name) for name in names]
+    for row, values in enumerate(zip(*table, strict=True)):
+        yield Where(file, row), values
+
+
+class Where(NamedTuple):
+    """A row of a file, written as file:line; the line is looked for when it is asked for."""
+
+    file: CSVFile
+    row: int
+
+    def __str__(self) -> str:
+        return self.file.where(self.row)

@@ -62,7 +62,7 @@ def test_the_columns_of_a_table(has_header: bool, project: Project, tmp_path: Pa
     with open(tmp_path / "t.csv", "w", newline="") as file:
         csv.writer(file).writerows([["x", "big", "letter", "y"]] * has_header + rows)
     words = (
-        "--data CSVTable --data.root . --data.file t.csv --data.target -1 --data.header "
+        "--data CSVTable --data.root . --data.file t.csv --data.target -1 --data.read.header "
         f"{str(has_header).lower()}"
     )
     code, out, err = project("stats", words)

@@ -1,0 +1,84 @@
+"""What is learnt of a column of a table."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from .csvfile import CSVFile, Numbers, Texts
+
+MOSTLY = 0.9  # a column of texts of which this fraction are numbers is taken for a mistake
+
+
+def all_numbers(file: CSVFile, name: str, rows: np.ndarray, hint: str) -> bool:
+    """Whether a column has nothing but numbers in these rows.
+
+    Raises:
+        UserError: nearly all are numbers, which is more likely a mistake.
+    """
+    column = file.columns[name]
+    if isinstance(column, Numbers):
+        return True
+    known = column.codes[rows] >= 0
+    wrong = known & np.isnan(column.numbers(file.how)[rows])
+    if 0 < wrong.sum() <= (1 - MOSTLY) * known.sum():
+        row = int(rows[wrong.argmax()])
+        raise file.not_a_number(
+            row, name, column.texts[column.codes[row]], f", but most of the column is{hint}"
+        )
+    return bool(known.any() and not wrong.any())
+
+
+def frequent(column: Texts, rows: np.ndarray, min_count: int) -> list[str]:
+    """The texts that occur in these rows so many times, in alphabetic order."""
+    codes = column.codes[rows]
+    counts = np.bincount(codes[codes >= 0], minlength=len(column.texts))
+    return sorted(
+        text for text, count in zip(column.texts, counts, strict=True) if count >= min_count
+    )
+
+
+def fit_numbers(values: np.ndarray) -> dict[str, Any]:
+    """Mean and deviation of the training rows, and whether some are missing: (N,) floats, NaN where
+    missing.
+    """
+    present = values[~np.isnan(values)]
+    if not len(present):
+        return {"mean": None}
+    return {
+        "mean": float(present.mean()),
+        "std": spread(present),
+        "indicator": len(present) < len(values),
+    }
+
+
+def spread(values: np.ndarray) -> float:
+    """The standard deviation, 1 where it is within rounding of the mean."""
+    std, largest = float(values.std()), float(np.abs(values).max())
+    return std if std > 8 * np.finfo(np.float64).eps * largest else 1.0
+
+
+def is_gap(column: Numbers | Texts) -> np.ndarray:
+    """Where a column has no value: (N,) booleans."""
+    return np.isnan(column.values) if isinstance(column, Numbers) else column.codes < 0
+
+
+def is_date(texts: Sequence[str]) -> bool:
+    """Whether all texts are dates such as 2024-04-12, 12.04.2024 or 4/12/24."""
+    pattern = r"(\d{4}[-/.]\d\d?([-/.]\d\d?)?|\d\d?[-/.]\d\d?[-/.](\d\d){1,2})([T ].*)?"
+    return bool(texts) and all(re.fullmatch(pattern, text) for text in texts)
+
+
+def how_written(text: str) -> str:
+    """What a text that is no number is, if it is one in another way of writing, and the way out."""
+    if re.fullmatch(r"[-+]?(\d{1,3}(,\d{3})+(\.\d*)?|\d{1,3}(,\d{3}){2,})", text):
+        return "a number with commas between thousands: `data.read.thousands` ','"
+    if re.fullmatch(r"[-+]?(\d+|\d{1,3}(\.\d{3})+),\d*([eE][-+]?\d+)?", text):
+        more = " `data.read.thousands` ." if "." in text else ""
+        return f"a number with a decimal comma: `data.read.decimal` ','{more}"
+    if re.fullmatch(r"[-+]?[$€£¥]\s?[-+]?[\d.,]+|[-+]?[\d.,]+\s?[$€£¥%]", text):
+        return "a number with a sign: store it as a plain one"
+    return ""
