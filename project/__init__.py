@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from .engine.cli.evaluation import load as load
     from .engine.cli.evaluation import load_optimizer as load_optimizer
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 registry.add(
     networks=networks.NETWORKS,
