@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -64,18 +65,15 @@ def test_the_commands_of_a_page_work_one_after_the_other(
 
 
 def test_the_python_of_the_readme_works(tmp_path: Path) -> None:
-    network, plain = re.findall(
+    network, fit = re.findall(
         r"```python\n(.*?)```", (REPOSITORY / "README.md").read_text(), flags=re.S
     )
-    names: dict[str, object] = {"__name__": "two"}
+    (tmp_path / "configs").symlink_to(REPOSITORY / "configs")
+    names: dict[str, Any] = {"__name__": "two"}
     exec(network, names)
-    exec(
-        plain.replace(
-            "max_epochs=3", "max_epochs=1, limit_train_batches=2, enable_progress_bar=False"
-        ),
-        names,
-    )
-    assert names["trainer"].global_step == 2  # type: ignore[attr-defined]
+    short = '"trainer.max_epochs": 1, "trainer.limit_train_batches": 2'
+    exec(fit.replace('"trainer.max_epochs": 3', short), names)
+    assert names["run"].results["steps"] == 2 and not names["task"].training
 
 
 def test_the_network_of_the_readme_trains_from_the_command_line(

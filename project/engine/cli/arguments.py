@@ -167,8 +167,8 @@ def read_config(path: Path) -> str:
     except (OSError, UnicodeDecodeError) as error:
         names = [entry.name for entry in path.parent.glob("*.yaml")] if path.parent.is_dir() else []
         reason = error.strerror if isinstance(error, OSError) else "not a text file"
-        hint = suggest(path.name, names, "there are") if names else ""
-        raise UserError(f"--config {path}: {reason}; {hint}") from None
+        hint = f"; {suggest(path.name, names, 'there are')}" if names else ""
+        raise UserError(f"--config {path}: {reason}{hint}") from None
 
 
 # ---------------------------------------------------------------------- comparing configs
