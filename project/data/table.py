@@ -299,6 +299,8 @@ class CSVTable(DataModule):
 
     # ------------------------------------------------------------------ fitting
 
+    learnt = ("spec", "target", "numbers", "categories")
+
     def fit_preprocessing(self, train: Arrays | ItemDataset) -> dict[str, Any]:
         assert isinstance(train, Table)
         file, rows = train.file, train.rows.numpy()

@@ -57,10 +57,10 @@ class DigitStrings(ImageData):
         self.digits: ImageData = kind(
             root=self.root, size=size, split_seed=self.split_seed, **shares
         )
-        # Nothing of them has to be preprocessing, so that a test reads the test split alone.
-        self.digits.restore(
-            {"spec": DataSpec(((1, size, size),), len(DIGITS), "class", DIGITS).to_dict()}
-        )
+        # Nothing is learnt of them, so that a test reads the test split alone.
+        self.digits.preprocessing = {
+            "spec": DataSpec(((1, size, size),), len(DIGITS), "class", DIGITS).to_dict()
+        }
         self.sizes = {"train": strings, "val": evaluated, "test": evaluated}
         self.side, self.shortest, self.longest, self.gap = size, shortest, longest, gap
         self.target_kind = target

@@ -1,4 +1,4 @@
-"""Tables: what is preprocessing comes from the training rows alone, is plain values, and is all that
+"""Tables: what is learnt comes from the training rows alone, is plain values, and is all that
 another file needs.
 """
 

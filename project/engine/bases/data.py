@@ -73,6 +73,7 @@ class DataModule(L.LightningDataModule, ABC):
     splits: Sequence[str] = ("train", "test")
     names: Sequence[str] | None = None
     target_kind: str | None = None  # a row of targets.py, where the targets do not tell it
+    learnt: Sequence[str] = ("spec",)  # what `preprocessing` holds of the training split
     predicting = False  # no targets are needed
     # those of samples to predict may be missing; then something stands in for them
     targets_known = True
@@ -149,9 +150,17 @@ class DataModule(L.LightningDataModule, ABC):
         return DataSpec.from_dict(self.preprocessing["spec"])
 
     def restore(self, preprocessing: dict[str, Any]) -> None:
-        """Take what a checkpoint says was preprocessing, so that the training split need not be
-        read.
+        """Take what a checkpoint holds, so that the training split need not be read.
+
+        Raises:
+            UserError: it was learnt from data of another kind.
         """
+        if missing := [name for name in self.learnt if name not in preprocessing]:
+            raise UserError(
+                f"{type(self).__name__} cannot take what the run learnt from its data: "
+                f"{', '.join(missing)} is not in it; use the data it was trained on",
+                key="data",
+            )
         self.preprocessing = preprocessing
 
     def describe(self, train: Arrays | ItemDataset) -> DataSpec:
@@ -174,7 +183,7 @@ class DataModule(L.LightningDataModule, ABC):
         return describe(train.shapes, kind, names, targets[train.rows])
 
     def class_numbers(self, names: Sequence[str]) -> Tensor:
-        """Class names as the numbers of the preprocessing classes: (N,) int64.
+        """Class names as numbers of the training split's classes: (N,) int64.
 
         Raises:
             UserError: a name that the training split does not have.

@@ -85,6 +85,8 @@ class ImageData(DataModule):
         self.augment = [augment] if isinstance(augment, nn.Module) else list(augment or ())
         self.normalise: list[Normalise] = []
 
+    learnt = ("spec", "mean", "std", "beside")
+
     def fit_preprocessing(self, train: Arrays | ItemDataset) -> dict[str, Any]:
         mean, std = statistics(train)
         beside = [column_statistics(train, number) for number in range(1, len(train.shapes))]

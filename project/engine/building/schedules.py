@@ -39,7 +39,7 @@ def build_schedule(
     filled = {"total_steps": length()} if length_is_open(factory) else {}
     try:
         return factory(optimizer, **filled)
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, ZeroDivisionError) as error:
         raise UserError(str(error), key="model.schedule") from error
 
 

@@ -42,7 +42,8 @@ class CommandLine:
     print_init: bool = False
 
     def path(self, option: str) -> Path | None:
-        return Path(self.options[option]) if option in self.options else None
+        given = self.options.get(option)
+        return Path(given).expanduser() if given is not None else None
 
 
 def read_arguments(
@@ -78,7 +79,7 @@ def read_arguments(
             continue
         key, value = _key_and_value(word, rest)
         if key == "--config":
-            line.configs.append(Path(value))
+            line.configs.append(Path(value).expanduser())
         elif key in OPTIONS:
             _check_belongs(key, command, options)
             if line.options.setdefault(key, value) != value:

@@ -7,8 +7,11 @@ import sys
 from collections.abc import Sequence
 
 from ..commands import COMMANDS
-from ..errors import UserError, suggest
+from ..errors import UserError, clip, suggest
+from ..formats import clean
 from ..registry import ENGINE, PROGRAM, VERSION
+
+LONGEST = 1000  # characters of a mistake on the screen
 
 
 def usage() -> str:
@@ -51,7 +54,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except UserError as error:
         if debug:
             raise
-        print(f"error: {error.on_command_line()}", file=sys.stderr)
+        print(f"error: {clip(clean(error.on_command_line()), LONGEST)}", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
         return 130

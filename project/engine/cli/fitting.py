@@ -294,7 +294,8 @@ def report(folder: RunFolder, trainer: L.Trainer, cli: ProjectCLI, seconds: floa
             **best_row(folder.metrics, task.monitor, task.mode),
         }
     update_json(folder.results, result)
-    closing(folder, read_json(folder.results), seconds, by_steps=trainer.max_steps > 0)
+    limit = "max_steps" if trainer.max_steps > 0 else "max_epochs"
+    closing(folder, read_json(folder.results), seconds, None if trainer.should_stop else limit)
 
 
 def best_row(path: Path, monitor: str, mode: str) -> dict[str, Any]:

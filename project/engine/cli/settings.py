@@ -67,6 +67,9 @@ def from_tree(tree: Tree, source: str) -> Layer:
     def say(path: KeyPath) -> str:
         return f"{source}: {'.'.join(path)}" if path else source
 
+    for group in ("trainer", "run"):  # not a value that a later layer's keys would hide
+        if group in tree and not isinstance(tree[group], dict):
+            raise UserError(f"{say((group,))}: expected keys below it, got {clip(tree[group])!r}")
     return Layer(_normal(tree, (), say), say)
 
 

@@ -122,7 +122,7 @@ def claim(tree: dict[str, Any]) -> RunFolder:
         raise UserError(
             f"--name {clip(name)!r}: it names a folder under --run.root, so it has no slash"
         )
-    return RunFolder.claim(Path(tree["run"]["root"]), name)
+    return RunFolder.claim(Path(tree["run"]["root"]).expanduser(), name)
 
 
 def full_tree(config: dict[str, Any]) -> dict[str, Any]:

@@ -132,8 +132,17 @@ def machine_line(trainer: Any) -> str:
     return f"{devices}, {trainer.precision}, {threads} thread{'s' if threads > 1 else ''}"
 
 
-def closing(folder: RunFolder, results: Mapping[str, Any], seconds: float, by_steps: bool) -> None:
-    """The figures of the last and the best validation, and what can be done next."""
+def closing(
+    folder: RunFolder, results: Mapping[str, Any], seconds: float, prolong: str | None
+) -> None:
+    """Print the metrics of the last and the best validation, and what can be done next.
+
+    Args:
+        folder: Of the run.
+        results: What results.json holds.
+        seconds: How long it has trained.
+        prolong: The limit whose doubling prolongs it; None where a callback has ended it.
+    """
     print(
         f"\nfinished {folder} in {duration(seconds)}: epoch {results['epochs']}, step "
         f"{results['steps']:,}"
@@ -154,15 +163,10 @@ def closing(folder: RunFolder, results: Mapping[str, Any], seconds: float, by_st
     print()
     show_table(("", *columns), rows)
     print()
-    limit = (
-        f"max_steps {2 * results['steps']}"
-        if by_steps
-        else f"max_epochs {2 * max(1, results['epochs'])}"
-    )
-    following = {
-        "test": f"test --ckpt_path {folder}",
-        "prolong": f"fit --run {folder} --trainer.{limit}",
-    }
+    following = {"test": f"test --ckpt_path {folder}"}
+    if prolong is not None:
+        limit = 2 * max(1, results[prolong.removeprefix("max_")])
+        following["prolong"] = f"fit --run {folder} --trainer.{prolong} {limit}"
     for name, words in following.items():
         print(f"{name:<9} {PROGRAM} {words}")
     print(f"{'watch':<9} tensorboard --logdir {folder}", flush=True)
