@@ -7,7 +7,7 @@ import torch
 from project.engine import Arrays, DataModule, ImageData, generator
 
 SPLITS = ("train", "val", "test")
-SIZES = {"train": 256, "val": 64, "test": 64}
+SIZES = {"train": 640, "val": 64, "test": 64}
 
 
 class Numbers(DataModule):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import re
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -25,7 +24,7 @@ from project.engine.loading.columns import (
     spread,
 )
 from project.engine.loading.csvfile import UNNAMED, CSVFile, Numbers, Texts
-from project.engine.loading.csvoptions import ReadOptions
+from project.engine.loading.csvoptions import ReadOptions, existing_file
 
 FLOAT32 = np.finfo(np.float32)
 ROUNDING = 1e-3  # of the spread: more is lost in 32 bits, so 64 are kept until targets are scaled
@@ -108,7 +107,7 @@ class CSVTable(DataModule):
 
     def load(self, split: str) -> Arrays:
         option = "`data.file`" if split == "train" else f"`data.{split}`_file"
-        file = CSVFile(_existing(self.root, str(self.files[split]), option), self.read)
+        file = CSVFile(existing_file(self.root, str(self.files[split]), option), self.read)
         target, kind, categorical, wanted = (
             self._fitted_columns if self.preprocessing else self._chosen_columns
         )(file)
@@ -441,22 +440,3 @@ class CSVTable(DataModule):
                 f"the label {clip(label)!r} is not among those of the training split; {hint}",
             )
         return known
-
-
-def _existing(root: str, name: str, option: str) -> Path:
-    """The file of an option.
-
-    Raises:
-        UserError: it is not there; suggests what is.
-    """
-    path = Path(root, Path(name).expanduser())
-    if path.is_file():
-        return path
-    if not path.parent.is_dir():
-        raise UserError(
-            f"`data.root` {root}: there is no folder {path.parent}, where {option} {name} should be"
-        )
-    near = suggest(
-        path.name, [entry.name for entry in path.parent.iterdir() if entry.is_file()], "there are"
-    )
-    raise UserError(f"{option} {name}: there is no file {path}; {near}")

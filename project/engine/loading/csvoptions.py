@@ -122,3 +122,22 @@ def read_parquet(path: Path) -> pd.DataFrame:
     except (OSError, ValueError) as error:  # pyarrow's errors are ValueErrors
         text = getattr(error, "strerror", None) or f"not a Parquet file ({clip(error, 100)})"
         raise UserError(f"{path}: {text}") from None
+
+
+def existing_file(root: str, name: str, option: str) -> Path:
+    """The file of an option.
+
+    Raises:
+        UserError: it is not there; suggests what is.
+    """
+    path = Path(root, Path(name).expanduser())
+    if path.is_file():
+        return path
+    if not path.parent.is_dir():
+        raise UserError(
+            f"`data.root` {root}: there is no folder {path.parent}, where {option} {name} should be"
+        )
+    near = suggest(
+        path.name, [entry.name for entry in path.parent.iterdir() if entry.is_file()], "there are"
+    )
+    raise UserError(f"{option} {name}: there is no file {path}; {near}")

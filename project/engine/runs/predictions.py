@@ -65,6 +65,8 @@ class Predictions(Callback):
             outputs[key].detach().cpu() for key in ("ids", "targets", "predictions")
         )
         predictions = predictions.float() if predictions.is_floating_point() else predictions
+        if targets.is_floating_point() and targets.dtype != torch.float64:
+            targets = targets.float()  # numpy has no bfloat16
         self.kept.append((ids, targets, predictions))
         self.count += len(ids)
         self.bytes += predictions.nbytes + targets.nbytes

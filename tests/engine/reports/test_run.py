@@ -84,13 +84,16 @@ MISTAKES: dict[str, tuple[Callable[[Path], None], str]] = {
         "run.json: not JSON, half written or damaged",
     ),
     "a description of nothing": (damage("run.json", "[]"), "run.json: expected keys and values"),
-    "half a config": (damage("config.yaml", "data: {class_path"), "config.yaml: not YAML"),
+    "half a config": (damage("config.yaml", "data: {class_path"), "config.yaml:1: not YAML"),
     "another config": (
         damage("config.yaml", "lr: 0.1"),
         "no data and no model; was another version's run written here?",
     ),
-    "a text": (damage("config.yaml", "hello"), "config.yaml: no config"),
-    "a costly config": (damage("config.yaml", BOMB), "config.yaml: larger than a config is"),
+    "a text": (damage("config.yaml", "hello"), "config.yaml: expected keys"),
+    "a costly config": (
+        damage("config.yaml", BOMB),
+        "config.yaml: its aliases (*name) make more of it than a config has",
+    ),
     "another spec": (
         damage("run.json", '{"spec": {"shape": [1]}}'),
         "spec is not the description of data",
