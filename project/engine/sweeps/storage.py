@@ -171,10 +171,13 @@ class JournalFile:
         return self.journal.transaction()
 
     def is_alive(self, owner: str) -> bool:
-        path = self.owners / owner
         if owner == self.owner:
             return True
-        if not owner or not path.is_file():
+        # A journal may name anything as an owner; only a name of ours is a file to look at.
+        if not isinstance(owner, str) or not re.fullmatch(r"[0-9a-f]{32}", owner):
+            return False
+        path = self.owners / owner
+        if not path.is_file():
             return False
         try:
             held = lock(path)

@@ -117,3 +117,17 @@ def test_who_is_alive_is_told_by_locks(storage: JournalFile, tmp_path: Path) -> 
     assert {path.name for path in owners.iterdir()} == {storage.owner}
     storage.close()
     assert list(owners.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "owner", ["{victim}", "../victim", "victim", 3, None, ["victim"], "a" * 32]
+)
+def test_an_owner_that_is_no_name_of_ours_touches_no_file(
+    owner: object, storage: JournalFile, tmp_path: Path
+) -> None:
+    victims = [tmp_path / "victim", storage.owners / "victim", storage.owners.parent / "victim"]
+    for victim in victims:
+        victim.write_text("precious")
+    named = owner.format(victim=victims[0]) if isinstance(owner, str) else owner
+    assert not storage.is_alive(named)  # type: ignore[arg-type]
+    assert all(victim.read_text() == "precious" for victim in victims)
