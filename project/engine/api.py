@@ -8,7 +8,6 @@ The package itself has these names.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ from lightning.pytorch.callbacks import Callback
 
 from .bases.task import Task
 from .cli import evaluation, fitting
-from .cli.arguments import read_settings
+from .cli.arguments import as_text, read_settings
 from .cli.machine import as_found, quiet
 from .cli.settings import Settings
 from .commands.report import write_page
@@ -109,8 +108,3 @@ def settings_of(files: Sequence[str | Path], settings: Mapping[str, Any] | None)
     """Config files and values as the command line would give them."""
     pairs = [(key, as_text(value)) for key, value in (settings or {}).items()]
     return read_settings([Path(file) for file in files], pairs)
-
-
-def as_text(value: Any) -> str:
-    """A value as one writes it on the command line."""
-    return value if isinstance(value, str) else json.dumps(value)

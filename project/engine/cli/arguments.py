@@ -5,6 +5,7 @@ Mistakes are answered here without importing torch.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -155,6 +156,11 @@ def read_settings(configs: Sequence[Path], assignments: Sequence[tuple[str, str]
     if configs:
         settings.tree.setdefault("name", configs[0].stem)
     return settings
+
+
+def as_text(value: Any) -> str:
+    """A value as one writes it on the command line."""
+    return value if isinstance(value, str) else json.dumps(value)
 
 
 def read_config(path: Path) -> str:

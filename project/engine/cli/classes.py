@@ -39,7 +39,13 @@ SLOTS: tuple[tuple[str, Slot], ...] = (
     (r"data", Slot("dataset", TABLES["data"], base=f"{ENGINE}.bases.data.DataModule")),
     (
         r"data\.augment(\.transforms)*",
-        Slot("augmentation", TABLES["augmentations"], ("torchvision.transforms.v2",), many=True),
+        Slot(
+            "augmentation",
+            TABLES["augmentations"],
+            ("torchvision.transforms.v2",),
+            base="torch.nn.Module",
+            many=True,
+        ),
     ),
     (r"model", Slot("task", TABLES["tasks"], base=f"{ENGINE}.bases.task.Task")),
     (

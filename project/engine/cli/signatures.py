@@ -104,6 +104,6 @@ def takes_code(hint: Any) -> bool:
     if any(takes_code(part) for part in typing.get_args(hint)):
         return True
     kind = typing.get_origin(hint) or hint
-    return kind in (type, Callable, Any) or (
+    return kind in (type, Callable) or (
         isinstance(kind, type) and kind is not str and issubclass(kind, (type, Callable))  # type: ignore[arg-type]
     )

@@ -46,7 +46,9 @@ def quicken(module: L.LightningModule) -> None:
     """
     kind = type(module)
     if not hasattr(kind, "quickened_from"):
-        module.__class__ = QUICK.setdefault(kind, _quick(kind))
+        if kind not in QUICK:
+            QUICK[kind] = _quick(kind)
+        module.__class__ = QUICK[kind]
 
 
 QUICK: dict[type, type] = {}  # class of a module -> the quicker one that stands for it

@@ -19,6 +19,7 @@ from .files import write_atomic
 from .folder import RunFolder
 
 ROWS, BYTES = 100_000, 256 * 2**20  # kept of a split's predictions, whichever is reached first
+COMPRESSED_BYTES = 16 * 2**20  # more is written as it is
 FIRST, WORST, SAMPLE_BYTES = 64, 32, 32 * 2**20  # samples kept with their inputs
 
 
@@ -126,7 +127,9 @@ class Predictions(Callback):
 def save(path: Path, columns: dict[str, Tensor]) -> None:
     """Tensors by name as a .npz."""
     arrays: dict[str, Any] = {name: value.numpy() for name, value in columns.items()}
-    write_atomic(path, lambda file: np.savez_compressed(file, **arrays))
+    size = sum(array.nbytes for array in arrays.values())
+    write = np.savez if size > COMPRESSED_BYTES else np.savez_compressed  # once a validation
+    write_atomic(path, lambda file: write(file, **arrays))
 
 
 def shown(errors: Tensor, row_bytes: int) -> tuple[Tensor, Tensor]:

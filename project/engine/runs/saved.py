@@ -19,7 +19,7 @@ from ..errors import UserError
 from ..registry import FORMAT, VERSION
 
 # Key -> its type. Those of every checkpoint, best.ckpt too:
-OF_ALL: dict[str, type | tuple[type, ...]] = {
+OF_ALL: dict[str, type] = {
     "state_dict": dict,  # Lightning: the weights, averaged ones where there are such
     "global_step": int,  # Lightning: optimizer steps done
     "spec": dict,  # Task: the description of the data that its network was built from
@@ -27,7 +27,7 @@ OF_ALL: dict[str, type | tuple[type, ...]] = {
     "config": str,  # Task: the whole effective config
 }
 # Those from which a run continues, step-*.ckpt:
-OF_A_RUN: dict[str, type | tuple[type, ...]] = {
+OF_A_RUN: dict[str, type] = {
     "optimizer_states": list,  # Lightning
     "lr_schedulers": list,  # Lightning
     "loops": dict,  # Lightning: progress in epochs and batches; runs/internals.py corrects it
@@ -137,12 +137,8 @@ def checked(content: Any, path: Path) -> Saved:
     parts = OF_ALL | (OF_A_RUN if saved.is_resumable and saved.format == FORMAT else {})
     for key, kind in parts.items():
         if not isinstance(content.get(key), kind):
-            raise Damaged(f"checkpoint {path}: damaged; its {key} is no {_name(kind)}")
+            raise Damaged(f"checkpoint {path}: damaged; its {key} is no {kind.__name__}")
     return saved
-
-
-def _name(kind: type | tuple[type, ...]) -> str:
-    return kind.__name__ if isinstance(kind, type) else " or ".join(k.__name__ for k in kind)
 
 
 def refuse_other_format(saved: Saved) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 import copy
 from typing import Any
 
+from ..cli.arguments import as_text
 from ..cli.classes import KeyPath
 from ..cli.fitting import assemble
 from ..cli.machine import as_found, check_devices, quiet, settle_threads
@@ -14,7 +15,7 @@ from ..cli.parser import ProjectCLI
 from ..cli.settings import Settings, from_assignments, on_the_command_line
 from ..errors import UserError, clip, suggest
 from .plan import CLOCKS, Plan
-from .space import Scalar, as_text
+from .space import Scalar
 
 
 def check(plan: Plan, debug: bool = False) -> tuple[str, str]:

@@ -9,12 +9,11 @@ from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState
 
-from ..cli.arguments import config_text
+from ..cli.arguments import as_text, config_text
 from ..cli.settings import Layer, Settings, from_assignments, from_yaml
 from ..registry import PROGRAM
 from ..runs.files import csv_line, write_atomic, write_json, write_text
 from .order import Findings
-from .space import as_text
 from .study import Study
 
 STATES = {

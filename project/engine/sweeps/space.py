@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ..cli.arguments import as_text
 from ..cli.settings import GROUPS, read_yaml
 from ..errors import UserError, clip, suggest
 
@@ -194,11 +195,6 @@ def _range(key: str, value: dict[str, Any], where: str) -> Parameter:
 
 
 # ---------------------------------------------------------------------- values as text
-
-
-def as_text(value: Scalar) -> str:
-    """A value as one writes it on the command line."""
-    return value if isinstance(value, str) else json.dumps(value)
 
 
 def as_label(value: Scalar) -> str:

@@ -10,10 +10,11 @@ from pathlib import Path
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
+from ..cli.arguments import as_text
 from ..errors import UserError, clip
 from .order import Outcome, Report, TrialSpec
 from .plan import Plan
-from .space import Scalar, as_text, folder_name
+from .space import Scalar, folder_name
 from .storage import Storage
 
 MOST_DEATHS = 5  # of the process under a trial without a new checkpoint; then the trial has failed

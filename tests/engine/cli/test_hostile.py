@@ -14,7 +14,7 @@ import torch
 import yaml
 
 from project.__main__ import main
-from project.engine.cli.classes import SLOTS, load_class, slot_at
+from project.engine.cli.classes import slot_at
 from project.engine.registry import ENGINE
 from tests.conftest import Project
 
@@ -54,6 +54,9 @@ HOSTILE: dict[str, dict[str, Any]] = {
     "as a plugin": {"trainer": {"plugins": [within(MAKES_A_FILE, path="elsewhere/j.log")]}},
     "as a profiler": {"trainer": {"profiler": within(MAKES_A_FILE, path="elsewhere/j.log")}},
     "as data": {"data": within(MAKES_A_FILE, path="elsewhere/j.log")},
+    "as an augmentation": {
+        "data": within("Digits", augment=[within(MAKES_A_FILE, path="elsewhere/j.log")])
+    },
     "as a network": {"model": {"net": within(MAKES_A_FILE, path="elsewhere/j.log")}},
     "as a schedule": {"model": {"schedule": within(MAKES_A_FILE, path="elsewhere/j.log")}},
     "a function by its path": {
@@ -133,25 +136,9 @@ def test_the_same_in_a_checkpoint_is_one_line_too(
         assert nothing_happened(tmp_path)
 
 
-def test_every_class_that_a_slot_names_is_of_its_base() -> None:
-    for pattern, slot in SLOTS:
-        bases = tuple(load_base(path) for path in slot.base.split())
-        for name, (path, _) in slot.table.items():
-            assert issubclass(load_class(path, name), bases) or name in slot.table, pattern
-
-
-def load_base(path: str) -> type:
-    module, _, name = path.rpartition(".")
-    return getattr(__import__(module, fromlist=[name]), name)
-
-
 @pytest.mark.parametrize("path", ["run.root", "data.root", "model.monitor", "trainer.max_epochs"])
 def test_a_plain_setting_is_no_slot(path: str) -> None:
     assert slot_at(tuple(path.split("."))) is None
-
-
-def change_states(content: dict[str, Any], change: Callable[[dict[str, Any]], Any]) -> None:
-    change(content["optimizer_states"][0])
 
 
 CHANGES: dict[str, Callable[[dict[str, Any]], Any]] = {
@@ -175,7 +162,7 @@ def test_optimizer_states_that_do_not_fit_are_refused_before_they_are_taken(
 ) -> None:
     newest = max((tmp_path / "base/checkpoints").glob("step-*.ckpt"))
     content = torch.load(newest, weights_only=True)
-    change_states(content, CHANGES[name])
+    CHANGES[name](content["optimizer_states"][0])
     torch.save(content, newest)
     code, _, err = project("fit --run base --trainer.max_epochs 2")
     assert code == 2 and "the optimizer's state in the checkpoint does not fit" in err
