@@ -15,7 +15,7 @@ import pytest
 import project as package
 
 PACKAGE = Path(package.__file__).parent
-GROUND = {"spec", "targets", "formats", "errors", "randomness", "registry"}
+GROUND = {"spec", "targets", "formats", "errors", "locks", "randomness", "registry"}
 LOWER = {"loading", "building", *GROUND}
 MIDDLE = {"bases", "runs", *LOWER}
 UPPER = {"cli", *MIDDLE}
@@ -33,6 +33,7 @@ ENGINE = {
     "spec": {"formats"},
     "targets": {"formats", "spec"},
     "errors": set[str](),
+    "locks": set[str](),
     "randomness": set[str](),
     "registry": {"errors"},
     "loading": GROUND,

@@ -22,13 +22,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from ..errors import UserError, clip
-
-try:
-    import fcntl
-except (
-    ImportError
-):  # Windows has no fcntl: processes that start at once then each decode for themselves
-    fcntl = None  # type: ignore[assignment]
+from ..locks import lock
 
 if TYPE_CHECKING:
     from PIL.ImageFile import ImageFile
@@ -270,12 +264,10 @@ def _mapped(entry: Path) -> NDArray[np.uint8] | None:
 @contextlib.contextmanager
 def _only_one(folder: Path) -> Iterator[None]:
     """One process decodes, the others wait for its result; the lock ends with the process."""
-    with open(folder / "lock", "ab") as file:
-        if fcntl is not None:
-            with contextlib.suppress(
-                OSError
-            ):  # some network folders have no locks; then both decode, which is only slower
-                fcntl.flock(file, fcntl.LOCK_EX)
+    with contextlib.ExitStack() as held:
+        # some network folders have no locks; then both decode, which is only slower
+        with contextlib.suppress(OSError):
+            held.enter_context(lock(folder / "lock", wait=True))
         yield
 
 

@@ -13,11 +13,6 @@ from typing import IO, Any
 
 from ..errors import UserError
 
-try:
-    import fcntl
-except ImportError:  # Windows has no fcntl: a run folder is then not locked
-    fcntl = None  # type: ignore[assignment]
-
 
 def write_atomic(path: Path, write: Callable[[IO[bytes]], object]) -> None:
     """Write a file beside its final name, sync it and rename it; a reader sees the old file or the
@@ -134,23 +129,6 @@ def sync_folder(folder: Path) -> None:
 def available_cores() -> int:
     """The CPU cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def lock(path: Path) -> IO[bytes] | None:
-    """Hold a lock file for as long as this process lives, or until it is closed.
-
-    Raises:
-        BlockingIOError: another process holds it.
-    """
-    file = open(path, "ab")  # noqa: SIM115 - the open file is the lock
-    if fcntl is not None:
-        # lockf and not flock: it is gone with the process and loader workers do not inherit it
-        try:
-            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            file.close()
-            raise
-    return file
 
 
 def _system_reason(error: BaseException) -> str | None:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import shutil
+from contextlib import ExitStack
 from pathlib import Path
-from typing import IO
 
 from ..errors import UserError
-from .files import lock
+from ..locks import lock
 
 
 class RunFolder:
@@ -22,7 +22,7 @@ class RunFolder:
         self.results = self.path / "results.json"
         self.checkpoints = self.path / "checkpoints"
         self.best = self.checkpoints / "best.ckpt"
-        self._lock: IO[bytes] | None = None
+        self._lock: ExitStack | None = None
 
     def __str__(self) -> str:
         return str(self.path)

@@ -12,7 +12,7 @@ from ..reports.page import page
 from ..reports.parts import Code, Drawing, Section, Table
 from ..runs.files import read_column, write_text
 from .drawings import Axis, history, parallel, slices
-from .order import Findings
+from .results import Findings
 from .space import as_label
 
 CURVES = 10  # learning curves drawn

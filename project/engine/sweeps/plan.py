@@ -13,6 +13,7 @@ from typing import Any
 from ..cli.arguments import CommandLine, config_text, read_config
 from ..cli.settings import Settings, from_assignments, from_tree, read_yaml
 from ..errors import UserError, clip, suggest
+from ..runs.files import available_cores
 from .space import Space, read_space
 
 KEYS = (
@@ -138,6 +139,12 @@ class Plan:
     def folder(self) -> Path:
         run = self.settings.tree.get("run")
         return Path(str((run if isinstance(run, dict) else {}).get("root", "runs"))) / self.name
+
+    @property
+    def threads(self) -> int:
+        """CPU threads of a trial: as asked for, or the cores divided among the workers."""
+        run = self.settings.tree.get("run") or {}
+        return int(run.get("threads") or max(1, available_cores() // self.workers))
 
     def base(self) -> str:
         """The settings of every trial as a config file."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import shlex
 import warnings
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState
@@ -13,7 +15,6 @@ from ..cli.arguments import as_text, config_text
 from ..cli.settings import Layer, Settings, from_assignments, from_yaml
 from ..registry import PROGRAM
 from ..runs.files import csv_line, write_atomic, write_json, write_text
-from .order import Findings
 from .study import Study
 
 STATES = {
@@ -23,7 +24,33 @@ STATES = {
     TrialState.RUNNING: "running",
     TrialState.WAITING: "waiting",
 }
+# of a trial, in results.json
+FIELDS = ("trial", "state", "value", "parameters", "epochs", "seconds", "folder", "reason")
 SEEDS = 5  # in the command that retrains the best
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What there is to say of a sweep, for its page."""
+
+    name: str
+    folder: Path
+    monitor: str
+    direction: str
+    names: dict[str, str]  # key of each parameter -> its short name
+    log: list[str]  # the keys of those on a log scale
+    rows: list[dict[str, Any]]  # the trials, the best first
+    importances: dict[str, float]  # key -> share, the largest first
+    retrain: str
+
+    def counts(self) -> dict[str, int]:
+        """How many trials ended in each way, where some did."""
+        states = [row["state"] for row in self.rows]
+        return {
+            state: states.count(state)
+            for state in ("complete", "pruned", "failed")
+            if state in states
+        }
 
 
 def rows(study: Study) -> list[dict[str, Any]]:
@@ -38,7 +65,10 @@ def row(trial: FrozenTrial) -> dict[str, Any]:
         "state": STATES[trial.state],
         "value": trial.value,
         "parameters": trial.params,
-        "epochs": about.get("epochs", 0),
+        "best": about.get("best", trial.last_step and trial.intermediate_values[trial.last_step]),
+        "epochs": about.get("epochs", trial.last_step or 0),
+        "planned": about.get("planned"),
+        "owner": about.get("owner", ""),
         "seconds": about.get("seconds", 0.0),
         "folder": about.get("folder", ""),
         "reason": about.get("reason", ""),
@@ -71,7 +101,7 @@ def write_results(study: Study) -> None:
         "name": plan.name,
         "monitor": study.monitor,
         "direction": study.direction,
-        "trials": found,
+        "trials": [{key: one[key] for key in FIELDS} for one in found],
     }
     write_json(plan.folder / "results.json", summary)
     if found and found[0]["state"] == "complete":

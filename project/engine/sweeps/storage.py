@@ -20,7 +20,7 @@ from optuna.storages import BaseStorage, JournalStorage
 from optuna.storages.journal import BaseJournalBackend
 
 from ..errors import UserError, clip
-from ..runs.files import fcntl, lock
+from ..locks import lock
 
 
 class Storage(Protocol):
@@ -76,7 +76,6 @@ class Journal(BaseJournalBackend):
         self.path = path
         self.offsets = [0]  # where each line begins, and the next will
         self.pending: list[dict[str, Any]] | None = None  # written in the transaction under way
-        self.lock_file: IO[bytes] | None = None
 
     def read_logs(self, log_number_from: int) -> Iterator[dict[str, Any]]:
         known = min(log_number_from, len(self.offsets) - 1)
@@ -109,9 +108,7 @@ class Journal(BaseJournalBackend):
         if self.pending is not None:  # inside another
             yield
             return
-        with open(self.path.with_suffix(".lock"), "ab") as lock_file:
-            if fcntl is not None:
-                fcntl.lockf(lock_file, fcntl.LOCK_EX)
+        with lock(self.path.with_suffix(".lock"), wait=True):
             self.pending = []
             try:
                 yield
@@ -183,12 +180,10 @@ class JournalFile:
             held = lock(path)
         except OSError:
             return True
+        held.close()
         path.unlink(missing_ok=True)
-        if held is not None:
-            held.close()
         return False
 
     def close(self) -> None:
+        self._lock.close()
         (self.owners / self.owner).unlink(missing_ok=True)
-        if self._lock is not None:
-            self._lock.close()

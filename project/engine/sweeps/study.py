@@ -5,20 +5,64 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import shlex
+from dataclasses import dataclass
 from pathlib import Path
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from ..cli.arguments import as_text
+from ..cli.classes import Tree
 from ..errors import UserError, clip
-from .order import Outcome, Report, TrialSpec
+from ..registry import PROGRAM
 from .plan import Plan
 from .space import Scalar, folder_name
 from .storage import Storage
 
 MOST_DEATHS = 5  # of the process under a trial without a new checkpoint; then the trial has failed
-TOLD = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL}
+STATES = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL}
+
+
+@dataclass(frozen=True)
+class TrialSpec:
+    """A trial to run, from its beginning or from where it was interrupted."""
+
+    number: int
+    parameters: dict[str, Scalar]
+    base: Path  # the config of all trials
+    folder: Path
+    assignments: list[tuple[str, str]]  # --key value over the base
+    monitor: str
+    direction: str
+    description: Tree  # for run.json
+
+    @property
+    def command(self) -> str:
+        """The same as a command of its own."""
+        words = [word for key, text in self.assignments for word in (f"--{key}", text)]
+        return shlex.join([*PROGRAM.split(), "fit", "--config", str(self.base), *words])
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """The end of an epoch: how many there were, how many are planned, and the monitored value."""
+
+    number: int
+    planned: int | None
+    value: float | None
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a trial ended: complete, pruned, failed or interrupted; `value` is the best it had."""
+
+    state: str
+    value: float | None = None
+    epochs: int = 0
+    seconds: float = 0.0
+    reason: str = ""
+    signal: int = 0  # the number of the one that interrupted it
 
 
 class Study:
@@ -29,10 +73,8 @@ class Study:
     nobody been killed.
     """
 
-    def __init__(
-        self, plan: Plan, storage: Storage, monitor: str, direction: str, threads: int
-    ) -> None:
-        self.plan, self.storage, self.threads = plan, storage, threads
+    def __init__(self, plan: Plan, storage: Storage, monitor: str, direction: str) -> None:
+        self.plan, self.storage = plan, storage
         self.monitor, self.direction = monitor, direction
         self.names = plan.space.short_names()
         optuna.logging.set_verbosity(optuna.logging.ERROR)
@@ -126,14 +168,14 @@ class Study:
             handle._suggest(name, distribution)
         handle.set_user_attr("owner", self.storage.owner)
         parameters = {p.key: handle.params[p.key] for p in self.plan.space.parameters}
-        threads = trial.user_attrs.get("threads", self.threads)
+        threads = trial.user_attrs.get("threads", self.plan.threads)
         folder = self.plan.folder / folder_name(trial.number, parameters, self.names)
         if "threads" not in trial.user_attrs:
             handle.set_user_attr("threads", threads)
         handle.set_user_attr("folder", str(folder))
-        return self._order(trial.number, parameters, folder, threads)
+        return self._spec(trial.number, parameters, folder, threads)
 
-    def _order(
+    def _spec(
         self, number: int, parameters: dict[str, Scalar], folder: Path, threads: int
     ) -> TrialSpec:
         assignments = [(key, as_text(value)) for key, value in parameters.items()]
@@ -153,31 +195,31 @@ class Study:
         )
         return optuna.Trial(self.study, number)
 
-    def reported(self, order: TrialSpec, report: Report) -> bool:
-        """Note the value of an epoch; whether the trial is to be given up. A resumed trial gets the
-        same answers again.
-        """
-        if report.value is None:
+    def is_pruned(self, spec: TrialSpec, epoch: Epoch) -> bool:
+        """Note an epoch; whether the trial is to be given up. A resumed one is told the same."""
+        if epoch.value is None:
             return False
         with self.storage.exclusive():
-            trial = self.trials()[order.number]
-            if report.epoch in trial.intermediate_values:
-                return trial.user_attrs.get("pruned_at") == report.epoch
+            trial = self.trials()[spec.number]
+            if epoch.number in trial.intermediate_values:
+                return trial.user_attrs.get("pruned_at") == epoch.number
             handle = self._handle(trial)
-            handle.report(report.value, report.epoch)
-            if report.epoch == report.epochs or not handle.should_prune():
+            if "planned" not in trial.user_attrs:
+                handle.set_user_attr("planned", epoch.planned)
+            handle.report(epoch.value, epoch.number)
+            if epoch.number == epoch.planned or not handle.should_prune():
                 return False
-            handle.set_user_attr("pruned_at", report.epoch)
+            handle.set_user_attr("pruned_at", epoch.number)
             return True
 
-    def ended(self, order: TrialSpec, outcome: Outcome) -> None:
+    def ended(self, spec: TrialSpec, outcome: Outcome) -> None:
         """Note how a trial ended; one that was interrupted is free for whoever comes next."""
         with self.storage.exclusive():
-            trial = self.trials()[order.number]
+            trial = self.trials()[spec.number]
             if trial.state.is_finished():
                 return
             handle = self._handle(trial)
-            if outcome.state not in TOLD:
+            if outcome.state not in STATES:
                 handle.set_user_attr("owner", "")
                 return
             for name in ("epochs", "seconds", "reason"):
@@ -185,19 +227,10 @@ class Study:
             if outcome.value is not None:
                 handle.set_user_attr("best", outcome.value)
             self.study.tell(
-                handle, outcome.value if outcome.state == "complete" else None, TOLD[outcome.state]
+                handle,
+                outcome.value if outcome.state == "complete" else None,
+                STATES[outcome.state],
             )
-
-    def died(self, order: TrialSpec) -> bool:
-        """Note that the process under a trial of ours is gone; whether the trial is thereby
-        over.
-        """
-        with self.storage.exclusive():
-            trial = self.trials()[order.number]
-            over = self._has_died_too_often(trial)
-            if not over:
-                self._handle(trial).set_user_attr("owner", "")
-            return over
 
     def _has_died_too_often(self, trial: FrozenTrial) -> bool:
         """Count the deaths of a trial's process between two checkpoints; too many of them end

@@ -5,18 +5,18 @@ from __future__ import annotations
 from rich.console import Console
 
 from ..errors import UserError
-from ..runs.files import available_cores, write_text
+from ..runs.files import write_text
 from .plan import Plan
 from .results import findings, retrain_command, rows, write_results
 from .storage import Storage, open_storage
 from .study import Study
 from .watch import SweepDisplay, add, ranking
-from .workers import InProcess, WorkerPool
+from .workers import InProcess, Workers
 
 
 def run(plan: Plan, debug: bool) -> int:
     """Run the trials that are left; returns the exit code."""
-    crew = WorkerPool(plan.workers) if plan.workers > 1 else InProcess(debug)
+    crew = Workers(plan.workers) if plan.workers > 1 else InProcess(debug)
     storage: Storage | None = None
     try:
         monitor, direction = crew.check(plan)
@@ -26,7 +26,7 @@ def run(plan: Plan, debug: bool) -> int:
             )
         storage = open_storage(plan.storage, plan.folder, plan.name)
         make_folder(plan)
-        study = Study(plan, storage, monitor, direction, threads(plan))
+        study = Study(plan, storage, monitor, direction)
         write_text(plan.folder / "base.yaml", plan.base())
         print(
             f"sweep {plan.folder}: {plan.trials} trials, {plan.workers} at a time; the same "
@@ -34,11 +34,11 @@ def run(plan: Plan, debug: bool) -> int:
             flush=True,
         )
         with SweepDisplay(study, plan.workers) as watch:
-            stopped = crew.work(study, watch)
+            stopped = crew.run(study, watch.look)
         write_results(study)
         if stopped:
             print(
-                f"stopped; {watch.count()} of {plan.trials} trials have ended, the same command "
+                f"stopped; {len(watch.ended)} of {plan.trials} trials have ended, the same command "
                 "continues the sweep"
             )
             return 128 + stopped
@@ -63,12 +63,6 @@ def make_folder(plan: Plan) -> None:
 def wants_page(plan: Plan) -> bool:
     run = plan.settings.tree.get("run") or {}
     return str(run.get("report", True)).lower() != "false"
-
-
-def threads(plan: Plan) -> int:
-    """CPU threads of a trial: as asked for, or the cores divided among the workers."""
-    run = plan.settings.tree.get("run") or {}
-    return int(run.get("threads") or max(1, available_cores() // plan.workers))
 
 
 def conclude(study: Study) -> int:

@@ -1,4 +1,4 @@
-"""One trial: a run of `fit` like any other, told apart by its folder, with someone to report to."""
+"""One trial: a run of `fit` like any other, whose folder and settings the sweep chose."""
 
 from __future__ import annotations
 
@@ -19,48 +19,43 @@ from ..errors import UserError
 from ..runs.exact import ExactResume
 from ..runs.files import read_column
 from ..runs.folder import RunFolder
-from .order import Outcome, Report, TrialSpec
-
-Ask = Callable[[Report], bool]  # takes a report, answers whether the trial is to be given up
+from .study import Epoch, Outcome, TrialSpec
 
 
 class Reporter(Callback):
-    """Tells the value of each epoch, and stops the run at its next save point when the answer is to
-    give up.
+    """Report each epoch, and stop the run at its next save point where it is to be pruned.
+
+    Args:
+        metric: The name of what is reported.
+        is_pruned: Takes an epoch; whether the trial is to be given up.
     """
 
-    def __init__(self, name: str, ask: Ask) -> None:
-        self.name, self.ask = name, ask
+    def __init__(self, metric: str, is_pruned: Callable[[Epoch], bool]) -> None:
+        self.metric, self.is_pruned = metric, is_pruned
 
     def on_train_epoch_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
-        value = trainer.callback_metrics.get(self.name)
-        given_up = self.ask(
-            Report(
-                trainer.current_epoch + 1,
-                None if value is None else float(value),
-                trainer.max_epochs,
-            )
+        value = trainer.callback_metrics.get(self.metric)
+        epoch = Epoch(
+            trainer.current_epoch + 1, trainer.max_epochs, None if value is None else float(value)
         )
-        if given_up:
+        if self.is_pruned(epoch):
             callbacks: list[Any] = trainer.callbacks  # type: ignore[attr-defined]
             next(c for c in callbacks if isinstance(c, ExactResume)).stop_as = "pruned"
 
 
-def run_trial(order: TrialSpec, ask: Ask) -> Outcome:
-    """Train as the order says, in this process and as if in one of its own; whatever happens is
-    told, not raised.
-    """
-    folder = RunFolder(order.folder)
+def run_trial(spec: TrialSpec, is_pruned: Callable[[Epoch], bool]) -> Outcome:
+    """Train in this process as if in one of its own; whatever happens is returned, not raised."""
+    folder = RunFolder(spec.folder)
     if not is_free(folder):
         return Outcome("interrupted")
     state, reason, received = "complete", "", 0
     with output_in(folder.path / "output.txt"), as_found(), quiet(debug=False):
         try:
             fit(
-                read_settings([order.base], order.assignments),
-                run=order.folder,
-                callbacks=[Reporter(order.monitor, ask)],
-                notes={"command": order.command, "sweep": order.description},
+                read_settings([spec.base], spec.assignments),
+                run=spec.folder,
+                callbacks=[Reporter(spec.monitor, is_pruned)],
+                notes={"command": spec.command, "sweep": spec.description},
             )
         except UserError as error:
             state, reason = "failed", error.on_command_line()
@@ -75,10 +70,10 @@ def run_trial(order: TrialSpec, ask: Ask) -> Outcome:
         except Exception as error:
             traceback.print_exc()
             state, reason = "failed", f"{type(error).__name__}: {' '.join(str(error).split())}"
-    values = read_column(folder.metrics, order.monitor) or read_column(folder.epochs, order.monitor)
+    values = read_column(folder.metrics, spec.monitor) or read_column(folder.epochs, spec.monitor)
     if state == "complete" and not values:
-        state, reason = "failed", f"it never reported {order.monitor}"
-    best = (max if order.direction == "maximize" else min)(values, default=None)
+        state, reason = "failed", f"it never reported {spec.monitor}"
+    best = (max if spec.direction == "maximize" else min)(values, default=None)
     epochs, seconds = read_column(folder.epochs, "epoch"), read_column(folder.epochs, "run_seconds")
     return Outcome(state, best, len(epochs), seconds[-1] if seconds else 0.0, reason, received)
 

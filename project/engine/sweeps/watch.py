@@ -7,7 +7,6 @@ from __future__ import annotations
 import os
 import sys
 import time
-from dataclasses import dataclass
 from typing import Any
 
 from rich.console import Console
@@ -15,28 +14,15 @@ from rich.live import Live
 from rich.table import Table
 
 from ..formats import duration
-from .order import Outcome, Report, TrialSpec
 from .results import rows
 from .space import as_label, in_words
 from .study import Study
 
-
-@dataclass
-class Running:
-    """A trial that this process runs."""
-
-    order: TrialSpec
-    began: float
-    report: Report | None = None
-
-    @property
-    def share(self) -> float:
-        """How much of it is done, as far as its epochs tell."""
-        return self.report.epoch / self.report.epochs if self.report and self.report.epochs else 0.0
+ENDED = ("complete", "pruned", "failed")
 
 
 class SweepDisplay:
-    """Follows the trials.
+    """Follows the trials of a sweep in its storage, whoever runs them.
 
     Args:
         study: Where they are remembered.
@@ -45,63 +31,53 @@ class SweepDisplay:
 
     def __init__(self, study: Study, workers: int) -> None:
         self.study, self.workers = study, workers
-        self.running: dict[int, Running] = {}
         self.rows = rows(study)
-        self.began, self.looked = time.monotonic(), 0.0
+        self.ended = {row["trial"] for row in self.rows if row["state"] in ENDED}
+        self.seen: dict[tuple[int, str], float] = {}  # (trial, process that runs it) -> since when
         # A handle of its own, because a trial in this process prints into a file.
         self.console = Console(file=os.fdopen(os.dup(sys.stdout.fileno()), "w"), highlight=False)
-        self.live: Live | None = None
+        self.live = Live(
+            console=self.console,
+            get_renderable=self.table,
+            refresh_per_second=1,
+            redirect_stdout=False,
+            redirect_stderr=False,
+        )
 
     def __enter__(self) -> SweepDisplay:
         if self.console.is_terminal:
-            self.live = Live(
-                console=self.console,
-                auto_refresh=False,
-                redirect_stdout=False,
-                redirect_stderr=False,
-            )
             self.live.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self.live is not None:
+        if self.live.is_started:
             self.live.update("", refresh=True)
             self.live.stop()
         self.console.file.close()
 
-    def begun(self, order: TrialSpec) -> None:
-        self.running[order.number] = Running(order, time.monotonic())
-        self.look(0)
-
-    def reported(self, order: TrialSpec, report: Report) -> None:
-        self.running[order.number].report = report
-        self.look(0.2)
-
-    def ended(self, order: TrialSpec, outcome: Outcome) -> None:
-        del self.running[order.number]
+    def look(self) -> None:
+        """Read what has changed; in a pipe, write a line for each trial that has ended."""
         self.rows = rows(self.study)
-        if self.live is None and outcome.state != "interrupted":
-            ended, planned = self.count(), self.study.plan.trials
-            value = "" if outcome.value is None else f"  {self.study.monitor} {outcome.value:.4f}"
-            told = f"  {outcome.reason}" if outcome.reason else ""
-            words = in_words(order.parameters, self.study.names)
-            line = (
-                f"{ended}/{planned}  trial {order.number}  {words}  {outcome.state}{value}  "
-                f"{outcome.seconds:.1f} s{told}"
-            )
-            self.console.file.write(line + "\n")
-            self.console.file.flush()
-        self.look(0)
+        for row in sorted(self.rows, key=lambda row: row["trial"]):
+            if row["state"] == "running":
+                self.seen.setdefault((row["trial"], row["owner"]), time.monotonic())
+            elif row["state"] in ENDED and row["trial"] not in self.ended:
+                self.ended.add(row["trial"])
+                if not self.live.is_started:
+                    self.console.file.write(self.line(row) + "\n")
+                    self.console.file.flush()
 
-    def look(self, every: float = 1.0) -> None:
-        """Draw the table anew, at most so often."""
-        if self.live is not None and time.monotonic() - self.looked >= every:
-            self.looked = time.monotonic()
-            self.live.update(self.table(), refresh=True)
+    def line(self, row: dict[str, Any]) -> str:
+        value = "" if row["best"] is None else f"  {self.study.monitor} {row['best']:.4f}"
+        reason = f"  {row['reason']}" if row["reason"] else ""
+        return (
+            f"{len(self.ended)}/{self.study.plan.trials}  trial {row['trial']}  "
+            f"{in_words(row['parameters'], self.study.names)}  {row['state']}{value}  "
+            f"{row['seconds']:.1f} s{reason}"
+        )
 
-    def count(self) -> int:
-        """How many trials have ended."""
-        return sum(row["state"] in ("complete", "pruned", "failed") for row in self.rows)
+    def running(self) -> list[dict[str, Any]]:
+        return [row for row in self.rows if row["state"] == "running" and row["owner"]]
 
     def table(self) -> Table:
         """The trials that run, then the best of those that have ended, as many as the terminal has
@@ -109,39 +85,38 @@ class SweepDisplay:
         """
         table = ranking(self.study)
         table.caption, table.caption_justify = self.summary(), "left"
-        for one in self.running.values():
-            report = one.report
-            done = f"{report.epoch}/{report.epochs or '?'}" if report else ""
-            value = f"{report.value:.4f}" if report and report.value is not None else ""
-            parameters = [as_label(value) for value in one.order.parameters.values()]
-            seconds = f"{time.monotonic() - one.began:.0f}"
+        running = self.running()
+        for row in running:
+            done = f"{row['epochs']}/{row['planned'] or '?'}" if row["epochs"] else ""
+            since = self.seen.get((row["trial"], row["owner"]), time.monotonic())
             table.add_row(
                 "",
-                str(one.order.number),
+                str(row["trial"]),
                 "running",
-                value,
-                *parameters,
+                "" if row["best"] is None else f"{row['best']:.4f}",
+                *(as_label(value) for value in row["parameters"].values()),
                 done,
-                seconds,
+                f"{time.monotonic() - since:.0f}",
                 style="cyan",
             )
-        ended = [row for row in self.rows if row["state"] in ("complete", "pruned", "failed")]
-        for rank, row in enumerate(ended[: max(3, self.console.height - len(self.running) - 6)], 1):
+        ended = [row for row in self.rows if row["state"] in ENDED]
+        for rank, row in enumerate(ended[: max(3, self.console.height - len(running) - 6)], 1):
             add(table, self.study, rank, row)
         return table
 
     def summary(self) -> str:
         """How far the sweep is, what is best, how long it takes yet."""
-        ended, planned = self.count(), self.study.plan.trials
-        said = [f"{ended} of {planned} ended"]
+        planned = self.study.plan.trials
+        parts = [f"{len(self.ended)} of {planned} ended"]
         best = next((row for row in self.rows if row["state"] == "complete"), None)
         if best:
-            said.append(f"best {self.study.monitor} {best['value']:.4f} (trial {best['trial']})")
+            parts.append(f"best {self.study.monitor} {best['value']:.4f} (trial {best['trial']})")
         seconds = [row["seconds"] for row in self.rows if row["state"] in ("complete", "pruned")]
         if seconds:
-            left = planned - ended - sum(one.share for one in self.running.values())
-            said.append(f"about {duration(left * sum(seconds) / len(seconds) / self.workers)} left")
-        return "   ".join(said)
+            begun = sum(row["epochs"] / row["planned"] for row in self.running() if row["planned"])
+            left = (planned - len(self.ended) - begun) * sum(seconds) / len(seconds)
+            parts.append(f"about {duration(left / self.workers)} left")
+        return "   ".join(parts)
 
 
 def ranking(study: Study) -> Table:

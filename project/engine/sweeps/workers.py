@@ -1,7 +1,7 @@
 """Who runs the trials: this process, or several that it starts, each with a share of the machine.
 
-The parent alone speaks to the storage, so it needs neither torch nor a network; a worker imports
-them once.
+Each takes its trials from the storage, like the same command on another machine; a parent only
+starts workers, starts one again that died, and looks at the storage for what to show.
 """
 
 from __future__ import annotations
@@ -18,129 +18,173 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from multiprocessing import connection, get_context, parent_process
 from threading import RLock, Thread
-from types import FrameType
 from typing import Any
 
 from tqdm import tqdm
 
 from ..errors import UserError
-from ..runs.signals import STOPPING
-from .order import Findings, Outcome, Report, TrialSpec
+from ..runs.signals import STOPPING, Signals
 from .plan import Plan
-from .study import Study
-from .watch import SweepDisplay
+from .results import Findings
+from .storage import open_storage
+from .study import Epoch, Study, TrialSpec
 
-LOOK = 0.2  # seconds between two looks at signals, and
-ELSEWHERE = 2.0  # at trials that other machines run
+LOOK = 1.0  # seconds between two looks at trials that other processes run
 START = "spawn"  # torch does not survive a fork once it has computed or touched a GPU
 # seconds a worker has to reach its next save point; the checkpoint before is exact all the same
 GRACE = 5.0
+SIGNALLED = 0.2  # seconds in which a scheduler's signal has reached the workers too
+
+
+def check_plan(plan: Plan, debug: bool = False) -> tuple[str, str]:
+    from .check import check
+
+    return check(plan, debug)
+
+
+def draw_page(found: Findings) -> None:
+    from .page import write_page
+
+    write_page(found)
+
+
+def run_trials(study: Study, look: Callable[[], object] = lambda: None) -> int:
+    """Run what is left, one trial after the other in this process.
+
+    Args:
+        study: Where they come from.
+        look: Called when a trial begins or ends, and after each epoch.
+
+    Returns:
+        The number of the signal that stopped it, or 0.
+    """
+    from .trial import run_trial
+
+    def is_pruned(spec: TrialSpec, epoch: Epoch) -> bool:
+        pruned = study.is_pruned(spec, epoch)
+        look()
+        return pruned
+
+    # a look through the half million objects of the libraries after each trial would take 0.1 s
+    gc.freeze()
+    try:
+        while not study.is_over():
+            spec = study.claim()
+            if spec is None:
+                time.sleep(LOOK)
+                look()
+                continue
+
+            look()
+            outcome = run_trial(spec, partial(is_pruned, spec))
+            study.ended(spec, outcome)
+            look()
+            if outcome.state == "interrupted" and outcome.signal:
+                return outcome.signal
+        return 0
+    finally:
+        gc.unfreeze()
 
 
 class InProcess:
     """Trials one after the other in this process."""
 
     def __init__(self, debug: bool) -> None:
-        self.debug = debug
+        self.check, self.draw = partial(check_plan, debug=debug), draw_page
 
-    def check(self, plan: Plan) -> tuple[str, str]:
-        from .check import check
-
-        return check(plan, self.debug)
-
-    def work(self, study: Study, watch: SweepDisplay) -> int:
-        """Run what is left; returns the number of the signal that stopped it, or 0."""
-        from .trial import run_trial
-
-        def ask(order: TrialSpec, report: Report) -> bool:
-            watch.reported(order, report)
-            return study.reported(order, report)
-
-        # a look through the half million objects of the libraries after each trial would take 0.1 s
-        gc.freeze()
-        while True:
-            order = study.claim()
-            if order is None:
-                if study.is_over():
-                    return 0
-                time.sleep(ELSEWHERE)
-                continue
-            watch.begun(order)
-            outcome = run_trial(order, partial(ask, order))
-            study.ended(order, outcome)
-            watch.ended(order, outcome)
-            if outcome.state == "interrupted":
-                return outcome.signal
-
-    def draw(self, found: Findings) -> None:
-        from .page import write_page
-
-        write_page(found)
+    def run(self, study: Study, look: Callable[[], object]) -> int:
+        return run_trials(study, look)
 
     def close(self) -> None:
-        gc.unfreeze()
+        pass
+
+
+class Workers:
+    """Several processes, each with its share of cores and GPUs."""
+
+    def __init__(self, count: int) -> None:
+        found = gpus()
+        self.workers = [
+            Worker(found[number % len(found)] if found else None) for number in range(count)
+        ]
+
+    def check(self, plan: Plan) -> tuple[str, str]:
+        """Let a worker check the plan while the others still start."""
+        return self.workers[0].ask(partial(check_plan, plan))
+
+    def draw(self, found: Findings) -> None:
+        self.workers[0].ask(partial(draw_page, found))
+
+    def run(self, study: Study, look: Callable[[], object]) -> int:
+        """Wait until all trials have ended; returns the number of a signal that came first."""
+        job = partial(run_as_worker, study.plan, study.monitor, study.direction)
+        signals = Signals()
+        before = {number: signal.getsignal(number) for number in STOPPING}
+        signals.install()
+        try:
+            for worker in self.workers:
+                worker.send(job)
+            while not study.is_over():
+                ready = connection.wait([worker.talk for worker in self.workers], timeout=LOOK)
+                look()
+                if signals.received:
+                    self._stop()
+                    look()
+                    break
+                for worker in self.workers:
+                    if worker.talk in ready and not worker.is_done():
+                        worker.start()
+                        worker.send(job)
+            return signals.received
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def _stop(self) -> None:
+        """Let each worker reach its next save point, if it does so soon."""
+        until = time.monotonic() + SIGNALLED
+        for worker in self.workers:
+            worker.process.join(max(0.0, until - time.monotonic()))
+        for worker in self.workers:
+            worker.process.terminate()
+        until = time.monotonic() + GRACE
+        for worker in self.workers:
+            worker.process.join(max(0.0, until - time.monotonic()))
+
+    def close(self) -> None:
+        for worker in self.workers:
+            worker.end()
 
 
 class Worker:
-    """A process that runs trials, and the order it has in hand."""
+    """A process that does what it is sent, one thing after the other."""
 
-    def __init__(self, number: int, gpus: list[str]) -> None:
-        self.number, self.gpus = number, gpus
-        self.order: TrialSpec | None = None
+    def __init__(self, gpu: str | None) -> None:
+        self.gpu = gpu
         self.start()
 
     def start(self) -> None:
         context: Any = get_context(START)
-        self.connection, theirs = context.Pipe()
+        self.talk, theirs = context.Pipe()
         self.process = context.Process(target=serve, args=(theirs,))
-        with started_with(self.gpus[self.number % len(self.gpus)] if self.gpus else None):
+        with started_with(self.gpu):
             self.process.start()
         theirs.close()
 
-    def send(self, what: Any) -> None:
+    def send(self, call: Callable[[], Any]) -> None:
         with contextlib.suppress(OSError):  # it has died, which the next look tells
-            self.connection.send(what)
+            self.talk.send(call)
 
-    def end(self) -> None:
-        self.connection.close()
-        self.process.kill()
-        self.process.join()
+    def ask(self, call: Callable[[], Any]) -> Any:
+        """What a call returns there.
 
-
-class WorkerPool:
-    """Several workers, each a process of its own with its share of cores and GPUs."""
-
-    def __init__(self, count: int) -> None:
-        self.received = 0
-        self.before = {number: signal.signal(number, self._handle) for number in STOPPING}
-        found = gpus()
-        self.workers = [Worker(number, found) for number in range(count)]
-
-    def _handle(self, number: int, frame: FrameType | None) -> None:
-        if self.received:
-            for worker in self.workers:
-                worker.process.kill()
-        self.received = number
-
-    def check(self, plan: Plan) -> tuple[str, str]:
-        """Let a worker check the plan while the others still start."""
-        return self._ask_first(plan)
-
-    def draw(self, found: Findings) -> None:
-        """Let a worker write the page: it has torch, which the page's parts need, and the parent
-        has not.
+        Raises:
+            UserError: the call did, or the process died.
         """
-        self._ask_first(found)
-
-    def _ask_first(self, what: Any) -> Any:
-        first = self.workers[0]
-        first.send(what)
-        while not first.connection.poll(LOOK):
-            if self.received:
-                raise SystemExit(128 + self.received)
+        self.send(call)
         try:
-            answer = first.connection.recv()
-        except EOFError:
+            answer = self.talk.recv()
+        except (EOFError, OSError):
             raise UserError(
                 "a worker died at something else than a trial; --workers 1 shows more"
             ) from None
@@ -148,82 +192,71 @@ class WorkerPool:
             raise answer
         return answer
 
-    def work(self, study: Study, watch: SweepDisplay) -> int:
-        """Keep all workers busy; returns the number of the signal that stopped them, or 0."""
-        looked, asked, told = -ELSEWHERE, 0.0, False
-        while True:
-            busy = [worker for worker in self.workers if worker.order is not None]
-            if self.received and not asked:
-                asked = time.monotonic()
-            if (
-                asked and not told and time.monotonic() > asked + LOOK
-            ):  # a scheduler's signal has reached the workers too:
-                told = True  # a second one would end them at once
-                for worker in busy:
-                    os.kill(worker.process.pid or 0, signal.SIGTERM)
-            if asked and time.monotonic() > asked + GRACE:
-                for worker in busy:
-                    worker.process.kill()
-            if (
-                not asked
-                and (len(busy) < len(self.workers))
-                and time.monotonic() - looked > (ELSEWHERE if busy else 0)
-            ):
-                busy = self._give_out(study, watch)
-                looked = time.monotonic()
-            if not busy and (asked or study.is_over()):
-                return self.received
-            ready = connection.wait(
-                [worker.connection for worker in self.workers], timeout=LOOK if busy else ELSEWHERE
-            )
-            for worker in self.workers:
-                if worker.connection in ready:
-                    self._hear(worker, study, watch, bool(asked))
-                    looked = -ELSEWHERE
-            watch.look()
-
-    def _give_out(self, study: Study, watch: SweepDisplay) -> list[Worker]:
-        for worker in self.workers:
-            if worker.order is None:
-                worker.order = study.claim()
-                if worker.order is None:
-                    break
-                watch.begun(worker.order)
-                worker.send(worker.order)
-        return [worker for worker in self.workers if worker.order is not None]
-
-    def _hear(self, worker: Worker, study: Study, watch: SweepDisplay, stopping: bool) -> None:
-        order = worker.order
+    def is_done(self) -> bool:
+        """Whether it ran until there was nothing left; False if it died."""
         try:
-            message = worker.connection.recv()
+            answer = self.talk.recv()
         except (EOFError, OSError):
-            if order is not None:
-                over = False if stopping else study.died(order)
-                outcome = (
-                    Outcome("failed", reason="its process died") if over else Outcome("interrupted")
-                )
-                if not over:
-                    study.ended(order, outcome)
-                watch.ended(order, outcome)
-            worker.order = None
-            worker.end()
-            if not stopping:
-                worker.start()
-            return
-        assert order is not None
-        if isinstance(message, Report):
-            watch.reported(order, message)
-            worker.send(study.reported(order, message))
-        elif isinstance(message, Outcome):
-            worker.order = None
-            study.ended(order, message)
-            watch.ended(order, message)
+            self.end()
+            return False
+        if isinstance(answer, BaseException):
+            raise answer
+        return True
 
-    def close(self) -> None:
-        for worker in self.workers:
-            worker.end()
-        for number, handler in self.before.items():
-            signal.signal(number, handler)
+    def end(self) -> None:
+        self.talk.close()
+        self.process.kill()
+        self.process.join()
+
+
+# ---------------------------------------------------------------------- inside a worker
+
+
+def serve(talk: connection.Connection) -> None:
+    """Do what comes through the pipe, until there is nobody to send anything."""
+    if hasattr(os, "setpgrp"):
+        # Ctrl-C reaches a whole group of processes; this one is told by its parent, once
+        os.setpgrp()
+    Thread(target=follow_parent, daemon=True).start()
+    # tqdm's own is a semaphore of the system, which a process that is killed leaves behind
+    tqdm.set_lock(RLock())
+    from . import trial  # noqa: F401 - the long import, while the parent reads and checks
+
+    with contextlib.suppress(EOFError, OSError):
+        while True:
+            call = talk.recv()
+            try:
+                answer = call()
+            except UserError as error:
+                answer = error
+            except Exception as error:
+                error.add_note("in a worker; --workers 1 shows where")
+                answer = error
+            talk.send(answer)
+
+
+def run_as_worker(plan: Plan, monitor: str, direction: str) -> None:
+    """Run trials of a sweep that others run too, until none is left or a signal comes."""
+    storage = open_storage(plan.storage, plan.folder, plan.name)
+    try:
+        received = run_trials(Study(plan, storage, monitor, direction))
+    finally:
+        storage.close()
+    if received:
+        raise SystemExit(128 + received)
+
+
+def follow_parent() -> None:
+    """End with the parent, even if it is killed: the next one continues this trial from its
+    checkpoint.
+    """
+    process = parent_process()
+    assert process is not None
+    process.join()
+    os._exit(1)
+
+
+# ---------------------------------------------------------------------- the machine
 
 
 @contextlib.contextmanager
@@ -253,58 +286,3 @@ def gpus() -> list[str]:
         return []
     listed = subprocess.run([program, "-L"], capture_output=True, text=True, timeout=60).stdout
     return re.findall(r"UUID: (MIG-[\w-]+)", listed) or re.findall(r"UUID: (GPU-[\w-]+)", listed)
-
-
-def serve(talk: connection.Connection) -> None:
-    """The life of a worker: check or run what it is sent, until there is nobody to send
-    anything.
-    """
-    if hasattr(os, "setpgrp"):
-        # Ctrl-C reaches a whole group of processes; this one is told by its parent, once
-        os.setpgrp()
-    Thread(target=follow_parent, daemon=True).start()
-    tqdm.set_lock(
-        RLock()
-    )  # its own is a semaphore of the system, which a process that is killed leaves behind
-    from .check import check
-    from .page import write_page
-    from .trial import run_trial
-
-    do: dict[type, Callable[[Any], Any]] = {
-        TrialSpec: lambda order: run_trial(order, ask),
-        Plan: partial(attempt, check),
-        Findings: partial(attempt, write_page),
-    }
-
-    def ask(report: Report) -> bool:
-        talk.send(report)
-        return talk.recv()
-
-    gc.freeze()
-    with contextlib.suppress(EOFError, OSError):
-        while True:
-            message = talk.recv()
-            talk.send(do[type(message)](message))
-
-
-def attempt(call: Callable[..., Any], *arguments: Any) -> Any:
-    """What a call returns, or the exception it raises: one can be sent to another process, a raised
-    one cannot.
-    """
-    try:
-        return call(*arguments)
-    except UserError as error:
-        return error
-    except Exception as error:
-        error.add_note("in a worker; --workers 1 shows where")
-        return error
-
-
-def follow_parent() -> None:
-    """End with the parent, even if it is killed: the next one continues this trial from its
-    checkpoint.
-    """
-    process = parent_process()
-    assert process is not None
-    process.join()
-    os._exit(1)

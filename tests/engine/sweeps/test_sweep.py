@@ -19,10 +19,9 @@ import yaml
 from project.engine.cli.arguments import read_arguments
 from project.engine.cli.settings import GROUPS
 from project.engine.sweeps import workers
-from project.engine.sweeps.order import Outcome
 from project.engine.sweeps.plan import KEYS, read_plan
 from project.engine.sweeps.storage import JournalFile
-from project.engine.sweeps.study import Study
+from project.engine.sweeps.study import Outcome, Study
 from tests.conftest import REPOSITORY, Project
 from tests.engine.runs.equal import differing
 from tests.engine.runs.kills import start, wait
@@ -201,7 +200,7 @@ def test_what_is_drawn_depends_on_the_seed_and_the_trials_before(sampler: str) -
         values: list[float] = []
         for half in (7, 14):  # as if by two commands, one after the other
             storage = JournalFile(Path(f"{name}.log"))
-            study = Study(plan, storage, "val/loss", "minimize", threads=1)
+            study = Study(plan, storage, "val/loss", "minimize")
             while len(values) < half:
                 order = study.claim()
                 assert order is not None
