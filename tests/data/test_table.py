@@ -538,3 +538,27 @@ def test_a_mistake_on_the_command_line_ends_with_code_2(project: Project) -> Non
         == "error: t.csv:22: the target 'price' is missing; complete the line or delete it; "
         "--data.drop_unlabelled true leaves such rows out\n"
     )
+
+
+def test_a_parquet_file_is_the_same_table(project: Project) -> None:
+    pytest.importorskip("pyarrow")
+    pandas = pytest.importorskip("pandas")
+    table = rows()
+    write(table)
+    frame = pandas.read_csv("t.csv")
+    frame.to_parquet("t.parquet")
+    for name in ("t.csv", "t.parquet"):
+        words = (
+            f"fit --data CSVTable --data.root . --data.file {name} --data.target price --model Regression "
+            f"--model.net MLP --name {name[2:]} --trainer.max_epochs 1 --run.report false --run.threads 1"
+        )
+        code, _, err = project(words)
+        assert (code, err) == (0, "")
+    runs = [Path("runs", name, "000") for name in ("csv", "parquet")]
+    assert (runs[0] / "metrics.csv").read_bytes() == (runs[1] / "metrics.csv").read_bytes()
+
+
+def test_a_file_that_is_no_parquet_is_one_line(project: Project) -> None:
+    Path("t.parquet").write_text("a,b\n1,2\n")
+    code, _, err = project("fit --data CSVTable --data.root . --data.file t.parquet")
+    assert (code, err.count("\n")) == (2, 1) and "t.parquet: not a Parquet file" in err

@@ -21,7 +21,6 @@ from .csvoptions import COMPRESSED, ReadOptions, composed, read_parquet
 if TYPE_CHECKING:
     import pandas as pd
 
-CHUNK = 65536  # rows pandas parses at a time: whole columns are then never held twice
 UNNAMED = "unnamed "  # and its number: a column whose header is empty
 
 
@@ -152,58 +151,49 @@ class CSVFile:
 
     def _parse(self, wanted: list[str], texts: Collection[str]) -> None:
         """The wanted columns, those found to mix numbers and texts a second time as texts."""
-        sample = next(self._chunks(self.names, {}, 1000), None)
-        kinds = dict.fromkeys(set(self.names) - {*wanted}, "category") | {
-            name: "str" if name in texts else "category"
-            for name in wanted
-            if name in texts or (sample is not None and sample[name].dtype.kind not in "iuf")
-        }
-        numbers: dict[str, list[np.ndarray]] = {n: [] for n in wanted if n not in kinds}
-        codes = {name: _Codes(self.how) for name in wanted if name in kinds}
+        sample = self._frame(self.names, {}, (), nrows=1000)
+        odd = {name for name in self.names if sample[name].dtype.kind not in "iuf"}
+        kinds = {name: "str" for name in texts if name not in odd}
+        kinds |= dict.fromkeys({*self.names} - {*wanted}, "category")  # which holds the least
+        frame = self._frame(self.names, kinds, odd | {*kinds})
+        self.size, last = len(frame), frame[self.names[-1]]
+        gaps = bool(last.isna().any() or (last == "").any())
         mixed: dict[str, str] = {}
-        gaps = False  # in the last column, which is what a line that is too short has
-        for frame in self._chunks(self.names, kinds, CHUNK):
-            self.size += len(frame)
-            last = frame[self.names[-1]]
-            gaps = gaps or bool(last.isna().any() or (last == "").any())
-            for name in {*numbers, *codes} - {*mixed}:
-                part = frame[name]
-                if name in numbers and part.dtype.kind in "iuf":
-                    numbers[name].append(part.to_numpy())
-                elif name in codes and (
-                    name in texts or part.cat.categories.dtype.kind not in "iufb"
-                ):
-                    codes[name].add(part)
-                else:  # numbers and then texts, or, which pandas turns into numbers, the reverse
-                    mixed[name] = "str"
-                    numbers.pop(name, None)
-        if mixed:
-            codes |= {name: _Codes(self.how) for name in mixed}
-            for frame in self._chunks([n for n in wanted if n in mixed], mixed, CHUNK):
-                for name in mixed:
-                    codes[name].add(frame[name])
         for name in wanted:
-            self.columns[name] = (
-                _numbers(numbers.pop(name))
-                if name in numbers
-                else codes.pop(name).finished(name in texts)
-            )
+            part = frame.pop(name)
+            if name not in kinds and part.dtype.kind in "iuf":
+                self.columns[name] = _numbers(part.to_numpy())
+            elif part.dtype == "str":
+                self.columns[name] = _coded(part, self.how, name in texts)
+            else:  # numbers and then texts, or, which pandas turns into numbers, the reverse
+                mixed[name] = "str"
+        if mixed:
+            frame = self._frame([name for name in wanted if name in mixed], mixed, mixed)
+            for name in mixed:
+                self.columns[name] = _coded(frame.pop(name), self.how, name in texts)
+            self.columns = {name: self.columns[name] for name in wanted}
         torn = (c for c in self.columns.values() if isinstance(c, Texts))
         if (gaps and self._may_be_short()) or any("\n" in t for c in torn for t in c.texts):
             self.find_fault(len(self.names))
 
-    def _chunks(
-        self, wanted: list[str], kinds: dict[str, str], size: int
-    ) -> Iterator[pd.DataFrame]:
+    def _frame(
+        self,
+        wanted: list[str],
+        kinds: dict[str, str],
+        texts: Collection[str],
+        nrows: int | None = None,
+    ) -> pd.DataFrame:
+        """Some columns, those not in `kinds` as their values look; in `texts` nothing is missing."""
         import warnings
 
         import pandas as pd
 
         how = self.how
         with warnings.catch_warnings():
+            warnings.simplefilter("ignore", pd.errors.DtypeWarning)  # mixed columns are looked for
             # it drops what a line has too much, and says so
             warnings.simplefilter("error", pd.errors.ParserWarning)
-            reader = pd.read_csv(
+            return pd.read_csv(
                 str(self.path.absolute()),  # never an address
                 engine="c",
                 sep=self.sep,
@@ -214,9 +204,9 @@ class CSVFile:
                 index_col=False,
                 dtype=kinds,
                 # texts are compared when they are stripped
-                na_values={n: [] if n in kinds else sorted(how.marks) for n in wanted},
+                na_values={n: [] if n in texts else sorted(how.marks) for n in wanted},
                 keep_default_na=False,
-                skipinitialspace=True,
+                skipinitialspace=self._has_blanks,
                 skiprows=self.skipped,
                 encoding=how.encoding,
                 comment=how.comment,
@@ -225,23 +215,31 @@ class CSVFile:
                 quotechar=how.get("quotechar", '"'),
                 escapechar=how.get("escapechar"),
                 doublequote=how.get("doublequote", True),
-                nrows=how.get("nrows"),
+                nrows=min(filter(None, (nrows, how.get("nrows"))), default=None),
                 compression=None,
-                low_memory=False,
-                chunksize=size,
             )
-            with reader:
-                yield from reader
+
+    @cached_property
+    def _has_blanks(self) -> bool:
+        """Whether blanks may follow a separator: to skip them takes pandas half as long again."""
+        is_utf8 = codecs.lookup(self.how.encoding).name.startswith("utf-8")
+        if self.sep == r"\s+" or not is_utf8:
+            return True
+        mark, end = f"{self.sep} ".encode(), b""
+        with open(self.path, "rb") as file:
+            while block := file.read(2**20):
+                if b" " in block and (mark in end + block[:1] or mark in block):
+                    return True
+                end = block[-1:]
+        return False
 
     def _converted(self, name: str, is_text: bool) -> Numbers | Texts:
         """A column of a Parquet file."""
         values = self.frame[name]
         kind = getattr(values.dtype, "kind", "O")
         if kind in "iuf" and not is_text:
-            return _numbers([values.to_numpy(np.float64, na_value=np.nan)])
-        codes = _Codes(self.how)
-        codes.add(values.astype("str").where(values.notna(), "").astype("category"))
-        return codes.finished(is_text)
+            return _numbers(values.to_numpy(np.float64, na_value=np.nan))
+        return _coded(values.astype("str").where(values.notna(), ""), self.how, is_text)
 
     # ------------------------------------------------------------------ values
 
@@ -395,56 +393,27 @@ class CSVFile:
             raise UserError(f"{path}: {error.strerror}") from None
 
 
-def _numbers(parts: list[np.ndarray]) -> Numbers:
-    """Parts of a column joined, each let go once it is copied."""
-    whole = all(part.dtype.kind != "f" or _whole_with_gaps(part) for part in parts)
-    values = np.empty(sum(map(len, parts)))
-    start = 0
-    while parts:
-        part = parts.pop(0)
-        values[start : start + len(part)] = part
-        start += len(part)
-    return Numbers(values, whole)
+def _numbers(values: np.ndarray) -> Numbers:
+    """A column of numbers; floats are whole numbers where some are missing and the rest whole."""
+    whole = values.dtype.kind != "f"
+    if not whole and (gaps := np.isnan(values)).any():
+        whole = bool((np.floor(values[~gaps]) == values[~gaps]).all())
+    return Numbers(values.astype(np.float64, copy=False), whole)
 
 
-def _whole_with_gaps(part: np.ndarray) -> bool:
-    """Whether floats are whole numbers that are no integers because some are missing."""
-    gaps = np.isnan(part)
-    return bool(gaps.any() and (np.floor(part[~gaps]) == part[~gaps]).all())
-
-
-class _Codes:
-    """A number for every text, given when it is first met: blanks around it do not count."""
-
-    def __init__(self, how: ReadOptions) -> None:
-        self.how, self.known, self.parts = how, dict[str, int](), list[np.ndarray]()
-        self.marks = Counter[str]()
-
-    def add(self, part: pd.Series[Any]) -> None:
-        """Take a part of a column, a categorical one."""
-        part = part.astype("category")
-        written = part.cat.categories.tolist()
-        codes = part.cat.codes.to_numpy()
-        here = [self._code(composed(str(text).strip())) for text in written]
-        for text, code in zip(written, here, strict=True):
-            if code < 0 and (mark := str(text).strip()):
-                self.marks[mark] += int((codes == written.index(text)).sum())
-        self.parts.append(np.array([*here, -1], np.int32)[codes])
-
-    def _code(self, text: str) -> int:
-        if text not in self.known:
-            used = len(self.known)
-            self.known[text] = -1 if self.how.is_missing(text) else used
-        return self.known[text]
-
-    def finished(self, is_text: bool) -> Numbers | Texts:
-        """The column: numbers after all where all texts are, unless it is to be texts."""
-        codes = np.concatenate(self.parts)
-        places = sorted((code, text) for text, code in self.known.items() if code >= 0)
-        move = np.full(len(self.known) + 1, -1, np.int32)
-        move[[code for code, _ in places]] = np.arange(len(places))
-        column = Texts(move[codes], [text for _, text in places], dict(self.marks))
-        if is_text or not places or any(self.how.number(text) is None for _, text in places):
-            return column
-        values = column.numbers(self.how)
-        return Numbers(values, not any(mark in text for _, text in places for mark in ".eE"))
+def _coded(part: pd.Series[Any], how: ReadOptions, is_text: bool) -> Numbers | Texts:
+    """A column of texts, blanks around them not counting; numbers after all where all are."""
+    part = part.astype("category")
+    codes = part.cat.codes.to_numpy()
+    counts = np.bincount(codes[codes >= 0], minlength=len(part.cat.categories)).tolist()
+    places, marks, move = dict[str, int](), Counter[str](), list[int]()
+    for written, count in zip(part.cat.categories, counts, strict=True):
+        text = composed(str(written).strip())
+        missing = how.is_missing(text)
+        move.append(-1 if missing else places.setdefault(text, len(places)))
+        if missing and text:
+            marks[text] += count
+    column = Texts(np.array([*move, -1], np.int32)[codes], list(places), dict(marks))
+    if is_text or not places or any(how.number(text) is None for text in places):
+        return column
+    return Numbers(column.numbers(how), not any(mark in text for text in places for mark in ".eE"))

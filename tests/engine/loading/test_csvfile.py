@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 from project.engine.errors import UserError
-from project.engine.loading import csvfile
 from project.engine.loading.csvfile import CSVFile, Numbers, Texts
 from project.engine.loading.csvoptions import ReadOptions
 
@@ -75,13 +74,16 @@ def test_a_file_is_read_as_it_is_meant(
     assert file.size == len(next(iter(expected.values())))
 
 
-@pytest.mark.parametrize("chunk", [1, 2, 1000])
+@pytest.mark.parametrize("numbers_first", [True, False])
+@pytest.mark.parametrize("rows", [2, 200_000])  # pandas guesses anew every few ten thousand rows
 def test_a_column_with_one_text_keeps_all_its_texts_as_written(
-    chunk: int, monkeypatch: pytest.MonkeyPatch
+    rows: int, numbers_first: bool
 ) -> None:
-    monkeypatch.setattr(csvfile, "CHUNK", chunk)
-    file = read(write("a,b\n007,1\n1.0,2\n,3\nx,4\n"), PLAIN)
-    assert cells(file, "a") == ["007", "1.0", None, "x"] and cells(file, "b") == [1, 2, 3, 4]
+    parts = [["007", "1.0", ""] * rows, ["x"] * 1200]
+    column = [cell for part in parts[:: 1 if numbers_first else -1] for cell in part]
+    file = read(write("a,b\n" + "".join(f"{cell},1\n" for cell in column)), PLAIN)
+    assert cells(file, "a") == [cell or None for cell in column]
+    assert cells(file, "b") == [1] * len(column)
 
 
 def test_a_column_is_text_when_asked_and_absent_when_skipped() -> None:
