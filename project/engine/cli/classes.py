@@ -236,7 +236,7 @@ def arguments_of(class_path: str, skip: int) -> tuple[tuple[str, ...], Tree]:
     """The names of a class's arguments after the first `skip`, and those with a default as a
     tree.
     """
-    parser, names = class_parser(class_path, skip)
+    parser, names = class_parser(load_class(class_path, class_path), skip)
     defaults = (
         yaml.safe_load(
             parser.dump(
@@ -249,12 +249,12 @@ def arguments_of(class_path: str, skip: int) -> tuple[tuple[str, ...], Tree]:
 
 
 def class_parser(
-    class_path: str, skip: int, without: Iterable[str] = ()
+    owner: type, skip: int = 0, without: Iterable[str] = ()
 ) -> tuple[Any, tuple[str, ...]]:
     """A parser of the arguments of one class after the first `skip`, and their names."""
     from jsonargparse import ArgumentParser
 
     parser = ArgumentParser(exit_on_error=False)
     left_out: set[str | int] = {*without, *([skip] if skip else [])}
-    added = parser.add_class_arguments(load_class(class_path, class_path), skip=left_out or None)
+    added = parser.add_class_arguments(owner, skip=left_out or None)
     return parser, tuple(dict.fromkeys(name.partition(".")[0] for name in added))

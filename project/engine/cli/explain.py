@@ -27,24 +27,27 @@ def explain(
         slot = slot_at(path)
         skip = slot.skip if slot else 0
         owner = load_class(class_path, class_path)
-        whole, names = class_parser(class_path, skip)
+        whole, names = class_parser(owner, skip)
+        if _parses(whole, given):
+            continue
         for key, value in given.items():
-            alone, _ = class_parser(class_path, skip, without=set(names) - {key})
+            alone, _ = class_parser(owner, skip, without=set(names) - {key})
             if not _parses(alone, {key: value}):
                 where = settings.say((*path, key))
                 return f"{where}: {expected(annotation(owner, key))}, got {clip(value)!r}"
-        if not _parses(whole, given):
-            needed = [name for name in names if name not in given and is_required(owner, name)]
-            if needed:
-                option = f"--{'.'.join(path)}.{needed[0]} VALUE"
-                return f"{settings.say(path)}: {owner.__name__} needs {', '.join(needed)}; {option}"
-    for group, value in tree.items():
-        in_group = value.items() if group in owners else [("", value)]
-        for key, item in in_group:
-            if not _parses(parser, {group: {key: item} if key else item}):
-                hint = annotation(owners[group], key) if key else int | bool
-                where = settings.say((group, key) if key else (group,))
-                return f"{where}: {expected(hint)}, got {clip(item)!r}"
+        needed = [name for name in names if name not in given and is_required(owner, name)]
+        if needed:
+            option = f"--{'.'.join(path)}.{needed[0]} VALUE"
+            return f"{settings.say(path)}: {owner.__name__} needs {', '.join(needed)}; {option}"
+    for group, owner in owners.items():
+        alone, _ = class_parser(owner)
+        for key, value in (tree.get(group) or {}).items():
+            if not _parses(alone, {key: value}):
+                where = settings.say((group, key))
+                return f"{where}: {expected(annotation(owner, key))}, got {clip(value)!r}"
+    for key in tree.keys() - owners.keys():
+        if not _parses(parser, {key: tree[key]}):
+            return f"{settings.say((key,))}: {expected(int | bool)}, got {clip(tree[key])!r}"
     lines = str(error).splitlines()
     return clip(lines[-1] if lines else error, 200)
 

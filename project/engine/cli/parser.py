@@ -11,7 +11,7 @@ import torch
 import yaml
 from jsonargparse import set_parsing_settings
 from jsonargparse.typing import PositiveInt, register_type
-from lightning.pytorch.cli import LightningCLI
+from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
 from ..bases.data import DataModule
 from ..bases.task import Task
@@ -28,6 +28,10 @@ register_type(
     serializer=lambda t: t.tolist(),
     deserializer=lambda v: torch.tensor(v, dtype=torch.float32),
 )
+
+
+# default classes -> the parser that has them
+PARSERS: dict[tuple[tuple[str, str], ...], LightningArgumentParser] = {}
 
 
 @dataclass
@@ -88,6 +92,14 @@ class ProjectCLI(LightningCLI):
             },
             parser_kwargs={"exit_on_error": False, "allow_abbrev": False},
         )
+
+    def setup_parser(self, *arguments: Any) -> None:
+        """Build the parser once in a process: trials of a sweep parse the same arguments."""
+        key = tuple(default_classes().items())
+        if key not in PARSERS:
+            super().setup_parser(*arguments)
+            PARSERS[key] = self.parser
+        self.parser = PARSERS[key]
 
     def add_arguments_to_parser(self, parser: Any) -> None:
         parser.add_argument("--name", type=str, default="run", help="Name of the run's folder.")
