@@ -6,15 +6,16 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 import pytest
-import torch
 
 from project.__main__ import main
 from project.engine import registry
-from tests.stand_ins import DATA
+
+STAND_INS = "Numbers YesNo YesNoLabels Counts ImagesAndNumbers Bars".split()
 
 Project = Callable[..., tuple[int, str, str]]
 REPOSITORY = Path(__file__).parent.parent
@@ -27,12 +28,17 @@ OF_THE_LESSONS = re.compile(
 READ_TRUST = registry.trusted.__wrapped__
 # The data that stand in are named as those of a fork's own package.
 registry.trusted = lambda: ("tests",)  # type: ignore[assignment]
-registry.add(data=DATA)
+registry.add(data={name: (f"tests.stand_ins.{name}", "stands in") for name in STAND_INS})
 
 
 def available(row: object) -> bool:
     """Whether a row of a table needs no lesson, or the lessons are there."""
     return HAS_LESSONS or not OF_THE_LESSONS.search(repr(row))
+
+
+def the_rest_slow(rows: Iterable[str], *first: str) -> list[Any]:
+    """Rows of a table of which only `first` belong to the short suite; `pytest -m ""` has all."""
+    return [row if row in first else pytest.param(row, marks=pytest.mark.slow) for row in rows]
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -69,6 +75,8 @@ def no_pages(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) ->
 
 @pytest.fixture(autouse=True, scope="session")
 def one_thread() -> None:
+    import torch
+
     torch.set_num_threads(1)
 
 

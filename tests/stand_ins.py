@@ -83,7 +83,3 @@ class Bars(ImageData):
             for place, letter in enumerate(word[:length].tolist()):
                 image[0, 2 if letter else 10 : 14, 20 * place + 4 : 20 * place + 14] = 255
         return Arrays(images, letters)
-
-
-KINDS = (Numbers, YesNo, YesNoLabels, Counts, ImagesAndNumbers, Bars)
-DATA = {kind.__name__: (f"{__name__}.{kind.__name__}", "stands in") for kind in KINDS}

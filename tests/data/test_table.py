@@ -480,6 +480,7 @@ def test_fit_test_and_predict_from_the_command_line(project: Project) -> None:
     assert len(Path("p.csv").read_text().splitlines()) == 21
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("target", "task", "columns"),
     [

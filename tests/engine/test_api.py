@@ -55,6 +55,7 @@ def test_it_does_what_the_command_does(project: Project, tmp_path: Path) -> None
     assert not run.task.training and run.report().is_file()
 
 
+@pytest.mark.slow
 def test_a_second_call_continues(tmp_path: Path) -> None:
     package.fit("small.yaml", run="run")
     package.fit("small.yaml", {"trainer.max_epochs": 3}, run="run")
@@ -63,6 +64,7 @@ def test_a_second_call_continues(tmp_path: Path) -> None:
     assert [part for part in parts if part != "loops"] == []
 
 
+@pytest.mark.slow
 def test_three_runs_leave_nothing_behind() -> None:
     before = surroundings()
     for number in range(3):

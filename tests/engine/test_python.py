@@ -43,6 +43,7 @@ def test_a_task_trains_on_data_with_a_plain_trainer() -> None:
     assert fit.callback_metrics["test/accuracy"] > 0.7
 
 
+@pytest.mark.slow
 def test_a_trained_task_is_loaded_in_one_line(project: Project) -> None:
     project(
         "fit --data.size 12 --trainer.max_epochs 8 --run.threads 1 --run.tensorboard false --run "

@@ -10,7 +10,7 @@ import torch
 
 from project.engine.spec import IGNORED
 from project.engine.targets import FILLER, TARGETS, recognise
-from tests.conftest import Project
+from tests.conftest import Project, the_rest_slow
 
 SHORT = (
     "--trainer.max_epochs 1 --trainer.limit_train_batches 2 --data.batch_size 8 --run.threads 1 "
@@ -39,7 +39,7 @@ def test_the_data_are_shown(kind: str, project: Project, tmp_path: Path) -> None
     assert (code, err) == (0, "") and again in out
 
 
-@pytest.mark.parametrize("kind", DATA)
+@pytest.mark.parametrize("kind", the_rest_slow(DATA, "class", "number", "mask"))
 def test_a_run_is_trained_tested_predicted_and_reported(
     kind: str, project: Project, tmp_path: Path
 ) -> None:

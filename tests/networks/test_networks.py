@@ -273,6 +273,7 @@ def test_published_weights_are_taken_from_torchs_own_cache(
     assert network.model.fc.weight.shape == (7, 1024) and "model.fc.weight" not in taken
 
 
+@pytest.mark.slow
 def test_a_run_needs_its_starting_weights_only_at_its_start(
     published: dict[str, torch.Tensor], tmp_path: Path, project: Callable[..., tuple[int, str, str]]
 ) -> None:

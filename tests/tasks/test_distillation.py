@@ -80,6 +80,7 @@ def test_only_classes_can_be_distilled() -> None:
         )
 
 
+@pytest.mark.slow
 def test_a_student_resumes_exactly_and_is_tested_without_its_teacher(
     project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -168,6 +168,7 @@ def test_a_mask_reads_as_its_classes_and_their_shares() -> None:
     assert task.target_columns(TRUTH) == ["background 0.38, digit 0.50"]
 
 
+@pytest.mark.slow
 def test_it_trains_tests_and_predicts_from_the_command_line(
     project: Project, tmp_path: Path
 ) -> None:

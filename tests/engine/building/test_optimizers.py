@@ -21,7 +21,7 @@ from project.engine.randomness import generator
 from project.engine.runs.checkpoints import read, step_files
 from project.engine.runs.folder import RunFolder
 from project.training import OPTIMIZERS
-from tests.conftest import Project
+from tests.conftest import Project, the_rest_slow
 
 TINY = (
     "--run.threads 1 --run.tensorboard false --trainer.max_epochs 1 --trainer.log_every_n_steps "
@@ -62,7 +62,7 @@ def write_table(folder: Path) -> None:
     (folder / "table.csv").write_text("code,number,answer\n" + "\n".join(rows) + "\n")
 
 
-@pytest.mark.parametrize("name", OPTIMIZERS)
+@pytest.mark.parametrize("name", the_rest_slow(OPTIMIZERS, "SGD", "AdamW", "Muon"))
 def test_each_optimizer_cuts_the_training_loss_of_the_first_epoch(
     name: str, project: Project, tmp_path: Path
 ) -> None:

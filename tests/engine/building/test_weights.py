@@ -52,6 +52,7 @@ def test_statistics_are_those_of_the_numbers() -> None:
     }
 
 
+@pytest.mark.slow
 def test_the_run_keeps_what_set_its_first_weights_and_what_they_were_like(
     project: Project, tmp_path: Path
 ) -> None:

@@ -16,7 +16,7 @@ import yaml
 from project.__main__ import main
 from project.engine.cli.classes import slot_at
 from project.engine.registry import ENGINE
-from tests.conftest import Project
+from tests.conftest import Project, the_rest_slow
 
 TINY = (
     "--data.size 8 --model.net MLP --model.net.hidden [4] --trainer.max_epochs 1 --run.threads 1 "
@@ -115,7 +115,7 @@ def test_a_hostile_config_is_one_line_and_nothing_happens(
         assert nothing_happened(tmp_path)
 
 
-@pytest.mark.parametrize("name", HOSTILE)
+@pytest.mark.parametrize("name", the_rest_slow(HOSTILE, "import anything", "as a plugin"))
 def test_the_same_in_a_checkpoint_is_one_line_too(
     name: str, base: Path, project: Project, tmp_path: Path
 ) -> None:

@@ -94,6 +94,7 @@ def pages(real_runs: dict[str, Path]) -> dict[str, Path]:
     return {kind: write_report(Run(folder)) for kind, folder in real_runs.items()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
 def test_a_page_opens_in_a_browser(pages: dict[str, Path], tmp_path: Path, dark: bool) -> None:
     shown = list(pages.values()) if not dark else [pages["class"]]
@@ -117,6 +118,7 @@ def test_a_page_opens_in_a_browser(pages: dict[str, Path], tmp_path: Path, dark:
         assert page["images"] or page["page"].rpartition("/")[2] in ("number", "ranking")
 
 
+@pytest.mark.slow
 def test_a_table_of_runs_sorts_in_a_browser(make_run: MakeRun, tmp_path: Path) -> None:
     for number, accuracy in enumerate([0.5, 0.9, 0.1]):
         make_run(f"runs/a/00{number}", lr=0.1 * number, accuracy=accuracy)
@@ -175,6 +177,7 @@ def test_names_from_files_are_text_in_a_page(pages: dict[str, Path]) -> None:
     assert "&lt;b&gt;" in text and "<b>\n" not in text
 
 
+@pytest.mark.slow
 def test_an_older_run_still_has_a_page(real_runs: dict[str, Path], tmp_path: Path) -> None:
     """Without samples, and without what later versions put into run.json."""
     folder = tmp_path / "run"

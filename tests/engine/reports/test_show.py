@@ -23,6 +23,7 @@ CONFIGS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("config", CONFIGS)
 def test_the_data_of_a_config_is_a_table_and_a_picture(
     config: str, project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

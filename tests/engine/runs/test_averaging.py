@@ -97,6 +97,7 @@ def test_the_mean_is_the_one_computed_by_hand(
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "callback",
     [

@@ -217,6 +217,7 @@ def test_predictions_stand_beside_ids_and_targets_whatever_the_target_is_called(
     assert [row["id"] for row in rows] == [str(int(row["id"])) for row in rows]
 
 
+@pytest.mark.slow
 def test_r2_keeps_its_digits_where_the_mean_is_large(project: Project, tmp_path: Path) -> None:
     import numpy as np
 

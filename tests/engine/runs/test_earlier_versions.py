@@ -33,6 +33,7 @@ def test_a_run_of_an_earlier_version_is_tested_and_predicted(
     assert (code, err) == (0, "") and "predictions.csv" in out
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("run", RUNS)
 def test_it_is_shown_compared_and_loaded(run: str, earlier: Path, project: Project) -> None:
     code, out, err = project("report", earlier / run)

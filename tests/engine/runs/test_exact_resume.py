@@ -55,8 +55,7 @@ SETTINGS = {
 
 
 FAST = {  # one of each kind; the others are run by `pytest -m ""`
-    *("epoch end", "validation in mid epoch", "accumulation", "augmentation", "averaged weights"),
-    *("unfreezing", "max_steps", "everything watched"),
+    *("epoch end", "validation in mid epoch", "accumulation", "augmentation", "everything watched"),
 }
 
 
@@ -94,6 +93,7 @@ def test_a_run_continued_from_any_checkpoint_equals_the_undisturbed_run(
         shutil.rmtree(killed)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("limit", ["epochs", "steps in mid epoch"])
 def test_a_prolonged_run_equals_one_that_was_as_long_from_the_start(
     limit: str, project: Project, tmp_path: Path
@@ -110,6 +110,7 @@ def test_a_prolonged_run_equals_one_that_was_as_long_from_the_start(
     assert [part for part in parts if part not in ("loops",)] == []
 
 
+@pytest.mark.slow
 def test_a_prolonged_run_follows_its_schedule_anew(project: Project, tmp_path: Path) -> None:
     cosine = "--model.schedule Cosine --trainer.log_every_n_steps 1"
     tiny = TINY.replace("--trainer.log_every_n_steps 2", "")
@@ -163,6 +164,7 @@ def test_a_run_without_a_readable_checkpoint_is_never_started_anew(
     assert "none of its" in err
 
 
+@pytest.mark.slow
 def test_an_older_checkpoint_starts_a_new_run_that_ends_alike(
     project: Project, tmp_path: Path
 ) -> None:

@@ -123,6 +123,7 @@ def test_switches_of_the_trainer_work(switch: str, project: Project, tmp_path: P
     assert (tmp_path / "runs").exists() != ("fast_dev_run" in switch)
 
 
+@pytest.mark.slow
 def test_overfitting_two_batches_sees_the_same_batches_each_epoch(
     project: Project, tmp_path: Path
 ) -> None:
@@ -149,7 +150,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_step(
 
 
 def test_a_folder_has_one_writer(project: Project, tmp_path: Path) -> None:
-    context = multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("fork")
     ready, done = context.Event(), context.Event()
     other = context.Process(target=hold, args=(tmp_path / "run", ready, done))
     other.start()

@@ -109,6 +109,7 @@ def test_the_curves_are_those_of_metrics_csv(run: Path) -> None:
     check_curves(run)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("flushed", [True, False], ids=["events on disk", "events in memory"])
 def test_a_killed_and_continued_run_shows_one_curve(
     flushed: bool, project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -288,6 +289,7 @@ def test_a_run_ends_with_the_same_bits_with_tensorboard_and_without(
     assert "graph" not in outs[1] and "Error" not in outs[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "has"),
     {

@@ -110,6 +110,7 @@ def test_a_rate_is_found_for_any_run(words: str, project: Project, tmp_path: Pat
         assert min(image.size) > 400
 
 
+@pytest.mark.slow
 def test_the_same_command_suggests_the_same_rate(project: Project) -> None:
     words = ("lr-find", TINY, "--model.net.dropout 0.2 --output a.png")
     assert project(*words)[1] == project(*words)[1]

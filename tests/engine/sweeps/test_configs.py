@@ -20,6 +20,7 @@ SHORT = (
 )
 
 
+@pytest.mark.template
 @pytest.mark.parametrize("config", SWEEPS, ids=lambda path: path.stem)
 def test_a_sweep_of_the_configs_runs(
     config: Path, project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -35,6 +36,7 @@ def test_a_sweep_of_the_configs_runs(
     assert states == ["complete"] * 2
 
 
+@pytest.mark.template
 @pytest.mark.parametrize("config", SWEEPS, ids=lambda path: path.stem)
 def test_a_sweep_says_what_it_shows_how_it_is_called_and_what_to_expect(config: Path) -> None:
     header = "".join(re.findall(r"^#.*\n", config.read_text(), flags=re.M))

@@ -76,6 +76,7 @@ def test_a_sweep_leaves_a_table_and_the_best_as_a_config(project: Project) -> No
     )
 
 
+@pytest.mark.slow
 def test_the_same_command_again_runs_nothing_and_more_trials_are_added(project: Project) -> None:
     words = f'sweep --name s --sampler random {LR} {{"low":0.001,"high":0.1}} {TINY} --trials'
     assert project(words, "2")[0] == 0
@@ -99,6 +100,7 @@ CHANGES = {
 }
 
 
+@pytest.mark.slow
 def test_another_sweep_does_not_continue_this_one(project: Project) -> None:
     assert project(f"sweep --name s {LR} [0.1]", TINY)[0] == 0
     before = Path("runs/s/journal.log").read_bytes()
@@ -108,6 +110,7 @@ def test_another_sweep_does_not_continue_this_one(project: Project) -> None:
         assert Path("runs/s/journal.log").read_bytes() == before
 
 
+@pytest.mark.slow
 def test_what_does_not_change_the_results_may_change(project: Project) -> None:
     assert project(f"sweep --name s {LR} [0.1]", TINY)[0] == 0
     changed = (
@@ -118,6 +121,7 @@ def test_what_does_not_change_the_results_may_change(project: Project) -> None:
     assert (code, err) == (0, "")
 
 
+@pytest.mark.slow
 def test_a_failed_trial_is_told_and_the_others_run(project: Project) -> None:
     code, out, err = project(
         "sweep --name s --space.data.size [4,12] ", TINY.replace("--data.size 12", "")
@@ -135,6 +139,7 @@ def test_a_failed_trial_is_told_and_the_others_run(project: Project) -> None:
     assert "trial 1 failed: LeNet needs images of at least 8x8" in out
 
 
+@pytest.mark.slow
 def test_a_bug_in_one_trial_keeps_its_traceback_in_its_folder(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -162,6 +167,7 @@ def test_when_no_trial_has_a_value_the_sweep_says_why(project: Project) -> None:
     assert "error: no trial has a value; the " in err and "not finite" in err
 
 
+@pytest.mark.slow
 def test_a_pruned_trial_says_so_and_can_be_continued(project: Project) -> None:
     rates = f"{LR} [0.01,1e-9]"
     words = (
@@ -232,6 +238,7 @@ def test_a_sweep_killed_at_random_ends_like_the_undisturbed_one(
     assert unlike(tmp_path / "whole", tmp_path / "killed") == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name, stop", [("tpe and asha", "SIGINT"), ("grid, 2 workers", "SIGTERM")])
 def test_a_signal_stops_a_sweep_and_the_same_command_continues_it(
     name: str, stop: str, forking: None, tmp_path: Path
@@ -345,6 +352,7 @@ def test_memory_stays_flat_over_many_trials(
 # ---------------------------------------------------------------------- the page
 
 
+@pytest.mark.slow
 def test_the_page_shows_trials_differences_and_curves(project: Project) -> None:
     words = f'sweep --name s --sampler random --trials 5 {LR} {{"low":1e-4,"high":0.1,"log":true}} --space.model.net [LeNet,MLP]'
     code, out, err = project(words, TINY.replace("report false", "report true"))

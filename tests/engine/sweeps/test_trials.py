@@ -43,7 +43,7 @@ SPACES = {
         pytest.param("numbers", marks=pytest.mark.slow),
         "classes",
         pytest.param("seeds", marks=pytest.mark.slow),
-        "process",
+        pytest.param("process", marks=pytest.mark.slow),
     ],
 )
 def test_a_trial_equals_fit_with_the_same_options(space: str, project: Project) -> None:
@@ -62,6 +62,7 @@ def test_a_trial_equals_fit_with_the_same_options(space: str, project: Project) 
         ).read_bytes()
 
 
+@pytest.mark.slow
 def test_a_signal_that_ends_the_loader_too_is_an_interruption(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
