@@ -73,8 +73,8 @@ class CrossCorrelation2d(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         down, across = self.padding
         seen = windows(F.pad(images, (across, across, down, down)), self.kernel, self.stride)
-        answers = torch.einsum("bcyxij,ocij->boyx", seen, self.weight)
-        return answers if self.bias is None else answers + self.bias[:, None, None]
+        outputs = torch.einsum("bcyxij,ocij->boyx", seen, self.weight)
+        return outputs if self.bias is None else outputs + self.bias[:, None, None]
 
     def extra_repr(self) -> str:
         out_channels, in_channels, *_ = self.weight.shape

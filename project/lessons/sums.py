@@ -15,7 +15,7 @@ from project.engine import Arrays, ImageData, generator
 
 
 class DigitSums(ImageData):
-    """A handwritten digit and a number from 0 to 9; the class is the last figure of their sum.
+    """A handwritten digit and a number from 0 to 9; the class is the last digit of their sum.
 
     The number is a function of (split_seed, split, sample). With one of the two hidden, only chance
     is left.

@@ -7,7 +7,7 @@ TASKS = {
     ),
     "Distillation": (
         ".tasks.distillation.Distillation",
-        "classes, taught by the answers of a trained network",
+        "classes, taught by the outputs of a trained network",
     ),
     "Regression": (
         ".tasks.regression.Regression",

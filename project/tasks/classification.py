@@ -147,7 +147,7 @@ class Classification(Task):
                 )
             if not mixed and read.kinds[0] == "shares":
                 targets = one_hot(targets, self.spec.outputs)
-        return self.loss(read.answers(logits), read.targets(targets)), logits, truth
+        return self.loss(read.outputs(logits), read.targets(targets)), logits, truth
 
     def predicted_classes(self, predictions: Tensor) -> Tensor | None:
         assert self.spec is not None

@@ -1,4 +1,4 @@
-"""Distillation: a small network taught by the soft answers of a trained one."""
+"""Distillation: a small network taught by the soft outputs of a trained one."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ class Distillation(Classification):
             return loss, logits, truth
         with torch.no_grad():
             advice = (self.teacher_net[0](*as_tuple(batch.inputs)) / self.temperature).softmax(1)
-        answer = loss_spec(self.loss).answers(logits / self.temperature)
+        answer = loss_spec(self.loss).outputs(logits / self.temperature)
         softened = self.temperature**2 * self.loss(answer, advice)
         return (1 - self.share) * loss + self.share * softened, logits, truth
 

@@ -118,35 +118,35 @@ class Regression(Task):
         return (values - self.target_mean) / self.target_std
 
     def step(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
-        answers = self(batch.inputs)
-        targets = batch.targets.reshape(len(answers), -1)
+        outputs = self(batch.inputs)
+        targets = batch.targets.reshape(len(outputs), -1)
         if not targets.is_floating_point():
             targets = targets.to(torch.float32)
         kind = loss_spec(self.loss).kinds[0]
         if kind == "count":
-            return self._count(answers, targets)
-        scaled = self.standardised(targets).to(answers.dtype)
+            return self._count(outputs, targets)
+        scaled = self.standardised(targets).to(outputs.dtype)
         if kind == "spread":
-            answers, spread = answers.chunk(2, dim=1)
+            outputs, spread = outputs.chunk(2, dim=1)
             variance = F.softplus(spread) + SMALLEST_VARIANCE
-            loss = self.loss(answers, scaled, variance)
+            loss = self.loss(outputs, scaled, variance)
             mean, deviation = (
-                answers * self.target_std + self.target_mean,
+                outputs * self.target_std + self.target_mean,
                 variance.sqrt() * self.target_std,
             )
             return loss, torch.cat([mean, deviation], dim=1), targets
-        return self.loss(answers, scaled), answers * self.target_std + self.target_mean, targets
+        return self.loss(outputs, scaled), outputs * self.target_std + self.target_mean, targets
 
-    def _count(self, answers: Tensor, targets: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def _count(self, outputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         usual = self.target_mean.clamp_min(SMALLEST_RATE)
         if getattr(self.loss, "log_input", True):
-            logarithms = answers + usual.log()
+            logarithms = outputs + usual.log()
             return (
                 self.loss(logarithms, targets),
                 logarithms.exp().clamp_min(SMALLEST_RATE),
                 targets,
             )
-        rates = F.softplus(answers) * usual + SMALLEST_RATE
+        rates = F.softplus(outputs) * usual + SMALLEST_RATE
         return self.loss(rates, targets), rates, targets
 
     def per_sample_loss(self, predictions: Tensor, targets: Tensor) -> Tensor:

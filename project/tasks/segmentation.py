@@ -26,7 +26,7 @@ class Overlap(Metric):
 
     Args:
         classes: How many there are.
-        figure: What is computed.
+        kind: What is computed.
     """
 
     full_state_update = False
@@ -34,9 +34,9 @@ class Overlap(Metric):
     predicted: Tensor
     actual: Tensor
 
-    def __init__(self, classes: int, figure: Literal["accuracy", "dice", "iou"]) -> None:
+    def __init__(self, classes: int, kind: Literal["accuracy", "dice", "iou"]) -> None:
         super().__init__()
-        self.classes, self.figure = classes, figure
+        self.classes, self.kind = classes, kind
         for name in ("both", "predicted", "actual"):
             self.add_state(name, torch.zeros(classes, dtype=torch.int64), dist_reduce_fx="sum")
 
@@ -49,10 +49,10 @@ class Overlap(Metric):
         self.actual += torch.bincount(targets, minlength=self.classes)
 
     def compute(self) -> Tensor:
-        if self.figure == "accuracy":
+        if self.kind == "accuracy":
             return self.both.sum() / self.actual.sum()
         both, sizes = self.both, self.predicted + self.actual
-        values = 2 * both / sizes if self.figure == "dice" else both / (sizes - both)
+        values = 2 * both / sizes if self.kind == "dice" else both / (sizes - both)
         return values[1] if self.classes == 2 else values.nanmean()
 
 
@@ -115,7 +115,7 @@ class Segmentation(Task):
         if logits.shape[1] == 1:
             pixels = pixels.squeeze(1)
         return (
-            self.loss(read.answers(pixels), read.targets(targets)),
+            self.loss(read.outputs(pixels), read.targets(targets)),
             predictions.to(torch.uint8),
             masks,
         )

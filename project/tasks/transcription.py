@@ -20,14 +20,14 @@ from project.training.losses import loss_spec, losses_for, short_name
 NOTHING = -1  # fills sequences up to a common length
 
 
-def decode(answers: Tensor, blank: int) -> Tensor:
+def decode(outputs: Tensor, blank: int) -> Tensor:
     """The best class of each column, repetitions and then blanks left out: (B, T, C) to (B, T)
     int64, filled with -1.
 
     Graves et al.: Connectionist Temporal Classification, 2006, "best path decoding". Classes are
     numbered without the blank.
     """
-    best = answers.argmax(2)
+    best = outputs.argmax(2)
     before = F.pad(best[:, :-1], (1, 0), value=NOTHING)
     kept = (best != blank) & (best != before)
     order = torch.argsort(kept.to(torch.int8), dim=1, descending=True, stable=True)
@@ -152,8 +152,8 @@ class Transcription(Task):
         return {"characters": Characters(), "strings": WholeStrings()}
 
     def step(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
-        answers, targets = self(batch.inputs), batch.targets
-        size, columns = answers.shape[:2]
+        outputs, targets = self(batch.inputs), batch.targets
+        size, columns = outputs.shape[:2]
         if columns < 2 * targets.shape[1] - 1:  # equal neighbours need a blank between them
             raise UserError(
                 f"{type(self.net).__name__} answers for {columns} columns, {targets.shape[1]} "
@@ -162,12 +162,12 @@ class Transcription(Task):
             )
         places = targets.clamp_min(0)
         loss = self.loss(
-            answers.float().log_softmax(2).transpose(0, 1),
+            outputs.float().log_softmax(2).transpose(0, 1),
             places + (places >= self.blank).long(),
-            torch.full((size,), columns, device=answers.device),
+            torch.full((size,), columns, device=outputs.device),
             (targets != NOTHING).sum(1),
         )
-        return loss, decode(answers, self.blank), targets
+        return loss, decode(outputs, self.blank), targets
 
     def per_sample_loss(self, predictions: Tensor, targets: Tensor) -> Tensor:
         """Characters to insert, delete or replace, over the length of the truth."""

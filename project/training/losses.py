@@ -57,15 +57,15 @@ class LossSpec:
     """What a loss compares.
 
     Args:
-        kinds: The answers it is for: "class" (one of several), "binary" (yes or no by one logit),
+        kinds: The outputs it is for: "class" (one of several), "binary" (yes or no by one logit),
             "labels" (several at once), "shares" (probabilities of classes), "number", "count",
             "spread" (a number and its variance), "mask", "sequence".
-        answers: Logits as the loss wants them.
+        outputs: Logits as the loss wants them.
         targets: Targets as the loss wants them.
     """
 
     kinds: tuple[str, ...]
-    answers: Callable[[Tensor], Tensor] = as_they_are
+    outputs: Callable[[Tensor], Tensor] = as_they_are
     targets: Callable[[Tensor], Tensor] = as_they_are
 
 

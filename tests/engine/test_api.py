@@ -51,7 +51,7 @@ def test_it_does_what_the_command_does(project: Project, tmp_path: Path) -> None
     assert run.path == Path("here") and run.results["steps"] == 20
     metrics = run.test()
     assert metrics["test/accuracy"] == run.results["test"]["test/accuracy"]
-    assert run.validate()["val/loss"] == pytest.approx(run.results["best"]["figures"]["val/loss"])
+    assert run.validate()["val/loss"] == pytest.approx(run.results["best"]["metrics"]["val/loss"])
     assert not run.task.training and run.report().is_file()
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 
 import lightning.pytorch as L
+import pytest
 import torch
 from torch import Tensor, nn
 
@@ -159,8 +160,8 @@ def recall(task: Classification, data: DataModule) -> float:
     trainer(3).fit(task, datamodule=data)
     batch = next(iter(data.val_dataloader()))
     with torch.no_grad():
-        answers = task(batch.inputs)
-    found = answers.squeeze(1) > 0 if answers.shape[1] == 1 else answers.argmax(1) == 1
+        outputs = task(batch.inputs)
+    found = outputs.squeeze(1) > 0 if outputs.shape[1] == 1 else outputs.argmax(1) == 1
     return float(found[batch.targets == 1].float().mean())
 
 

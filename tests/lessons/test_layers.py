@@ -39,19 +39,19 @@ def spec_of(*shape: int) -> DataSpec:
 
 
 def assert_same(ours: nn.Module, theirs: nn.Module, inputs: Tensor) -> None:
-    """Equal answers, and equal gradients of inputs and parameters, for a loss that weighs every
+    """Equal outputs, and equal gradients of inputs and parameters, for a loss that weighs every
     answer differently.
     """
     results = []
     for layer in (ours, theirs):
         seen = inputs.clone().requires_grad_()
-        answers = layer(seen)
+        outputs = layer(seen)
         (
-            answers
-            * torch.randn(answers.shape, generator=generator("weights"), dtype=answers.dtype)
+            outputs
+            * torch.randn(outputs.shape, generator=generator("weights"), dtype=outputs.dtype)
         ).sum().backward()
         results.append(
-            [answers.detach(), seen.grad, *(parameter.grad for parameter in layer.parameters())]
+            [outputs.detach(), seen.grad, *(parameter.grad for parameter in layer.parameters())]
         )
     assert len(results[0]) == len(results[1])
     for mine, torchs in zip(*results, strict=True):
@@ -89,8 +89,8 @@ def test_cross_correlation_of_the_textbook() -> None:
     layer = CrossCorrelation2d(1, 1, 2, bias=False)
     with torch.no_grad():
         layer.weight.copy_(torch.arange(4.0).reshape(1, 1, 2, 2))
-        answers = layer(torch.arange(9.0).reshape(1, 1, 3, 3))
-    assert answers.squeeze().tolist() == [[19, 25], [37, 43]]
+        outputs = layer(torch.arange(9.0).reshape(1, 1, 3, 3))
+    assert outputs.squeeze().tolist() == [[19, 25], [37, 43]]
 
 
 @pytest.mark.parametrize("bias", [True, False])

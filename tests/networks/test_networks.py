@@ -73,9 +73,9 @@ def test_a_network_trains_on_a_batch_or_names_both_shapes(
     inputs = torch.randn(4, *shape, generator=generator("inputs")).to(
         memory_format=torch.channels_last
     )
-    answers = network(inputs)
-    assert answers.shape == (4, 10)
-    loss = F.cross_entropy(answers, torch.arange(4))
+    outputs = network(inputs)
+    assert outputs.shape == (4, 10)
+    loss = F.cross_entropy(outputs, torch.arange(4))
     loss.backward()
     assert bool(torch.isfinite(loss))
     gradients = {name: parameter.grad for name, parameter in network.named_parameters()}

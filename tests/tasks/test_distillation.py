@@ -1,4 +1,4 @@
-"""A student learns from the teacher's answers, resumes exactly, and needs no teacher once it is
+"""A student learns from the teacher's outputs, resumes exactly, and needs no teacher once it is
 trained.
 """
 

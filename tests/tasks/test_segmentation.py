@@ -144,7 +144,7 @@ NUMBER = DataSpec(((1, 28, 28),), 1, "number", ("price",), scale=((0.0, 1.0),))
         (
             Segmentation(LeNet),
             spec(2, 28, 28),
-            r"LeNet answers with \(1,\), the data asks for 1 x 28 x 28 outputs",
+            r"LeNet outputs \(1,\); this data needs 1 x 28 x 28",
         ),
         (Segmentation(), spec(2, 2, 2), "UNet of 3 levels needs images of at least 4x4"),
         (Segmentation(lambda made: UNet(made, [])), spec(), r"net.channels \[\]"),

@@ -50,8 +50,8 @@ def rows(*texts: str, width: int = 0) -> Tensor:
 def test_repetitions_and_then_blanks_are_left_out(
     columns: list[int], blank: int, text: str
 ) -> None:
-    answers = nn.functional.one_hot(torch.tensor([columns]), 4).float()
-    assert decode(answers, blank).tolist() == rows(text, width=6).tolist()
+    outputs = nn.functional.one_hot(torch.tensor([columns]), 4).float()
+    assert decode(outputs, blank).tolist() == rows(text, width=6).tolist()
 
 
 @pytest.mark.parametrize(
@@ -76,11 +76,11 @@ def test_the_edit_distance_is_as_by_hand(first: str, second: str, edits: int) ->
 
 
 def test_edits_are_counted_over_all_characters_and_strings_whole() -> None:
-    answers, truth = rows("abc", "aab", "c", width=9).float(), rows("abc", "ab", "b", width=3)
+    outputs, truth = rows("abc", "aab", "c", width=9).float(), rows("abc", "ab", "b", width=3)
     characters, strings = Characters(), WholeStrings()
     for metric in (characters, strings):
-        metric.update(answers[:2], truth[:2])
-        metric.update(answers[2:], truth[2:])
+        metric.update(outputs[:2], truth[:2])
+        metric.update(outputs[2:], truth[2:])
     assert float(characters.compute()) == pytest.approx(1 - 2 / 6)
     assert float(strings.compute()) == pytest.approx(1 / 3)
 
@@ -139,7 +139,7 @@ CLASSES = DataSpec(((1, 8, 40),), 3, "class", ("a", "b", "c"))
             "loss MSE is not for sequences: use CTC",
         ),
         (Transcription(loss=nn.CTCLoss(blank=4)), spec(), "loss.blank 4: expected 0 to 3"),
-        (Transcription(MLP), spec(), r"MLP answers with \(4,\), the data asks for any x 4 outputs"),
+        (Transcription(MLP), spec(), r"MLP outputs \(4,\); this data needs any x 4"),
         (
             Transcription(lambda made: ColumnReader(made, [8])),
             spec(),

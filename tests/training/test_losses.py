@@ -1,4 +1,4 @@
-"""Losses have the values computed by hand, and each is shown answers and targets as it wants
+"""Losses have the values computed by hand, and each is shown outputs and targets as it wants
 them.
 """
 
@@ -173,4 +173,4 @@ def test_each_short_name_is_a_loss_with_a_reading(name: str) -> None:
 
 
 def test_a_loss_of_ones_own_reads_answers_as_they_are() -> None:
-    assert loss_spec(nn.TripletMarginLoss()).answers(torch.ones(1)) == 1
+    assert loss_spec(nn.TripletMarginLoss()).outputs(torch.ones(1)) == 1

@@ -175,7 +175,7 @@ class Task(L.LightningModule, ABC):
             {f"{stage}_": MetricAccumulator(self.metrics(self.spec)) for stage in STAGES}
         )
 
-    def figures(self) -> set[str]:
+    def metric_names(self) -> set[str]:
         """The names of everything this task reports; a task that logs more of its own adds their
         names.
         """
@@ -193,10 +193,10 @@ class Task(L.LightningModule, ABC):
                 getattr(callback, "monitor", None) or self.monitor
             )
         for where, name in asked.items():
-            if name not in self.figures():
+            if name not in self.metric_names():
                 raise UserError(
                     f"{where}: nothing reports {name!r}; "
-                    f"{suggest(name, self.figures(), 'there are')}"
+                    f"{suggest(name, self.metric_names(), 'there are')}"
                 )
 
     def _check_shapes(self, spec: DataSpec) -> None:
@@ -221,7 +221,7 @@ class Task(L.LightningModule, ABC):
             side not in (None, have) for side, have in zip(wanted, got, strict=False)
         ):
             asked = " x ".join("any" if side is None else str(side) for side in wanted)
-            raise UserError(f"{name} answers with {got}, the data asks for {asked} outputs")
+            raise UserError(f"{name} outputs {got}; this data needs {asked}")
 
     def load_pretrained(self) -> None:
         """Take weights made elsewhere, where the network has an option for that."""
@@ -296,8 +296,8 @@ class Task(L.LightningModule, ABC):
         elif accumulator.is_full:
             accumulator.flush()
 
-    def train_figures(self) -> dict[str, Tensor]:
-        """The figures of the epoch that has just ended, reduced over all processes when they are
+    def train_metrics(self) -> dict[str, Tensor]:
+        """The metrics of the epoch that has just ended, reduced over all processes when they are
         first asked for.
         """
         if not self._train_figures:
@@ -308,7 +308,7 @@ class Task(L.LightningModule, ABC):
         return self._train_figures
 
     def on_train_epoch_end(self) -> None:
-        self.log_dict(self.train_figures(), logger=False)
+        self.log_dict(self.train_metrics(), logger=False)
         self._train_figures = {}
 
     def _write_row(self, values: Mapping[str, Any]) -> None:

@@ -29,7 +29,7 @@ class LayerInfo:
 
 @contextlib.contextmanager
 def watched(net: nn.Module) -> Iterator[dict[str, tuple[int, ...]]]:
-    """Notes the shape of what each part answers to one sample, while the network is called on a
+    """Notes the shape of what each part outputs to one sample, while the network is called on a
     batch.
     """
     shapes: dict[str, tuple[int, ...]] = {}

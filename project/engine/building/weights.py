@@ -75,14 +75,14 @@ def statistics(net: nn.Module) -> dict[str, dict[str, Any]]:
     found = {}
     for name, parameter in net.named_parameters():
         values = parameter.detach().float()
-        figures = {
+        statistics_of = {
             "mean": values.mean(),
             "std": values.std(correction=0),
             "min": values.min(),
             "max": values.max(),
         }
         found[name] = {"shape": list(values.shape)} | {
-            key: float(f"{float(value):.6g}") for key, value in figures.items()
+            key: float(f"{float(value):.6g}") for key, value in statistics_of.items()
         }
     return found
 

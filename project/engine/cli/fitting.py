@@ -309,7 +309,7 @@ def best_row(path: Path, monitor: str, mode: str) -> dict[str, Any]:
     best = (max if mode == "max" else min)(rows, key=lambda row: float(row[monitor]))
     return {
         "step": int(best["step"]),
-        "figures": {
+        "metrics": {
             name: float(value) for name, value in best.items() if name.startswith("val/") and value
         },
     }

@@ -50,17 +50,17 @@ def opening(
 def show_weights(initialised: Mapping[str, Any]) -> None:
     """The parameters of a network, what set them, and what they are like."""
     by_what = {name: how for how, names in initialised["rules"].items() for name in names}
-    figures = ("mean", "std", "min", "max")
+    metrics = ("mean", "std", "min", "max")
     rows = [
         (
             name,
             by_what.get(name, "its layer's default"),
             shape(layer["shape"]),
-            *(f"{layer[key]:.4g}" for key in figures),
+            *(f"{layer[key]:.4g}" for key in metrics),
         )
         for name, layer in initialised["layers"].items()
     ]
-    show_table(("parameter", "set by", "shape", *figures), rows, left=2)
+    show_table(("parameter", "set by", "shape", *metrics), rows, left=2)
 
 
 def layer_rows(layers: list[LayerInfo]) -> list[tuple[str, str, str, str]]:
@@ -149,8 +149,9 @@ def closing(
     )
     best, test = results.get("best", {}), results.get("test", {})
     columns = {"last": results["last"]}
-    if best.get("figures"):
-        columns[f"best, step {best['step']:,}"] = best["figures"]
+    # "figures" until 0.1
+    if found := best.get("metrics", best.get("figures")):
+        columns[f"best, step {best['step']:,}"] = found
     if test and test.get("step") == best.get("step"):
         columns["test"] = {name: value for name, value in test.items() if isinstance(value, float)}
     rows = []
@@ -173,5 +174,5 @@ def closing(
 
 
 def plain(name: str) -> str:
-    """A figure of the test split stands in the row of its validation."""
+    """A metric of the test split stands in the row of its validation."""
     return name.replace("test/", "val/", 1)

@@ -5,12 +5,12 @@ Nothing heavy is imported until one is called.
 
 COMMANDS = {
     "fit": ("fit", "train a network: a new run, or the continuation of one"),
-    "validate": ("evaluate", "figures of a checkpoint on the validation split"),
-    "test": ("evaluate", "figures of a checkpoint on the test split"),
+    "validate": ("evaluate", "metrics of a checkpoint on the validation split"),
+    "test": ("evaluate", "metrics of a checkpoint on the test split"),
     "predict": ("evaluate", "predictions of a checkpoint as a CSV"),
     "lr-find": ("study", "a learning rate by a short training in which it rises, and a picture"),
     "batch-size": ("study", "samples per second of several batch sizes, measured"),
-    "kfold": ("study", "a run for each of several folds: mean and deviation of the figures"),
+    "kfold": ("study", "a run for each of several folds: mean and deviation of the metrics"),
     "stats": ("show", "what the inputs are normalised by: means and deviations"),
     "report": ("report", "a page of a run, or a table of many runs"),
     "sweep": ("sweep", "many runs of one config with some of its settings varied"),

@@ -54,7 +54,7 @@ throughput. Writes a picture and leaves nothing else behind.
 KFOLD = """usage: PROGRAM kfold [--config FILE]... [--folds 5] [--KEY VALUE]...
 
 Divides the training split into equal folds, evenly of every class, trains as
-often and tests each time on the fold that was left out. Prints the figures of
+often and tests each time on the fold that was left out. Prints the metrics of
 each fold, their mean and deviation. The folder gets them as results.json, and
 as predictions.csv what was said of each sample by the run that had not seen it.
 A fold is a run like any other: fit --data.folds 5 --data.fold 0. The same

@@ -1,4 +1,4 @@
-"""The answers of a run for one split, with some of its samples, and how samples are shown."""
+"""The predictions of a run for one split, with some of its samples, and how samples are shown."""
 
 from __future__ import annotations
 
@@ -15,44 +15,43 @@ from ..formats import plain as figure
 from ..spec import DataSpec
 from .parts import Part, Picture, Pictures, Table
 from .pictures import data_uri, pixels
-from .run import Answers, Run
+from .run import Predictions, Run
 
 MOST_SHOWN = 32  # pictures
 MOST_COLUMNS = 16  # of a table whose worst rows are shown with their inputs
 
 
 class Unfit(UserError):
-    """Answers that do not fit the description of the data."""
+    """Predictions that do not fit the description of the data."""
 
 
 @dataclass
 class Case:
-    """The answers of a run for one split, and some of the samples."""
+    """The predictions of a run for one split, and some of the samples."""
 
     run: Run
     split: str
     spec: DataSpec
-    answers: Answers
+    saved: Predictions
     samples: dict[str, np.ndarray] | None
 
     @property
     def targets(self) -> Tensor:
-        return torch.from_numpy(self.answers.target)
+        return torch.from_numpy(self.saved.target)
 
     @property
     def predictions(self) -> Tensor:
-        return torch.from_numpy(self.answers.prediction).float()
+        return torch.from_numpy(self.saved.prediction).float()
 
     def check(self, fits: bool, expected: str) -> None:
-        """Refuse answers that cannot be this run's.
+        """Refuse predictions that cannot be this run's.
 
         Raises:
             Unfit: they do not fit the description of the data.
         """
         if not fits:
             shapes = (
-                f"predictions {self.answers.prediction.shape} and targets "
-                f"{self.answers.target.shape}"
+                f"predictions {self.saved.prediction.shape} and targets {self.saved.target.shape}"
             )
             path = self.run.folder.predictions(self.split)
             raise Unfit(f"{path}: {shapes} are not {expected}; are they another run's?")
@@ -71,7 +70,7 @@ def first_ones(case: Case) -> list[int]:
     """
     assert case.samples is not None
     ids = case.samples["id"]
-    begins = ids == case.answers.id[: len(ids)]
+    begins = ids == case.saved.id[: len(ids)]
     return list(range(len(ids) if begins.all() else int(begins.argmin())))
 
 

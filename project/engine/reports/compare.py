@@ -34,12 +34,12 @@ class Group:
     label: str
     runs: dict[int, Run] = field(default_factory=dict)
 
-    def values(self, figure: str) -> dict[int, float]:
-        """A final figure by seed, of the runs that have it."""
+    def values(self, metric: str) -> dict[int, float]:
+        """A final metric by seed, of the runs that have it."""
         return {
             seed: value
             for seed, run in self.runs.items()
-            if (value := run.figure(figure)) is not None
+            if (value := run.metric(metric)) is not None
         }
 
 
@@ -120,56 +120,56 @@ def _words(run: Run, keys: list[str]) -> tuple[tuple[str, str], ...]:
     return tuple((key, setting(run.settings[key])) for key in keys if key in run.settings)
 
 
-# ---------------------------------------------------------------------- figures
+# ---------------------------------------------------------------------- metrics
 
 
-def print_comparison(groups: list[Group], figure: str | None) -> None:
+def print_comparison(groups: list[Group], metric: str | None) -> None:
     """A row for each group with its mean and interval, and a sentence for each difference that was
     asked for.
 
     Raises:
-        UserError: no run has the figure.
+        UserError: no run has the metric.
     """
     runs = [run for found in groups for run in found.runs.values()]
-    figure = figure or runs[0].monitor
-    known = sorted({name for run in runs for name in run.figures})
-    if figure not in known:
-        hint = f" ({PROGRAM} test --ckpt_path RUN)" if figure.startswith("test/") else ""
+    metric = metric or runs[0].monitor
+    known = sorted({name for run in runs for name in run.metrics})
+    if metric not in known:
+        hint = f" ({PROGRAM} test --ckpt_path RUN)" if metric.startswith("test/") else ""
         raise UserError(
-            f"--metric {figure}: no run has it{hint}; {suggest(figure, known, 'there are')}"
+            f"--metric {metric}: no run has it{hint}; {suggest(metric, known, 'there are')}"
         )
     for run in runs:
-        if run.figure(figure) is None:
-            print(f"left out: {run}: it has no {figure}")
-    there = [found for found in groups if found.values(figure)]
-    falls = runs[0].mode(figure) == "min"
+        if run.metric(metric) is None:
+            print(f"left out: {run}: it has no {metric}")
+    there = [found for found in groups if found.values(metric)]
+    falls = runs[0].mode(metric) == "min"
     there.sort(
-        key=lambda found: mean_of(list(found.values(figure).values())).value * (1 if falls else -1)
+        key=lambda found: mean_of(list(found.values(metric).values())).value * (1 if falls else -1)
     )
     rows = []
     for found in there:
-        values = list(found.values(figure).values())
+        values = list(found.values(metric).values())
         mean = mean_of(values)
         interval = f"+- {said(mean.half)}" if math.isfinite(mean.half) else "one seed"
         ends = said(min(values)), said(max(values))
         rows.append([found.label, str(mean.count), said(mean.value), interval, *ends])
-    heads = [figure, "seeds", "mean", f"{LEVEL:.0%} interval", "smallest", "largest"]
+    heads = [metric, "seeds", "mean", f"{LEVEL:.0%} interval", "smallest", "largest"]
     show_table(heads, rows, width=80)
-    for line in claims(there, figure, falls):
+    for line in claims(there, metric, falls):
         print(line)
 
 
-def claims(groups: list[Group], figure: str, falls: bool) -> list[str]:
+def claims(groups: list[Group], metric: str, falls: bool) -> list[str]:
     """What can be said of the best group, which comes first, against each other one, in plain
     words.
     """
     pairs = list(itertools.combinations(groups, 2))
-    tests = [difference(first.values(figure), second.values(figure)) for first, second in pairs]
+    tests = [difference(first.values(metric), second.values(metric)) for first, second in pairs]
     done = [test for test in tests if test is not None]
     adjusted = iter(holm([test.p for test in done]))
     p_values = [next(adjusted) if test is not None else math.nan for test in tests]
     lines = [
-        claim(first.label, second.label, test, p, figure, falls, len(done))
+        claim(first.label, second.label, test, p, metric, falls, len(done))
         for (first, second), test, p in zip(pairs, tests, p_values, strict=True)
         if first is groups[0]
     ]
@@ -182,7 +182,7 @@ def claims(groups: list[Group], figure: str, falls: bool) -> list[str]:
 
 
 def claim(
-    first: str, second: str, test: Difference | None, p: float, figure: str, falls: bool, tests: int
+    first: str, second: str, test: Difference | None, p: float, metric: str, falls: bool, tests: int
 ) -> str:
     """One sentence on one difference."""
     if test is None:
@@ -198,12 +198,12 @@ def claim(
         if test.paired
         else f"not the same seeds, {test.count} or more each, Welch's test"
     )
-    figures = f"{said(value)} [{said(low)}, {said(high)}]"
+    interval = f"{said(value)} [{said(low)}, {said(high)}]"
     chance = "p < 0.001" if p < 0.001 else f"p = {p:.2g}"
     if p < 1 - LEVEL:
-        return f"{first} is better than {second} by {figures} in {figure} ({how}, {chance})"
+        return f"{first} is better than {second} by {interval} in {metric} ({how}, {chance})"
     return (
-        f"no difference between {first} and {second} can be claimed: {figures} in {figure} "
+        f"no difference between {first} and {second} can be claimed: {interval} in {metric} "
         f"({how}, {chance})"
     )
 
@@ -245,7 +245,7 @@ def draw(groups: list[Group], name: str, path: Path) -> Path:
             column
             for found in groups
             for run in found.runs.values()
-            for column in run.metrics
+            for column in run.step_metrics
             if column not in ("step", "epoch")
         }
         raise UserError(f"--curve {name}: no run has it; {suggest(name, known, 'there are')}")

@@ -30,14 +30,14 @@ def write_report(run: Run) -> Path:
 
 
 def page(
-    title: str, sections: Iterable[Section], facts: dict[str, Any], figures: dict[str, float]
+    title: str, sections: Iterable[Section], facts: dict[str, Any], metrics: dict[str, float]
 ) -> str:
-    """Sections as HTML, below a title, a line of facts and cards of figures.
+    """Sections as HTML, below a title, a line of facts and cards of metrics.
 
-    To be called, and the figures to be drawn, within `plots.drawn(page=True)`.
+    To be called, and the metrics to be drawn, within `plots.drawn(page=True)`.
     """
     numbers = itertools.count(1)
     filters = {"drawn": lambda part: svg(part.figure, next(numbers))}
     return render(
-        "page.html", filters, title=title, sections=list(sections), facts=facts, figures=figures
+        "page.html", filters, title=title, sections=list(sections), facts=facts, metrics=metrics
     )

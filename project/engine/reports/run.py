@@ -44,7 +44,7 @@ Columns = dict[str, np.ndarray]
 
 
 @dataclass(frozen=True)
-class Answers:
+class Predictions:
     """What a run said of a split: (N,) ids, targets (N, ...) and predictions (N, ...)."""
 
     id: np.ndarray
@@ -151,7 +151,7 @@ class Run:
 
     @property
     def kind(self) -> str:
-        """The section of a report for its predictions, a row of reports/answers.py, or empty."""
+        """The section of a report for its predictions, a row of reports/predictions.py, or empty."""
         if isinstance(drawn := self.description.get("report"), str):
             return drawn
         from ..targets import TARGETS
@@ -167,7 +167,7 @@ class Run:
         return self._json(self.folder.results) if self.folder.results.is_file() else {}
 
     @functools.cached_property
-    def metrics(self) -> Columns:
+    def step_metrics(self) -> Columns:
         """metrics.csv by columns: (rows,) float64, NaN where a row has no value."""
         return self._columns(self.folder.metrics)
 
@@ -182,30 +182,30 @@ class Run:
 
     @property
     def monitor(self) -> str:
-        """The figure by which its best checkpoint was chosen."""
+        """The metric by which its best checkpoint was chosen."""
         best = self.results.get("best") or {}
         return str(self.description.get("monitor") or best.get("monitor") or "val/loss")
 
-    def mode(self, figure: str) -> str:
-        """Whether a figure should be small ("min") or large ("max")."""
-        base = figure.rpartition("/")[2]
+    def mode(self, metric: str) -> str:
+        """Whether a metric should be small ("min") or large ("max")."""
+        base = metric.rpartition("/")[2]
         known = self.description.get("monitor_mode")
         if known and base == self.monitor.rpartition("/")[2]:
             return str(known)
         return "min" if base in BETTER_SMALL else "max"
 
-    def figure(self, name: str) -> float | None:
-        """A final figure, such as test/accuracy; the monitored one is that of the best
+    def metric(self, name: str) -> float | None:
+        """A final metric, such as test/accuracy; the monitored one is that of the best
         checkpoint.
         """
         best = self.results.get("best") or {}
         if name == best.get("monitor"):
             return _number(best.get("value"))
-        return _number(self.figures.get(name))
+        return _number(self.metrics.get(name))
 
     @functools.cached_property
-    def figures(self) -> dict[str, Any]:
-        """All final figures by name: of the last epoch, of later validations and tests, and of the
+    def metrics(self) -> dict[str, Any]:
+        """All final metrics by name: of the last epoch, of later validations and tests, and of the
         best checkpoint.
         """
         found = dict(self.results.get("last") or {})
@@ -232,11 +232,14 @@ class Run:
         It is that of epochs.csv where that has more, which is so when an epoch is shorter than the
         steps between two rows.
         """
-        values, of_epochs = self.metrics.get(name, np.zeros(0)), self.epochs.get(name, np.zeros(0))
+        values, of_epochs = (
+            self.step_metrics.get(name, np.zeros(0)),
+            self.epochs.get(name, np.zeros(0)),
+        )
         there = ~np.isnan(values)
         if there.sum() < (~np.isnan(of_epochs)).sum():
             return self.epochs["epoch"] + 1, of_epochs
-        return self._as_epochs(self.metrics["step"][there]) if len(values) else values, values[
+        return self._as_epochs(self.step_metrics["step"][there]) if len(values) else values, values[
             there
         ]
 
@@ -260,11 +263,11 @@ class Run:
         """The splits whose predictions were kept."""
         return [split for split in ("val", "test") if self.folder.predictions(split).is_file()]
 
-    def answers(self, split: str) -> Answers:
+    def predictions(self, split: str) -> Predictions:
         """The predictions of a split."""
         path = self.folder.predictions(split)
         arrays = self._arrays(path, ("id", "target", "prediction"))
-        return Answers(arrays["id"], arrays["target"], arrays["prediction"])
+        return Predictions(arrays["id"], arrays["target"], arrays["prediction"])
 
     def samples(self, split: str) -> Columns | None:
         """Some samples of a split: id, input, target, prediction, error, worst; None in older

@@ -13,9 +13,9 @@ import yaml
 from ..cli.arguments import leaves_with_class
 from ..formats import setting
 from . import plots
-from .answers import answer_parts
 from .parts import Code, Drawing, Facts, Part, Picture, Pictures, Section, Table
 from .pictures import beside, data_uri, overlay, pixels
+from .predictions import prediction_parts
 from .run import Run
 
 SPLITS = {"val": "validation", "test": "test", "train": "training"}
@@ -35,8 +35,8 @@ def all_sections(run: Run) -> Iterator[Section]:
         if parts := list(make(run)):
             yield Section(title, parts)
     for split in run.splits():
-        if parts := answer_parts(run, split):
-            yield Section(f"Answers on the {SPLITS[split]} split", parts)
+        if parts := prediction_parts(run, split):
+            yield Section(f"Predictions on the {SPLITS[split]} split", parts)
     yield Section("What it was made from", list(origin(run)))
 
 
@@ -57,12 +57,12 @@ def summary(run: Run) -> dict[str, Any]:
 
 
 def headline(run: Run) -> dict[str, float]:
-    """The figures of validation and test, the monitored one first."""
-    figures = {name: run.figure(name) for name in run.figures if name.startswith(("val/", "test/"))}
+    """The metrics of validation and test, the monitored one first."""
+    metrics = {name: run.metric(name) for name in run.metrics if name.startswith(("val/", "test/"))}
     order = sorted(
-        figures, key=lambda name: (name != run.monitor, not name.startswith("val/"), name)
+        metrics, key=lambda name: (name != run.monitor, not name.startswith("val/"), name)
     )
-    return {name: value for name in order if (value := figures[name]) is not None}
+    return {name: value for name in order if (value := metrics[name]) is not None}
 
 
 # ---------------------------------------------------------------------- what was asked for
@@ -193,8 +193,8 @@ def _shape(sides: list[int] | None) -> str:
 
 
 def training(run: Run) -> Iterator[Part]:
-    """Curves of every figure, of the learning rate, and the time of each epoch."""
-    columns = dict.fromkeys([*run.metrics, *run.epochs])
+    """Curves of every metric, of the learning rate, and the time of each epoch."""
+    columns = dict.fromkeys([*run.step_metrics, *run.epochs])
     for name in dict.fromkeys(
         name.partition("/")[2] for name in columns if name.startswith(("train/", "val/"))
     ):
@@ -203,7 +203,7 @@ def training(run: Run) -> Iterator[Part]:
             for split in ("train", "val")
             if len((line := run.curve(f"{split}/{name}"))[0])
         }
-        tested = run.figure(f"test/{name}")
+        tested = run.metric(f"test/{name}")
         levels = {"test": tested} if tested is not None else None
         yield Drawing(plots.curves(lines, name, levels=levels, log="loss" in name))
     rates = {

@@ -1,4 +1,4 @@
-"""Many runs as one table: the settings that differ as columns, and the figures. It needs no torch
+"""Many runs as one table: the settings that differ as columns, and the metrics. It needs no torch
 and no drawing.
 """
 
@@ -41,11 +41,11 @@ class Rows:
     rows: list[dict[str, Any]]
     settings: list[str]  # the columns that are settings, the important ones first
     rare: set[str]  # settings that some runs do not have and that nobody gave on a command line
-    figures: list[str]  # those that are figures, the important ones first
-    falling: set[str]  # the figures that should be small
+    metrics: list[str]  # those that are metrics, the important ones first
+    falling: set[str]  # the metrics that should be small
 
     def sort(self, column: str) -> None:
-        """The best first, or, of a column that is no figure, the smallest; runs without a value
+        """The best first, or, of a column that is no metric, the smallest; runs without a value
         last.
 
         Raises:
@@ -62,7 +62,7 @@ class Rows:
             )
         key = names.pop()
         there = [row for row in self.rows if row[key] is not None]
-        down = key in self.figures and key not in self.falling
+        down = key in self.metrics and key not in self.falling
         if not all(isinstance(row[key], (int, float)) for row in there):
             there.sort(key=lambda row: str(row[key]), reverse=down)
         else:
@@ -76,13 +76,13 @@ def gather(paths: Iterable[Path]) -> Rows:
     for path in paths:
         try:
             run = Run(path)
-            _ = run.results, run.figures, run.description, run.settings
+            _ = run.results, run.metrics, run.description, run.settings
             runs.append((path, run, ""))
         except UserError as error:
             runs.append((path, None, str(error).removeprefix(f"{path}: ")))
     whole = [run for _, run, _ in runs if run is not None]
     settings = differing(whole)
-    figures = ordered_figures(whole)
+    metrics = ordered_metrics(whole)
     facts = [name for name in FACTS if any(name in run.results for run in whole)]
     rare = {name for name in settings if is_rare(name, whole)}
     main = [name for name in settings if name not in rare]
@@ -92,15 +92,15 @@ def gather(paths: Iterable[Path]) -> Rows:
         "reason",
         *main,
         "seed",
-        *figures,
+        *metrics,
         *facts,
         *sorted(rare, key=settings.index),
         "commit",
         "folder",
     ]
-    rows = [row(path, run, reason, columns, settings, figures) for path, run, reason in runs]
-    falling = {name for name in figures for run in whole[:1] if run.mode(name) == "min"}
-    return Rows(columns, rows, settings, rare, figures, falling)
+    rows = [row(path, run, reason, columns, settings, metrics) for path, run, reason in runs]
+    falling = {name for name in metrics for run in whole[:1] if run.mode(name) == "min"}
+    return Rows(columns, rows, settings, rare, metrics, falling)
 
 
 def row(
@@ -109,7 +109,7 @@ def row(
     reason: str,
     columns: list[str],
     settings: list[str],
-    figures: list[str],
+    metrics: list[str],
 ) -> dict[str, Any]:
     """One run's values."""
     values: dict[str, Any] = dict.fromkeys(columns)
@@ -122,7 +122,7 @@ def row(
         "commit": (run.description.get("git") or {}).get("commit"),
     }
     values |= {name: plain_value(run.settings[name]) for name in settings if name in run.settings}
-    values |= {name: run.figure(name) for name in figures}
+    values |= {name: run.metric(name) for name in metrics}
     return values | {name: run.results.get(name) for name in FACTS if name in columns}
 
 
@@ -156,11 +156,11 @@ def is_rare(name: str, runs: list[Run]) -> bool:
     )
 
 
-def ordered_figures(runs: list[Run]) -> list[str]:
-    """The names of all final figures: what is monitored, the test's, the other validation's, those
+def ordered_metrics(runs: list[Run]) -> list[str]:
+    """The names of all final metrics: what is monitored, the test's, the other validation's, those
     of training.
     """
-    names = dict.fromkeys(name for run in runs for name in run.figures)
+    names = dict.fromkeys(name for run in runs for name in run.metrics)
     monitored = Counter(run.monitor for run in runs)
     bases = {name.partition("/")[2] for name in monitored}
     order = {"test": 0, "val": 1, "train": 2}
@@ -202,15 +202,15 @@ def print_table(table: Rows) -> None:
 
 def fitting(table: Rows, width: int) -> tuple[list[str], list[str]]:
     """The columns for a terminal of so many characters, in their order, and the settings and
-    figures that are left out.
+    metrics that are left out.
     """
     unfinished = any(row["state"] != "finished" for row in table.rows)
     several_seeds = len({row["seed"] for row in table.rows}) > 1
     main = [name for name in table.settings if name not in table.rare]
-    wanted = ["run", *(["state"] if unfinished else []), *table.figures[:2], *main]
+    wanted = ["run", *(["state"] if unfinished else []), *table.metrics[:2], *main]
     wanted += [
         *(["seed"] if several_seeds else []),
-        *table.figures[2:],
+        *table.metrics[2:],
         *(name for name in FACTS if name in table.columns),
     ]
     wanted += sorted(table.rare, key=table.columns.index)
@@ -223,7 +223,7 @@ def fitting(table: Rows, width: int) -> tuple[list[str], list[str]]:
             room -= needed
     left_out = [
         name
-        for name in (*table.settings, *table.figures)
+        for name in (*table.settings, *table.metrics)
         if name not in chosen and not name.startswith("train/")
     ]
     return [name for name in table.columns if name in chosen], left_out

@@ -54,7 +54,7 @@ class Line(tqdm):
 
 class Bar(ProgressBar):
     """One line for what is in hand: how far it is, samples a second, the time the run has left, the
-    latest figures.
+    latest metrics.
     """
 
     def __init__(self) -> None:
@@ -122,7 +122,7 @@ class Bar(ProgressBar):
         self.end()
 
     def text(self, trainer: Any, module: Any) -> str:
-        """The time left and the latest figures of training."""
+        """The time left and the latest metrics of training."""
         left = ""
         steps, done = trainer.estimated_stepping_batches, trainer.global_step - self.first_step
         if steps < float("inf") and done:
@@ -254,9 +254,9 @@ class StepPrinter(Logger):
     @rank_zero_only
     def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
         if step is not None and step % self.every == 0 and "train/loss" in metrics:
-            figures = (
+            words = (
                 f"{name.removeprefix('train/')} {metric(value)}"
                 for name, value in metrics.items()
                 if name != "epoch"
             )
-            say(f"step {step:<6}  {'  '.join(figures)}")
+            say(f"step {step:<6}  {'  '.join(words)}")

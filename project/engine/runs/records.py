@@ -1,4 +1,4 @@
-"""The figures of a run, row by row: metrics.csv and epochs.csv."""
+"""The metrics of a run, row by row: metrics.csv and epochs.csv."""
 
 from __future__ import annotations
 
@@ -172,10 +172,10 @@ class Epochs(Callback):
         self.validated = True
 
     def on_train_epoch_end(self, trainer: Any, module: Any) -> None:
-        figures = trainer.callback_metrics | module.train_figures()
+        metrics = trainer.callback_metrics | module.train_metrics()
         values = {
             name: float(value)
-            for name, value in figures.items()
+            for name, value in metrics.items()
             if self.validated or not name.startswith("val/")
         }
         if not trainer.is_global_zero:

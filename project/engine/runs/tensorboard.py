@@ -222,16 +222,16 @@ class Board(Callback):
             self._draw_histograms("gradients", gradients, trainer.global_step + 1)
 
     def on_train_epoch_end(self, trainer: Any, module: Any) -> None:
-        figures = {
+        metrics = {
             f"epoch/{name.removeprefix('train/')}": float(value)
-            for name, value in module.train_figures().items()
+            for name, value in module.train_metrics().items()
         }
         if trainer.is_global_zero:
             times = {
                 f"epoch/{name.removeprefix('epoch_')}": value
                 for name, value in self.epochs.timing.items()
             }
-            self.events.log_metrics({**figures, **times}, trainer.global_step)
+            self.events.log_metrics({**metrics, **times}, trainer.global_step)
         if is_due(trainer.current_epoch + 1, trainer.max_epochs):
             if trainer.is_global_zero:
                 self._draw_histograms(

@@ -180,15 +180,15 @@ def table(measured: Sequence[Measured], chosen: Measured, configured: int) -> No
     for one in measured:
         notes = ["<- use"] * (one is chosen) + ["the config"] * (one.size == configured)
         if one.fits:
-            figures = [
+            cells = [
                 f"{one.best:,.0f}",
                 f"{100 * one.best / best:.0f} %",
                 f"{1000 * one.size / one.best:.2f}",
             ]
-            figures += [f"{one.memory / 2**20:,.0f} MiB"] if measured[0].memory else []
+            cells += [f"{one.memory / 2**20:,.0f} MiB"] if measured[0].memory else []
         else:
-            figures, notes = ["-"] * (len(columns) - 2), [*notes, "out of memory"]
-        rows.append([f"{one.size:,}", *figures, ", ".join(notes)])
+            cells, notes = ["-"] * (len(columns) - 2), [*notes, "out of memory"]
+        rows.append([f"{one.size:,}", *cells, ", ".join(notes)])
     show_table(columns, rows)
 
 

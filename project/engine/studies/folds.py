@@ -30,7 +30,7 @@ LOG = "output.txt"  # in the folder of each fold: what its run printed
 
 
 def kfold(request: CommandLine) -> int:
-    """Train and test every fold, print and keep the figures; returns the exit code."""
+    """Train and test every fold, print and keep the metrics; returns the exit code."""
     folds = int(number_above(request, "--folds", 5, 2))
     tree = ProjectCLI(merge(request), seeds=False).config_tree
     if request.print_config:
@@ -48,26 +48,26 @@ def kfold(request: CommandLine) -> int:
     results = [
         one_fold(request, place / f"fold-{number}", folds, number) for number in range(folds)
     ]
-    figures = summary(results)
+    metrics = summary(results)
     count = write_predictions(
         [place / f"fold-{number}" for number in range(folds)], place / "predictions.csv"
     )
-    write_json(place / "results.json", {"folds": folds, "samples": count, "figures": figures})
+    write_json(place / "results.json", {"folds": folds, "samples": count, "metrics": metrics})
     show_table(
         ["", "mean", "deviation", "smallest", "largest"],
         [
             [name, *(f"{row[key]:.4f}" for key in ("mean", "std", "min", "max"))]
-            for name, row in figures.items()
+            for name, row in metrics.items()
         ],
     )
     print(
-        f"{count:,} predictions in {place / 'predictions.csv'}, figures in {place / 'results.json'}"
+        f"{count:,} predictions in {place / 'predictions.csv'}, metrics in {place / 'results.json'}"
     )
     return 0
 
 
 def one_fold(line: CommandLine, path: Path, folds: int, number: int) -> dict[str, float]:
-    """Train and test one fold, or go on with it; returns its test figures.
+    """Train and test one fold, or go on with it; returns its test metrics.
 
     Raises:
         UserError: the fold cannot be trained, or was begun with other settings.
@@ -92,18 +92,18 @@ def one_fold(line: CommandLine, path: Path, folds: int, number: int) -> dict[str
     except SystemExit:
         print(f"stopped in fold {number}; the same command continues it", flush=True)
         raise
-    figures = json.loads(RunFolder(path).results.read_text())["test"]
-    figures = {name: value for name, value in figures.items() if isinstance(value, float)}
-    said = "  ".join(f"{name} {value:.4f}" for name, value in figures.items())
+    metrics = json.loads(RunFolder(path).results.read_text())["test"]
+    metrics = {name: value for name, value in metrics.items() if isinstance(value, float)}
+    said = "  ".join(f"{name} {value:.4f}" for name, value in metrics.items())
     print(f"fold {number}  {said}  {time.monotonic() - began:.1f} s", flush=True)
-    return figures
+    return metrics
 
 
 def summary(results: Sequence[dict[str, float]]) -> dict[str, dict[str, Any]]:
-    """Of each figure its mean, its standard deviation over the folds, the smallest, the largest,
+    """Of each metric its mean, its standard deviation over the folds, the smallest, the largest,
     and all of them.
     """
-    table = {name: np.array([figures[name] for figures in results]) for name in results[0]}
+    table = {name: np.array([metrics[name] for metrics in results]) for name in results[0]}
     return {
         name: {
             "mean": float(values.mean()),

@@ -35,7 +35,7 @@ def check(plan: Plan, debug: bool = False) -> tuple[str, str]:
         assemble(cli)  # the data is there and fits the network; caches are built once, here
         task = cli.model
         monitor = plan.monitor or task.monitor
-        known = {name for name in task.figures() if not name.startswith("test/")}
+        known = {name for name in task.metric_names() if not name.startswith("test/")}
         if monitor not in known and monitor not in CLOCKS:
             where = plan.origins.get("monitor", "--model.monitor")
             raise UserError(

@@ -28,9 +28,9 @@ def write_page(found: Findings) -> Path:
         "monitor": found.monitor,
         "direction": found.direction,
     }
-    figures = {found.monitor: best["value"]} if best["value"] is not None else {}
+    metrics = {found.monitor: best["value"]} if best["value"] is not None else {}
     with plots.drawn(page=True):
-        write_text(path, page(f"sweep {found.name}", sections(found), facts, figures))
+        write_text(path, page(f"sweep {found.name}", sections(found), facts, metrics))
     return path
 
 

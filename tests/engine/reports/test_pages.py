@@ -211,9 +211,9 @@ def test_a_run_that_was_stopped_has_a_page_of_what_there_is(
 def test_fit_and_test_write_the_page(project: Project, tmp_path: Path) -> None:
     code, out, _ = project(f"fit --run run {SHORT}")
     assert code == 0 and "run/report.html" in out
-    assert "Answers on the test split" not in Path("run/report.html").read_text()
+    assert "Predictions on the test split" not in Path("run/report.html").read_text()
     project("test --ckpt_path run")
-    assert "Answers on the test split" in Path("run/report.html").read_text()
+    assert "Predictions on the test split" in Path("run/report.html").read_text()
 
 
 def test_a_page_that_fails_does_not_fail_the_run(

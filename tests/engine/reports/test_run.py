@@ -25,7 +25,7 @@ def remove(name: str) -> Callable[[Path], None]:
     return lambda folder: (folder / name).unlink()
 
 
-def other_answers(folder: Path) -> None:
+def other_predictions(folder: Path) -> None:
     np.savez(
         folder / "predictions-val.npz",
         id=np.arange(3),
@@ -34,12 +34,12 @@ def other_answers(folder: Path) -> None:
     )
 
 
-def cut_answers(folder: Path) -> None:
+def cut_predictions(folder: Path) -> None:
     whole = (folder / "predictions-val.npz").read_bytes()
     (folder / "predictions-val.npz").write_bytes(whole[: len(whole) // 2])
 
 
-def pickled_answers(folder: Path) -> None:
+def pickled_predictions(folder: Path) -> None:
     np.savez(
         folder / "predictions-val.npz",
         id=np.array([{}], dtype=object),
@@ -48,7 +48,7 @@ def pickled_answers(folder: Path) -> None:
     )
 
 
-def uneven_answers(folder: Path) -> None:
+def uneven_predictions(folder: Path) -> None:
     np.savez(
         folder / "predictions-val.npz", id=np.arange(3), target=np.zeros(2), prediction=np.zeros(3)
     )
@@ -111,17 +111,20 @@ MISTAKES: dict[str, tuple[Callable[[Path], None], str]] = {
         "metrics.csv:3: not 3 numbers",
     ),
     "half results": (damage("results.json", "{"), "results.json: not JSON"),
-    "half the predictions": (cut_answers, "predictions-val.npz: damaged, or not written by a run"),
+    "half the predictions": (
+        cut_predictions,
+        "predictions-val.npz: damaged, or not written by a run",
+    ),
     "predictions with code in them": (
-        pickled_answers,
+        pickled_predictions,
         "predictions-val.npz: damaged, or not written by a run",
     ),
     "predictions of different lengths": (
-        uneven_answers,
+        uneven_predictions,
         "predictions-val.npz: its columns differ in length",
     ),
     "predictions of another run": (
-        other_answers,
+        other_predictions,
         "are not for 10 classes; are they another run's?",
     ),
     "half the samples": (damage("samples.npz", "x"), "samples.npz: damaged"),
@@ -154,18 +157,20 @@ def test_a_run_is_read_back(real_runs: dict[str, Path]) -> None:
         and run.settings["model.net"] == "LeNet"
         and run.settings["data.size"] == 12
     )
-    answers, samples = run.answers("val"), run.samples("val")
+    predictions, samples = run.predictions("val"), run.samples("val")
     assert (
-        answers.prediction.shape == (179, 10)
+        predictions.prediction.shape == (179, 10)
         and samples is not None
         and samples["input"].shape[1:] == (1, 12, 12)
     )
     assert (
-        run.figure("val/accuracy") == run.results["best"]["value"] and run.figure("nothing") is None
+        run.metric("val/accuracy") == run.results["best"]["value"] and run.metric("nothing") is None
     )
     places, values = run.curve("train/loss")
     assert places.tolist() == [0.5, 1.0, 1.5, 2.0] and len(values) == 4
-    assert np.array_equal(values, run.metrics["train/loss"][~np.isnan(run.metrics["train/loss"])])
+    assert np.array_equal(
+        values, run.step_metrics["train/loss"][~np.isnan(run.step_metrics["train/loss"])]
+    )
 
 
 def test_a_run_that_still_goes_on_is_read_up_to_its_last_whole_row(make_run: MakeRun) -> None:
@@ -174,8 +179,8 @@ def test_a_run_that_still_goes_on_is_read_up_to_its_last_whole_row(make_run: Mak
     with (folder / "metrics.csv").open("a") as file:
         file.write("25,2")
     run = Run(folder)
-    assert run.metrics["step"].tolist() == [5, 10, 15, 20]
-    assert run.figures == {"train/loss": 1.0}
+    assert run.step_metrics["step"].tolist() == [5, 10, 15, 20]
+    assert run.metrics == {"train/loss": 1.0}
 
 
 def test_a_curve_with_fewer_rows_than_epochs_is_that_of_the_epochs(make_run: MakeRun) -> None:

@@ -104,7 +104,7 @@ def test_every_sample_is_predicted_once_and_the_folder_tells_all(
     size = 60 if words is TABLE else 1797
     assert [int(row["id"]) for row in rows] == list(range(size))
     results = json.loads((tmp_path / "all" / "results.json").read_text())
-    accuracy = results["figures"]["test/accuracy"]
+    accuracy = results["metrics"]["test/accuracy"]
     by_fold = [
         [row["prediction"] == row["target"] for row in rows if row["fold"] == str(fold)]
         for fold in range(2)

@@ -1,4 +1,4 @@
-"""What a run said of a split, by the kind of its answers: one function for each kind, in a
+"""What a run said of a split, by the kind of its predictions: one function for each kind, in a
 table.
 """
 
@@ -31,8 +31,8 @@ NEIGHBOURS_AMONG = 5000  # points of an embedding
 PAIRED = 1500  # samples of a ranking whose pairs are compared
 
 
-def answer_parts(run: Run, split: str) -> list[Part]:
-    """All that can be shown of a split; nothing where a task of a fork's own answers in its own
+def prediction_parts(run: Run, split: str) -> list[Part]:
+    """All that can be shown of a split; nothing where a task of a fork's own predictions in its own
     way.
 
     Raises:
@@ -41,7 +41,7 @@ def answer_parts(run: Run, split: str) -> list[Part]:
     spec = run.spec
     if spec is None or run.kind not in SECTIONS:
         return []
-    case = Case(run, split, spec, run.answers(split), run.samples(split))
+    case = Case(run, split, spec, run.predictions(split), run.samples(split))
     try:
         return list(SECTIONS[run.kind](case))
     except Unfit:
@@ -75,12 +75,12 @@ def classes(case: Case) -> Iterator[Part]:
     )
     error = float(C.multiclass_calibration_error(chances, targets, count, n_bins=BINS, norm="l1"))
     yield Drawing(plots.reliability(confidence, accuracy, share, error))
-    figures = [
+    metrics = [
         f(chances, targets, count, average="none")
         for f in (C.multiclass_precision, C.multiclass_recall, C.multiclass_f1_score)
     ]
     rows = [
-        [name, int(matrix[i].sum()), *(f"{figure[i]:.4f}" for figure in figures)]
+        [name, int(matrix[i].sum()), *(f"{figure[i]:.4f}" for figure in metrics)]
         for i, name in enumerate(names)
         if matrix[i].sum()
     ]
@@ -151,7 +151,7 @@ def labels(case: Case) -> Iterator[Part]:
         case.predictions.shape == targets.shape == (len(targets), count), f"for {count} labels"
     )
     chances, targets = case.predictions.sigmoid(), targets.long()
-    figures = [
+    metrics = [
         f(chances, targets, count, average="none")
         for f in (
             C.multilabel_precision,
@@ -161,7 +161,7 @@ def labels(case: Case) -> Iterator[Part]:
         )
     ]
     rows = [
-        [name, int(targets[:, i].sum()), *(f"{f[i]:.4f}" for f in figures)]
+        [name, int(targets[:, i].sum()), *(f"{f[i]:.4f}" for f in metrics)]
         for i, name in enumerate(names)
     ]
     rows.sort(key=lambda row: str(row[-2]))
@@ -171,16 +171,18 @@ def labels(case: Case) -> Iterator[Part]:
     error = float(C.binary_calibration_error(flat, truth, n_bins=BINS, norm="l1"))
     yield Drawing(plots.reliability(*reliability_bins(flat, truth > 0), error))
     if case.samples is not None:
-        answers, wanted = case.samples["prediction"] > 0, case.samples["target"] > 0.5
+        predictions, wanted = case.samples["prediction"] > 0, case.samples["target"] > 0.5
 
         def words(i: int) -> tuple[str, str]:
             written = [
                 ", ".join(n for n, on in zip(names, row, strict=True) if on) or "none"
-                for row in (wanted[i], answers[i])
+                for row in (wanted[i], predictions[i])
             ]
             return written[0], written[1]
 
-        yield from shown(case, worst_first(case), words, (answers != wanted).any(1), "The worst")
+        yield from shown(
+            case, worst_first(case), words, (predictions != wanted).any(1), "The worst"
+        )
 
 
 # ---------------------------------------------------------------------- numbers
@@ -243,7 +245,7 @@ def numbers(case: Case) -> Iterator[Part]:
 
 def ranking(case: Case) -> Iterator[Part]:
     """Scores that put samples into an order."""
-    values, scores = case.answers.target.reshape(-1), case.answers.prediction
+    values, scores = case.saved.target.reshape(-1), case.saved.prediction
     case.check(scores.shape == values.shape, "one score a sample")
     yield Drawing(plots.scores_against_values(values, scores))
     some_values, some_scores = plots.some(values, scores, most=PAIRED)
@@ -333,7 +335,7 @@ def masks(case: Case) -> Iterator[Part]:
 def sequences(case: Case) -> Iterator[Part]:
     """Read against true."""
     names = case.spec.names
-    targets, predictions = case.answers.target, case.answers.prediction
+    targets, predictions = case.saved.target, case.saved.prediction
     case.check(
         targets.ndim == predictions.ndim == 2 and bool((targets < len(names)).all()),
         "two sequences a sample",
@@ -372,7 +374,7 @@ def sequences(case: Case) -> Iterator[Part]:
         ]
         yield Table(["true", "read", "times"], rows, title="Most frequent mistakes")
     if case.samples is None:
-        rows = [[int(case.answers.id[i]), truth[i], read[i]] for i in wrong[:MOST_SHOWN]]
+        rows = [[int(case.saved.id[i]), truth[i], read[i]] for i in wrong[:MOST_SHOWN]]
         yield Table(["id", "true", "read"], rows, title="Read wrong")
         return
     shown_truth, shown_read = [
@@ -392,7 +394,7 @@ def sequences(case: Case) -> Iterator[Part]:
 
 def embedding(case: Case) -> Iterator[Part]:
     """Points in space, looked at in their plane of widest spread."""
-    points, targets, names = case.predictions, case.answers.target, case.spec.names
+    points, targets, names = case.predictions, case.saved.target, case.spec.names
     case.check(
         points.ndim == 2 and targets.ndim == 1 and bool((targets < len(names)).all()),
         "points and their classes",

@@ -1,4 +1,4 @@
-"""What a page says of answers: figures that can be checked by hand, and answers of every odd
+"""What a page says of predictions: figures that can be checked by hand, and predictions of every odd
 shape.
 """
 
@@ -15,12 +15,17 @@ import torch
 
 from project.engine.errors import UserError
 from project.engine.reports import plots
-from project.engine.reports.answers import answer_parts, confused, principal_plane, reliability_bins
 from project.engine.reports.cases import first_ones, worst_first
 from project.engine.reports.page import page
 from project.engine.reports.parts import Section, Table
 from project.engine.reports.pictures import overlay, pixels
 from project.engine.reports.plots import COLOURS
+from project.engine.reports.predictions import (
+    confused,
+    prediction_parts,
+    principal_plane,
+    reliability_bins,
+)
 from project.engine.reports.run import Run
 from project.engine.spec import IGNORED
 from tests.engine.reports.conftest import MakeRun
@@ -85,7 +90,7 @@ ODD: dict[str, Odd] = {  # task, target, classes, targets, predictions
 }
 
 
-def write_answers(folder: Path, odd: Odd) -> Run:
+def write_predictions(folder: Path, odd: Odd) -> Run:
     task, target, count, targets, predictions = odd
     spec = {
         "inputs": [[1, 8, 8]],
@@ -106,18 +111,22 @@ def write_answers(folder: Path, odd: Odd) -> Run:
 
 @pytest.mark.parametrize("case", ODD)
 def test_answers_of_every_shape_become_a_section(case: str, make_run: MakeRun) -> None:
-    run = write_answers(make_run("a/000"), ODD[case])
+    run = write_predictions(make_run("a/000"), ODD[case])
     with plots.drawn(page=True):
-        parts = answer_parts(run, "val")
-        text = page("title", [Section("Answers", parts)], {}, {})
+        parts = prediction_parts(run, "val")
+        text = page("title", [Section("Predictions", parts)], {}, {})
     assert parts and "nan%" not in text
 
 
 def test_a_task_of_a_fork_may_answer_in_its_own_way(make_run: MakeRun) -> None:
-    answers = ("class", 3, classes(3, 10), random(10, 7, 2))
-    assert answer_parts(write_answers(make_run("a/000"), ("Mine", *answers)), "val") == []
+    predictions = ("class", 3, classes(3, 10), random(10, 7, 2))
+    assert (
+        prediction_parts(write_predictions(make_run("a/000"), ("Mine", *predictions)), "val") == []
+    )
     with pytest.raises(UserError, match="are not for 3 classes"):
-        answer_parts(write_answers(make_run("a/001"), ("Classification", *answers)), "val")
+        prediction_parts(
+            write_predictions(make_run("a/001"), ("Classification", *predictions)), "val"
+        )
 
 
 def table_of(parts: list[Any], title: str) -> list[list[Any]]:
@@ -131,11 +140,11 @@ def table_of(parts: list[Any], title: str) -> list[list[Any]]:
 def test_precision_recall_and_the_confused_are_those_counted_by_hand(make_run: MakeRun) -> None:
     truth = np.array([0, 0, 0, 1, 1, 2])
     said = np.array([0, 0, 1, 1, 1, 1])
-    run = write_answers(
+    run = write_predictions(
         make_run("a/000"),
         ("Classification", "class", 3, truth, 9 * np.eye(3, dtype=np.float32)[said]),
     )
-    parts = answer_parts(run, "val")
+    parts = prediction_parts(run, "val")
     assert table_of(parts, "Each class") == [
         ["name 2", 1, "0.0000", "0.0000", "0.0000"],
         ["name 1", 2, "0.5000", "1.0000", "0.6667"],
@@ -151,8 +160,8 @@ def test_masks_are_measured_over_all_pixels_together(make_run: MakeRun) -> None:
     truth = np.array([[[0, 0, 1, IGNORED]], [[1, 1, 0, 0]]], dtype=np.uint8)
     said = np.array([[[0, 1, 1, 1]], [[1, 0, 0, 0]]])
     rows = table_of(
-        answer_parts(
-            write_answers(make_run("a/000"), ("Segmentation", "mask", 2, truth, said)), "val"
+        prediction_parts(
+            write_predictions(make_run("a/000"), ("Segmentation", "mask", 2, truth, said)), "val"
         ),
         "Each class",
     )
@@ -165,8 +174,8 @@ def test_the_pairs_of_a_ranking_are_counted(make_run: MakeRun) -> None:
         np.array([1.0, 3.0, 2.0], np.float32),
     )
     rows = table_of(
-        answer_parts(
-            write_answers(make_run("a/000"), ("Ranking", "number", 1, values, scores)), "val"
+        prediction_parts(
+            write_predictions(make_run("a/000"), ("Ranking", "number", 1, values, scores)), "val"
         ),
         "Pairs in their order",
     )
@@ -175,8 +184,8 @@ def test_the_pairs_of_a_ranking_are_counted(make_run: MakeRun) -> None:
 
 def test_strings_are_measured_by_length_and_by_what_was_read_instead(make_run: MakeRun) -> None:
     truth, said = np.array([[0, 1, -1], [0, 1, 2]]), np.array([[0, 1, -1, -1], [0, 3, 2, 2]])
-    parts = answer_parts(
-        write_answers(make_run("a/000"), ("Transcription", "sequence", 4, truth, said)), "val"
+    parts = prediction_parts(
+        write_predictions(make_run("a/000"), ("Transcription", "sequence", 4, truth, said)), "val"
     )
     assert table_of(parts, "By length") == [[2, 1, "1.0000"], [3, 1, "0.0000"]]
     assert sorted(table_of(parts, "Most frequent mistakes")) == [
@@ -237,7 +246,7 @@ def test_the_first_and_the_worst_samples_are_told_apart(
     run = Run(tmp_path / "run")
     samples = run.samples("val")
     assert run.spec is not None and samples is not None
-    case = Case(run, "val", run.spec, run.answers("val"), samples)
+    case = Case(run, "val", run.spec, run.predictions("val"), samples)
     assert first_ones(case) == list(range(64))
     errors = samples["error"][worst_first(case)]
     assert (
