@@ -81,7 +81,7 @@ class FileImages(ImageData):
     Args:
         images: The folder of the images, below root.
         cache: true decodes and resizes each image once and keeps the pixels in the user's cache
-            folder, text names another folder, false decodes each image anew whenever it is needed.
+            folder, text names another folder, false decodes each image whenever it is needed.
         cache_gigabytes: What the cache folder may hold; what was not used for longest is deleted.
         read: How the CSV is written, by the names of pandas.read_csv: sep, header, encoding, ...
     """

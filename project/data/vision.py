@@ -76,7 +76,7 @@ class TorchvisionData(ImageData, ABC):
             raise UserError(
                 f"{name}: the files in {self.place} are damaged "
                 f"({clip(error, 100) or type(error).__name__}); "
-                f"delete the folder and they are downloaded anew"
+                f"delete the folder and they are downloaded again"
             ) from error
         images = images.unsqueeze(1) if images.ndim == 3 else images.permute(0, 3, 1, 2)
         return Arrays(self.resize_and_convert(images), targets)

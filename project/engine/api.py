@@ -53,7 +53,7 @@ class Run:
         return self._evaluate("test", settings)
 
     def report(self) -> Path:
-        """Write report.html anew; returns where it is."""
+        """Write report.html again; returns where it is."""
         from .reports.page import write_report
         from .reports.run import Run as Records
 
@@ -84,7 +84,7 @@ def fit(
         settings: Keys of the command line with their values, such as {"model.net": "MLP"}.
         run: The folder to write to. A second call with the same folder continues the run.
         weights: A run or checkpoint to take the initial weights from.
-        fresh: A pattern of parameters that begin anew nevertheless.
+        fresh: A pattern of parameters that keep their initial weights.
         callbacks: Lightning's or your own, behind those of the config.
 
     Raises:

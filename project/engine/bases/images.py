@@ -32,7 +32,7 @@ class Normalise(nn.Module):
     Args:
         mean: Of each channel, in units of `unit`.
         std: Standard deviation of each channel, in the same.
-        unit: 255 for images, whose values are 0..255 and whose statistics are told for 0..1.
+        unit: 255 for images, whose values are 0..255 and whose statistics are given for 0..1.
         dimensions: Of a batch: 4 for images, 2 for numbers.
     """
 

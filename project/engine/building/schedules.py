@@ -1,4 +1,4 @@
-"""Schedules built for a run: with its length, stepped as suits them, and built anew when it is
+"""Schedules built for a run: with its length, stepped as suits them, and rebuilt when it is
 prolonged.
 """
 

@@ -41,8 +41,8 @@ def take_weights(
         name, reason = found
         message = f"{source}: they do not fit {type(net).__name__}: {reason}"
         if given.keys() & wanted.keys():  # else it is another network altogether
-            anew = f"{layer_of(name)}.*" if layer_of(name) else name
-            message += f"; --fresh '{f'{fresh}|' if fresh else ''}{anew}' leaves that out"
+            fresh_layer = f"{layer_of(name)}.*" if layer_of(name) else name
+            message += f"; --fresh '{f'{fresh}|' if fresh else ''}{fresh_layer}' leaves that out"
         raise UserError(message)
     net.load_state_dict(given, strict=False)
     return [name for name in given if name in parameters]

@@ -55,7 +55,7 @@ def fit(
         run: The folder to write to, or to continue from.
         checkpoint: A step-*.ckpt file that a new run continues from.
         weights: A run or checkpoint whose weights a new run begins with.
-        fresh: A pattern of parameters that begin anew nevertheless.
+        fresh: A pattern of parameters that keep their initial weights.
         callbacks: Further ones of the caller, behind all others.
         notes: Further keys of run.json.
         only_print: Print the effective config or the initial weights instead.

@@ -16,7 +16,7 @@ from ..runs.folder import RunFolder
 HELP = """usage: PROGRAM report RUN
        PROGRAM report RUNS... [--sort COLUMN] [--output FILE]
 
-  RUN             a run folder: its report.html is written anew
+  RUN             a run folder: its report.html is written again
   RUNS            run folders, folders of runs (such as runs), or patterns: a table, with the
                   settings that differ as columns
   --sort COLUMN   the rows by this column, the best first: --sort test/accuracy

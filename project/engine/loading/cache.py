@@ -99,7 +99,7 @@ def _plain(image: Image.Image, channels: int) -> Image.Image:
 
 @contextlib.contextmanager
 def _opened(path: Path) -> Iterator[ImageFile]:
-    """An image file; whatever goes wrong with it is told by its name."""
+    """An image file; whatever goes wrong with it names the file."""
     try:
         with Image.open(path, formats=FORMATS) as image:
             yield image
@@ -245,7 +245,7 @@ def _fingerprint(root: Path, names: Sequence[str], size: int | None, channels: i
             state = (root / name).stat()
         except OSError as error:
             raise UserError(f"{root / name}: {error.strerror}") from None
-        # The time of the last change (ctime) tells apart what was written anew under an old date.
+        # The time of the last change (ctime) tells apart what was written again under an old date.
         digest.update(repr((name, state.st_size, state.st_mtime_ns, state.st_ctime_ns)).encode())
     return digest.hexdigest()
 

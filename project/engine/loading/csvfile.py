@@ -183,7 +183,7 @@ class CSVFile:
         texts: Collection[str],
         nrows: int | None = None,
     ) -> pd.DataFrame:
-        """Some columns, those not in `kinds` as their values look; in `texts` nothing is missing."""
+        """Some columns; without a kind as their values look; in `texts` nothing is missing."""
         import warnings
 
         import pandas as pd

@@ -174,8 +174,8 @@ def columns(values: Sequence[float], title: str, across: str, up: str) -> Figure
 def confusion(
     matrix: np.ndarray, names: Sequence[str], title: str = "Confusion", percent: bool = False
 ) -> Figure:
-    """A confusion matrix (K, K) of counts: rows are the truth, columns the predictions; shaded by the
-    share of the row.
+    """A confusion matrix (K, K) of counts: rows are the truth, columns the predictions; shaded by
+    the fraction of the row.
 
     percent: Write the share of the row in percent instead of the count, where it is not 0 then.
     """

@@ -103,13 +103,13 @@ class Run:
     @functools.cached_property
     def description(self) -> dict[str, Any]:
         """run.json: the command, versions, git, state."""
-        told = self._json(self.folder.description)
+        description = self._json(self.folder.description)
         for name, kind in TOLD.items():
-            if name in told and not isinstance(told[name], kind):
+            if name in description and not isinstance(description[name], kind):
                 raise UserError(
                     f"{self.folder.description}: {name} is not what this version writes there"
                 )
-        return told
+        return description
 
     @property
     def seed(self) -> int | None:
@@ -151,7 +151,7 @@ class Run:
 
     @property
     def kind(self) -> str:
-        """The section of a report for its predictions, a row of reports/predictions.py, or empty."""
+        """The section of a report for its predictions, a row of predictions.py, or empty."""
         if isinstance(drawn := self.description.get("report"), str):
             return drawn
         from ..targets import TARGETS

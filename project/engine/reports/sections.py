@@ -230,11 +230,11 @@ def training(run: Run) -> Iterator[Part]:
 
 def origin(run: Run) -> Iterator[Part]:
     """Versions, the code with what was changed in it, and anything else the run wrote of itself."""
-    told = run.description
-    git = told.get("git") or {}
+    about = run.description
+    git = about.get("git") or {}
     versions = {
         key: value
-        for key, value in told.items()
+        for key, value in about.items()
         if key not in TOLD and isinstance(value, (str, int, float))
     }
     diff = str(git.get("diff") or "")
@@ -243,7 +243,7 @@ def origin(run: Run) -> Iterator[Part]:
         "uncommitted changes": "below" if diff else "none",
     }
     yield Facts({**versions, **code, "folder": str(run.path.absolute())})
-    for name, value in told.items():
+    for name, value in about.items():
         if name not in TOLD and isinstance(value, (dict, list)) and value:
             rows = [
                 [".".join(map(str, path)), setting(item)]

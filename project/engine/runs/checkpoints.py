@@ -68,7 +68,7 @@ class BestCheckpoint(ModelCheckpoint):
             save_on_train_epoch_end=False,
         )
 
-    state_key = "BestCheckpoint"  # ModelCheckpoint writes its own anew at each of six hooks a step
+    state_key = "BestCheckpoint"  # ModelCheckpoint writes its own again at each of six hooks a step
 
     def on_train_batch_end(self, *_: Any) -> None:
         """Only validations count."""
@@ -159,7 +159,7 @@ def resumable(folder: RunFolder) -> Iterator[Saved]:
     Those that are damaged are named and passed over.
 
     Raises:
-        UserError: there are some, and none can be read: a run is never silently started anew.
+        UserError: there are some, and none can be read: a run is never silently started again.
     """
     found = step_files(folder)
     whole = 0
