@@ -6,6 +6,7 @@ import dataclasses
 import itertools
 import warnings
 from abc import abstractmethod
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -27,7 +28,7 @@ from project.engine import (
     suggest,
 )
 from project.engine.loading.cache import Shape, cached_images, common_shape, decode, user_folder
-from project.engine.loading.csvoptions import ReadOptions
+from project.engine.loading.csvoptions import ReadOptions, composed, finite
 from project.engine.loading.listing import (
     SPLIT_NAMES,
     SPLITS,
@@ -38,19 +39,14 @@ from project.engine.loading.listing import (
     rows,
 )
 
-SUFFIXES = (
-    ".jpg",
-    ".jpeg",
-    ".png",
-    ".bmp",
-    ".gif",
-    ".tif",
-    ".tiff",
-    ".webp",
-    ".ppm",
-    ".pgm",
-    ".pbm",
+SUFFIXES = tuple(
+    ".jpg .jpeg .jpe .jfif .png .bmp .gif .tif .tiff .webp .avif .ppm .pgm .pbm".split()
 )
+# folders that systems and programs make beside pictures
+MADE_BY_SYSTEMS = {
+    *"__macosx __pycache__ @eadir #recycle $recycle.bin lost+found thumbs.db desktop.ini".split(),
+    "system volume information",
+}
 
 
 class ReadOnDemand(Dataset[tuple[Inputs, Any]]):
@@ -97,6 +93,7 @@ class FileImages(ImageData):
         super().__init__(**options)
         self.folder = Path(self.root) / images
         self.cache, self.cache_gigabytes = cache, cache_gigabytes
+        self.left_out = Counter[str]()  # endings of files that are not taken for images
         self.read = ReadOptions({"na_values": [], "keep_default_na": False} | (read or {}))
 
     @abstractmethod
@@ -111,9 +108,15 @@ class FileImages(ImageData):
         if not self.folder.is_dir():
             raise UserError(f"`data.images`: there is no folder {self.folder}")
         try:
-            return self.list_files()
+            found = self.list_files()
         except OSError as error:
             raise UserError(f"{error.filename or self.folder}: {error.strerror}") from error
+        if self.left_out:
+            kinds = ", ".join(
+                f"{n:,} {end or 'without ending'}" for end, n in self.left_out.items()
+            )
+            self.note(f"{self.folder}: files that are not taken for images: {kinds}")
+        return found
 
     @property
     def splits(self) -> Sequence[str]:
@@ -125,8 +128,9 @@ class FileImages(ImageData):
                 f"{self.folder}: no image belongs to the {split} split; there is "
                 f"{' and '.join(self.listed)}"
             )
-        files, labels, beside = zip(*self.listed[split], strict=True)
+        files, names, beside = zip(*self.listed[split], strict=True)
         numbers = torch.tensor(beside) if beside[0] else None
+        labels = self._labels(files, names)
         # Validation and test images get the channels of the training split, even if all of them
         # happen to be grey.
         channels = (
@@ -148,6 +152,22 @@ class FileImages(ImageData):
             )  # torch knows no read-only tensors; this one is only ever read
             images = torch.from_numpy(pixels).permute(0, 3, 1, 2)
         return Arrays(images if numbers is None else (images, numbers), labels)
+
+    def _labels(self, files: Sequence[str], names: Sequence[str]) -> Sequence[str] | Tensor:
+        """Names of classes, or numbers (N, 1) where the task is for numbers."""
+        kind = self.spec.target if self.preprocessing else self.wanted_target
+        if kind not in ("number", "count"):
+            return names
+        numbers = [finite(name) for name in names]
+        if None in numbers:
+            row = numbers.index(None)
+            raise UserError(f"{files[row]}: the label {clip(names[row])!r} is not a number")
+        targets = torch.tensor([[number or 0.0] for number in numbers], dtype=torch.float64)
+        return targets.long() if kind == "count" else targets.float()
+
+    def sample_columns(self, split: str, ids: Sequence[int]) -> dict[str, list[Any]]:
+        files = self.listed[split if split in self.listed else "train"]
+        return {"file": [files[row].file for row in ids]}
 
     def encode(self, part: Arrays | ItemDataset) -> Arrays | ItemDataset:
         if isinstance(part, ItemDataset) and not isinstance(part.dataset.targets, Tensor):
@@ -182,6 +202,9 @@ class ImageFolder(FileImages):
             return self._listed_in(Path(self.root) / self.split_file)
         folders = _folders_in(self.folder)
         above_classes = [folder for folder in folders if _folders_in(folder)]
+        if self.predicting and self.preprocessing and (without := self._without_classes(folders)):
+            self.targets_known = False
+            return {"test": without}
         if not any(folder.name.lower() in SPLIT_NAMES for folder in above_classes):
             if len(folders) == 1:
                 raise UserError(
@@ -208,18 +231,31 @@ class ImageFolder(FileImages):
                 )
         return {split: samples[split] for split in SPLITS if split in samples}
 
+    def _without_classes(self, folders: Sequence[Path]) -> list[Sample]:
+        """Images to predict that lie in no class folders: those of a folder `test`, or all."""
+        tests = [f for f in folders if SPLIT_NAMES.get(f.name.lower()) == "test"]
+        where = tests[0] if tests else self.folder
+        known = {composed(folder.name) for folder in _folders_in(where)} & {*self.spec.names}
+        if known or (not tests and any(f.name.lower() in SPLIT_NAMES for f in folders)):
+            return []
+        self.left_out.clear()
+        found = _images_below(where, set(), self.left_out)
+        names = [path.relative_to(self.folder).as_posix() for path in found]
+        return [Sample(name, self.spec.names[0]) for name in names]
+
     def _classes(self, folders: Sequence[Path]) -> list[Sample]:
         """The images of class folders."""
         samples: list[Sample] = []
         seen = {_identity(self.folder)}
         for folder in folders:
-            files = [str(path.relative_to(self.folder)) for path in _images_below(folder, seen)]
+            found = _images_below(folder, seen, self.left_out)
+            files = [str(path.relative_to(self.folder)) for path in found]
             if not files:
                 raise UserError(
                     f"{folder}: a class folder without images ({', '.join(SUFFIXES[:3])}, ...); "
                     "fill or remove it"
                 )
-            samples += [Sample(file, folder.name) for file in files]
+            samples += [Sample(file, composed(folder.name)) for file in files]
         if not samples:
             expected = f"{self.folder}/CLASS/*.jpg or {self.folder}/train/CLASS/*.jpg"
             raise UserError(f"{self.folder}: no class folders; expected images as {expected}")
@@ -237,11 +273,11 @@ class ImageFolder(FileImages):
 
 
 def _visible(folder: Path) -> list[Path]:
-    """The entries of a folder in order, without hidden ones and what macOS puts into archives."""
+    """The entries of a folder in order, without hidden ones and what systems put there."""
     found = sorted(
         path
         for path in folder.iterdir()
-        if not path.name.startswith(".") and path.name != "__MACOSX"
+        if not path.name.startswith(".") and path.name.lower() not in MADE_BY_SYSTEMS
     )
     if broken := next((path for path in found if path.is_symlink() and not path.exists()), None):
         raise UserError(f"{broken}: a link to nothing; repair or remove it")
@@ -252,19 +288,26 @@ def _folders_in(folder: Path) -> list[Path]:
     return [path for path in _visible(folder) if path.is_dir()]
 
 
-def _images_below(folder: Path, seen: set[tuple[int, int]]) -> Iterator[Path]:
-    """The image files at any depth; links are followed, but into no folder twice."""
+def _images_below(
+    folder: Path, seen: set[tuple[int, int]], left_out: Counter[str]
+) -> Iterator[Path]:
+    """The image files at any depth; links are followed, but into no folder twice.
+
+    The endings of all other files are counted in `left_out`.
+    """
     here = _identity(folder)
     if here in seen:
         raise UserError(f"{folder}: a link to a folder that is read already; remove it")
     seen.add(here)
     for path in _visible(folder):
         if path.is_dir():
-            yield from _images_below(path, seen)
+            yield from _images_below(path, seen, left_out)
         elif path.name.lower().endswith(SUFFIXES):
             if not path.is_file():
                 raise UserError(f"{path}: not a file")
             yield path
+        elif path.name.lower() not in MADE_BY_SYSTEMS:
+            left_out[path.suffix.lower()] += 1
 
 
 def _identity(folder: Path) -> tuple[int, int]:
@@ -299,10 +342,10 @@ class CSVImages(FileImages):
         self,
         images: str = "images",
         labels: str = "labels.csv",
-        file_column: int | str | None = None,
-        label_column: int | str | None = None,
-        split_column: int | str | None = None,
-        number_columns: Sequence[int | str] = (),
+        file_column: str | int | None = None,
+        label_column: str | int | None = None,
+        split_column: str | int | None = None,
+        number_columns: Sequence[str | int] = (),
         train_list: str | None = None,
         val_list: str | None = None,
         test_list: str | None = None,

@@ -51,7 +51,7 @@ class Classification(Task):
         self,
         net: NetworkFactory = LeNet,
         loss: nn.Module = nn.CrossEntropyLoss(),
-        positive: Sequence[int | str] = (),
+        positive: Sequence[str | int] = (),
         class_weights: Literal["balanced"] | None = None,
         **training: Any,
     ) -> None:

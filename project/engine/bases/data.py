@@ -60,7 +60,8 @@ class DataModule(L.LightningDataModule, ABC):
         shuffle: Visit the training samples in a new order each epoch.
         drop_last: Leave out the last training batch of an epoch when it is not full.
         pin_memory: Page-locked batches for faster copies to a GPU; null means when there is a GPU.
-        validation: Share of the training split held out, where the data has no validation split.
+        validation: Share of the training split held out, where the data has no validation split; 0
+            trains on all of it, without a best checkpoint.
         test: Share of the training split held out, where the data has no test split.
         split_seed: Which samples are held out; apart from the run's seed, so that runs are
             comparable.
@@ -211,9 +212,16 @@ class DataModule(L.LightningDataModule, ABC):
         if not self.wanted_target and self.trainer is not None:
             self.wanted_target = getattr(self.trainer.lightning_module, "wanted_target", "")
         for split in NEEDS[stage]:
+            if split == "val" and stage == "fit" and not self.has_validation:
+                continue
             if split not in self._parts:
                 self._parts[split] = self.part(split)
         self._whole.clear()
+
+    @property
+    def has_validation(self) -> bool:
+        """Whether samples are kept for validation; with `validation` 0 all are trained on."""
+        return "val" in self.splits or self.shares["val"] > 0
 
     def part(self, split: str) -> Arrays | ItemDataset:
         """One split, encoded; the training split is read as well when nothing has been
@@ -291,6 +299,10 @@ class DataModule(L.LightningDataModule, ABC):
         """The samples of a split; there after `setup`."""
         return self._parts[split]
 
+    def sample_columns(self, split: str, ids: Sequence[int]) -> dict[str, list[Any]]:
+        """What else names samples in a table of predictions: the files they come from."""
+        return {}
+
     def fetch(self, split: str, ids: Tensor) -> tuple[Inputs, Tensor]:
         """Inputs and targets of a loaded split by their ids (N,), before preparation: (N, ...),
         images uint8.
@@ -329,8 +341,8 @@ class DataModule(L.LightningDataModule, ABC):
             )
         return self._loader(part, self.train_sampler)
 
-    def val_dataloader(self) -> BatchLoader:
-        return self._evaluation_loader("val")
+    def val_dataloader(self) -> BatchLoader | list[BatchLoader]:
+        return self._evaluation_loader("val") if "val" in self._parts else []
 
     def test_dataloader(self) -> BatchLoader:
         return self._evaluation_loader("test")

@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 import lightning.pytorch as L
 import torch
+from lightning.pytorch.callbacks import Checkpoint
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim import Optimizer
@@ -188,16 +189,26 @@ class Task(L.LightningModule, ABC):
     def _check_monitors(self) -> None:
         """A misspelt metric is found before the first epoch and not after it."""
         asked = {"`model.monitor`": self.monitor}
+        names = self.metric_names()
+        if not self._validates():
+            names = {name for name in names if not name.startswith("val/")}
+            asked.clear()  # no best checkpoint is looked for
         for callback in getattr(self.trainer, "callbacks", []):
-            asked[f"{type(callback).__name__}.monitor"] = (
-                getattr(callback, "monitor", None) or self.monitor
-            )
+            monitor = getattr(callback, "monitor", None)
+            if monitor and (asked or not isinstance(callback, Checkpoint)):
+                asked[f"{type(callback).__name__}.monitor"] = monitor
         for where, name in asked.items():
-            if name not in self.metric_names():
+            if name not in names:
+                fault = "without validation " if name in self.metric_names() else ""
                 raise UserError(
-                    f"{where}: nothing reports {name!r}; "
-                    f"{suggest(name, self.metric_names(), 'there are')}"
+                    f"{where}: {fault}nothing reports {name!r}; {suggest(name, names, 'there are')}"
                 )
+
+    def _validates(self) -> bool:
+        """Whether the run validates at all."""
+        trainer: Any = self.trainer
+        data = getattr(trainer, "datamodule", None)
+        return trainer.limit_val_batches != 0 and getattr(data, "has_validation", True)
 
     def _check_shapes(self, spec: DataSpec) -> None:
         """Send two samples of zeros through the network, so that a misfit is one line and not a

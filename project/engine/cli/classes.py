@@ -4,6 +4,7 @@ has.
 
 from __future__ import annotations
 
+import enum
 import functools
 import importlib
 import re
@@ -99,9 +100,9 @@ NEEDED = (
     ("model", "loss"),
     ("model", "optimizer"),
 )  # slots that cannot be null
-CLASS_OR_WORD = re.compile(
-    r"trainer\.(strategy|plugins|profiler|logger)"
-)  # a bare word there may be Lightning's own
+CLASS_OR_WORD = re.compile(  # a bare word there may be Lightning's own
+    r"trainer\.(strategy|plugins|profiler)"
+)
 
 
 def slot_at(path: KeyPath) -> Slot | None:
@@ -197,6 +198,14 @@ def resolve(name: str, slot: Slot | None, where: str) -> str:
     return path
 
 
+def is_class(name: str, slot: Slot) -> bool:
+    """Whether a bare word is the name of a class of a slot."""
+    modules = map(importlib.import_module, slot.modules)
+    return name in slot.table or any(
+        isinstance(getattr(module, name, None), type) for module in modules
+    )
+
+
 def _load(path: str) -> Any:
     module, _, name = path.rpartition(".")
     return getattr(importlib.import_module(module), name)
@@ -237,15 +246,15 @@ def arguments_of(class_path: str, skip: int) -> tuple[tuple[str, ...], Tree]:
     tree.
     """
     parser, names = class_parser(load_class(class_path, class_path), skip)
-    defaults = (
-        yaml.safe_load(
-            parser.dump(
-                parser.get_defaults(skip_validation=True), skip_unset=True, skip_validation=True
-            )
-        )
-        or {}
-    )
-    return names, defaults
+    found = parser.get_defaults(skip_validation=True)
+    for name, value in vars(found).items():
+        # what is typed as a text and is an object by default: a torch.device, a member of an enum
+        if isinstance(value, enum.Enum) and isinstance(value, str):
+            found[name] = value.value
+        elif type(value).__name__ == "device":
+            found[name] = str(value)
+    text = parser.dump(found, skip_unset=True, skip_validation=True)
+    return names, yaml.safe_load(text) or {}
 
 
 def class_parser(

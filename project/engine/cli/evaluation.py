@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..bases.data import DataModule
 from ..bases.task import Task
 from ..building.weights import misfit
 from ..errors import UserError
@@ -23,6 +24,7 @@ from .parser import ProjectCLI, parse
 from .settings import Settings, from_yaml
 from .trainer import build_trainer
 
+TAKEN = ("id", "file", "fold", "target")  # columns of predictions.csv that are not predicted
 Kept = tuple[Tensor, Tensor, Tensor]  # ids, targets, predictions
 
 
@@ -70,7 +72,7 @@ def evaluate(
         trainer.predict(task, datamodule=data, return_predictions=False)
         columns = kept.columns()
         if trainer.is_global_zero:
-            write_predictions(task, columns, output, data.targets_known)
+            write_predictions(task, data, columns, output)
         return {}
     (trainer.validate if action == "validate" else trainer.test)(
         task, datamodule=data, verbose=False
@@ -93,10 +95,12 @@ def folder_of(checkpoint: Path) -> RunFolder | None:
     return RunFolder(checkpoint.parent.parent) if checkpoint.parent.name == "checkpoints" else None
 
 
-def write_predictions(task: Task, kept: Kept, path: Path, with_targets: bool = True) -> None:
-    """Write predictions.csv: id, what is predicted, and the target where it is known."""
+def write_predictions(task: Task, data: DataModule, kept: Kept, path: Path) -> None:
+    """Write predictions.csv: id, file, what is predicted, and the target where it is known."""
     ids, targets, predictions = kept
-    columns = prediction_columns(task, ids, targets if with_targets else None, predictions)
+    known = targets if data.targets_known else None
+    columns = prediction_columns(task, ids, known, predictions)
+    columns = {"id": columns.pop("id")} | data.sample_columns("test", ids.tolist()) | columns
     lines = [csv_line(list(columns))]
     lines += [csv_line(list(row)) for row in zip(*columns.values(), strict=True)]
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -110,7 +114,7 @@ def prediction_columns(
     """The columns of predictions.csv; one that is predicted takes no other's name."""
     columns: dict[str, list[Any]] = {"id": ids.tolist()}
     for name, values in task.to_columns(predictions).items():
-        columns[f"predicted {name}" if name in ("id", "fold", "target") else name] = values
+        columns[f"predicted {name}" if name in TAKEN else name] = values
     if targets is not None:
         columns["target"] = task.target_columns(targets)
     return {name: [shortest(value) for value in values] for name, values in columns.items()}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import csv
 import os
 import shutil
@@ -14,9 +15,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 import lightning.pytorch as L
+import torch
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
+from torch import nn
 
+from ..bases.data import DataModule
+from ..bases.task import Task
 from ..building.weights import describe
 from ..errors import UserError, clip, suggest
 from ..registry import PROGRAM
@@ -181,6 +186,7 @@ def assemble(
     settle_logging(cli)
     task.config = config_text(cli.config_tree)
     task.build(data.spec, data.preprocessing)
+    refuse_single_sample(task, data)
     task.load_dependencies(load)
     if fresh and not weights:
         raise UserError(
@@ -192,6 +198,29 @@ def assemble(
         task.load_pretrained()
     if cli.config_tree["run"]["compile"]:
         task.net.compile()
+
+
+def refuse_single_sample(task: Task, data: DataModule) -> None:
+    """Refuse a last training batch of one sample where batch norm needs several.
+
+    Raises:
+        UserError: names both ways out.
+    """
+    samples = len(data.loaded("train"))
+    single = data.batch_size == 1 or (samples % data.batch_size == 1 and not data.drop_last)
+    kinds = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
+    if not single or not any(isinstance(module, kinds) for module in task.net.modules()):
+        return
+    net = copy.deepcopy(task.net).train()
+    try:
+        with torch.no_grad():
+            net(*(torch.zeros(1, *shape) for shape in data.spec.inputs))
+    except ValueError:
+        raise UserError(
+            f"of {samples:,} training samples in batches of {data.batch_size} the last batch has "
+            "one, which batch norm cannot normalise: --data.drop_last true leaves it out, another "
+            "--data.batch_size divides them otherwise"
+        ) from None
 
 
 def run_to_the_end(
@@ -209,7 +238,13 @@ def run_to_the_end(
         if raised_by_lightning(error):
             raise UserError(f"trainer: {clip(error, 300)}") from error
         raise
+    except ModuleNotFoundError as error:
+        if raised_by_lightning(error):
+            raise UserError(f"trainer: {clip(error, 300)}") from error
+        raise
     except RuntimeError as error:
+        if raised_by_lightning(error, "callbacks."):
+            raise UserError(f"--trainer.callbacks: {clip(error, 300)}") from error
         callbacks: list[Any] = trainer.callbacks  # type: ignore[attr-defined]
         exact = next(c for c in callbacks if isinstance(c, ExactResume))
         received = exact.signals.received
@@ -236,11 +271,11 @@ def run_to_the_end(
                 update_json(folder.description, {"state": state})
 
 
-def raised_by_lightning(error: BaseException) -> bool:
+def raised_by_lightning(error: BaseException, part: str = "") -> bool:
     """Whether Lightning itself refused something, so that it is no bug of a network or dataset."""
     frames = list(traceback.walk_tb(error.__traceback__))
     module = str(frames[-1][0].f_globals.get("__name__", "")) if frames else ""
-    return module.startswith("lightning.")
+    return module.startswith(f"lightning.pytorch.{part}" if part else "lightning.")
 
 
 def announce(

@@ -17,6 +17,7 @@ from typing import Any
 import torch
 
 from ..errors import UserError
+from ..registry import PROGRAM
 from ..runs.files import available_cores
 from ..runs.signals import STOPPING
 
@@ -132,9 +133,49 @@ def settle_threads(tree: dict[str, Any]) -> None:
     """
     if tree["run"]["threads"] is None:
         devices = str(tree["trainer"].get("devices"))
-        processes = int(devices) if devices.isdecimal() else 1
+        processes = max(1, int(devices)) if devices.isdecimal() else 1
         tree["run"]["threads"] = max(1, available_cores() // processes)
     torch.set_num_threads(tree["run"]["threads"])
+
+
+# Arguments of the Trainer by which Lightning divides.
+ABOVE_ZERO = (
+    "log_every_n_steps",
+    "accumulate_grad_batches",
+    "check_val_every_n_epoch",
+    "val_check_interval",
+)
+FINDERS = {"LearningRateFinder": "lr-find", "BatchSizeFinder": "batch-size"}
+
+
+def check_trainer(trainer: dict[str, Any]) -> None:
+    """Refuse what Lightning takes and then stumbles over.
+
+    Raises:
+        UserError: names the argument and what it may be.
+    """
+    for key in ABOVE_ZERO:
+        value = trainer.get(key)
+        if isinstance(value, int | float) and not value > 0:
+            raise UserError(f"--trainer.{key} {value}: expected a number above 0")
+    if trainer.get("max_epochs", 1) is None and trainer.get("max_steps") in (None, -1):
+        raise UserError("--trainer.max_epochs null: expected a number; -1 trains until stopped")
+    strategy = trainer.get("strategy")
+    arguments = strategy.get("init_args") or {} if isinstance(strategy, dict) else {}
+    way = str(arguments.get("start_method") or strategy)
+    if any(word in way for word in ("spawn", "fork", "notebook")):
+        raise UserError(
+            f"--trainer.strategy {way}: its processes hand nothing back that a run could continue "
+            "from; ddp starts each by the command itself"
+        )
+    for callback in trainer.get("callbacks") or []:
+        name = str(callback.get("class_path", "")).rpartition(".")[2]
+        if name in FINDERS:
+            raise UserError(
+                f"--trainer.callbacks: {name} changes settings that a run is continued with; "
+                f"{PROGRAM} {FINDERS[name]} finds them before it"
+            )
+    check_devices(trainer)
 
 
 def check_devices(trainer: dict[str, Any]) -> None:
@@ -144,7 +185,7 @@ def check_devices(trainer: dict[str, Any]) -> None:
         UserError: too many devices are asked for.
     """
     devices, accelerator = str(trainer.get("devices")), str(trainer.get("accelerator"))
-    if devices.lstrip("-").isdecimal() and int(devices) < -1:
+    if devices.lstrip("-").isdecimal() and (int(devices) < -1 or int(devices) == 0):
         raise UserError(
             f"--trainer.devices {devices}: expected a number of devices, auto, or -1 for all"
         )

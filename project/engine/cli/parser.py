@@ -20,7 +20,7 @@ from ..registry import DEFAULTS, TABLES, importable
 from .arguments import config_text
 from .classes import accepted
 from .explain import explain
-from .machine import check_devices, settle_threads
+from .machine import check_trainer, settle_threads
 from .settings import ConfigLoader, Settings
 
 register_type(
@@ -199,5 +199,5 @@ def parse(settings: Settings, print_config: bool = False) -> ProjectCLI | None:
     if print_config:
         print(config_text(cli.config_tree), end="")
         return None
-    check_devices(cli.config_tree["trainer"])
+    check_trainer(cli.config_tree["trainer"])
     return cli

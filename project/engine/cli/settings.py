@@ -16,6 +16,7 @@ from dataclasses import MISSING, dataclass, field
 from typing import Any
 
 import yaml
+from jsonargparse import set_loader
 
 from ..errors import UserError, clip, suggest
 from ..registry import RENAMED, renamed
@@ -27,6 +28,7 @@ from .classes import (
     Tree,
     accepted,
     arguments_of,
+    is_class,
     load_class,
     resolve,
     rule_at,
@@ -142,20 +144,51 @@ def from_assignments(
     """
     tree: Tree = {}
     given: dict[KeyPath, str] = {}
+    last: dict[KeyPath, Tree] = {}  # of each list of classes, the one that was named last
     for key, text in assignments:
         path = tuple(part for part in key.split(".") if part not in ("init_args", "class_path"))
         if not all(path):
             raise UserError(f"--{key}: not a key; keys look like --model.optimizer.lr")
-        if given.setdefault(path, text) != text:
+        head = next((path[:end] for end in range(1, len(path)) if path[:end] in last), None)
+        if head is not None:
+            arguments = last[head].setdefault("init_args", {})
+            _merge_into(arguments, _nested(path[len(head) :], text, say, head))
+            continue
+        for end in range(1, len(path)):
+            slot = slot_at(path[:end])
+            if slot is not None and slot.many:
+                name = ".".join(path[:end])
+                raise UserError(
+                    f"--{key}: of which {slot.kind}? Name it first, in the same command: "
+                    f"--{name.removesuffix('+')}+ NAME --{name.removesuffix('+')}+.{path[end]} "
+                    f"{clip(text)}"
+                )
+        appends = path[-1].endswith("+")
+        if not appends and given.setdefault(path, text) != text:
             raise UserError(f"--{key} is given twice: {clip(given[path])!r} and {clip(text)!r}")
-        _merge_into(tree, _nested(path, text, say))
+        below = _nested(path, text, say)
+        _merge_into(tree, below)
+        slot = slot_at(path)
+        if slot is not None and slot.many:
+            items = _at(tree, path)
+            if isinstance(items, list) and items and isinstance(items[-1], dict):
+                last[path] = items[-1]
     return Layer(tree, say)
 
 
-def _nested(path: KeyPath, text: str, say: Callable[[KeyPath], str]) -> Tree:
-    """One assignment as a tree."""
+def _at(tree: Tree, path: KeyPath) -> Any:
+    """What stands at a path, below classes as below keys."""
+    for depth, key in enumerate(path):
+        tree = tree[key]
+        if depth + 1 < len(path) and "init_args" in tree:
+            tree = tree["init_args"]
+    return tree
+
+
+def _nested(path: KeyPath, text: str, say: Callable[[KeyPath], str], above: KeyPath = ()) -> Tree:
+    """One assignment as a tree, that of a class in the list at `above`."""
     value: Any = text
-    if slot_at(path) is not None or rule_at(path) is not None:
+    if not above and (slot_at(path) is not None or rule_at(path) is not None):
         value = (
             _from_text(text, say(path))
             if text[:1] in "[{" or text in ("null", "true", "false")
@@ -164,7 +197,7 @@ def _nested(path: KeyPath, text: str, say: Callable[[KeyPath], str]) -> Tree:
         value = _normal(value, path, say)
     for depth in range(len(path) - 1, -1, -1):
         value = {path[depth]: value}
-        if depth and slot_at(path[:depth]) is not None:
+        if depth and not above and slot_at(path[:depth]) is not None:
             value = {"init_args": value}
     return value
 
@@ -187,7 +220,7 @@ def _normal(value: Any, path: KeyPath, say: Callable[[KeyPath], str]) -> Any:
             [part for item in items for part in item] if slot is not None and slot.many else items
         )
     if isinstance(value, str) and slot is not None:
-        if CLASS_OR_WORD.fullmatch(".".join(path)):
+        if CLASS_OR_WORD.fullmatch(".".join(path)) and not is_class(value, slot):
             return value
         return _node({"class_path": resolve(value, slot, say(path))}, slot)
     if not isinstance(value, dict):
@@ -448,13 +481,26 @@ class ConfigLoader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
-# A date is a text: 2024-04-12 is a good name for a run.
+# As in YAML 1.2: yes, no, on, off and 12:30 are texts, 1e-3 is a number. And 007 is a text, as is a
+# date: 2024-04-12 is a good name for a run.
+DIGITS = list("-+0123456789.")
+PLAIN_SCALARS = {
+    "bool": (r"true|True|TRUE|false|False|FALSE", list("tTfF")),
+    "int": (r"[-+]?(0|[1-9][0-9_]*)|0x[0-9a-fA-F]+", DIGITS),
+    "float": (
+        r"[-+]?([0-9][0-9_]*\.[0-9_]*|\.[0-9]+)([eE][-+]?[0-9]+)?|[-+]?[0-9]+[eE][-+]?[0-9]+"
+        r"|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)",
+        DIGITS,
+    ),
+}
+OTHERWISE = {f"tag:yaml.org,2002:{name}" for name in (*PLAIN_SCALARS, "timestamp")}
 ConfigLoader.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in found if tag != "tag:yaml.org,2002:timestamp"]
+    first: [(tag, pattern) for tag, pattern in found if tag not in OTHERWISE]
     for first, found in ConfigLoader.yaml_implicit_resolvers.items()
 }
-ConfigLoader.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(r"^[-+]?(\d[\d_]*\.?\d*|\.\d+)[eE][-+]?\d+$"),
-    list("-+0123456789."),
-)
+for name, (pattern, first) in PLAIN_SCALARS.items():
+    ConfigLoader.add_implicit_resolver(
+        f"tag:yaml.org,2002:{name}", re.compile(f"^({pattern})$"), first
+    )
+# what stands in a text, such as [1, 2] for a list, is read the same way
+set_loader("yaml", lambda text: yaml.load(text, Loader=ConfigLoader), (yaml.YAMLError,))

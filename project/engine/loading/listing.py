@@ -5,12 +5,13 @@ from __future__ import annotations
 import ntpath
 import posixpath
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
 from ..errors import UserError, clip, suggest
 from .csvfile import CSVFile
-from .csvoptions import ReadOptions, finite
+from .csvoptions import ReadOptions, composed, finite
 
 SPLITS = ("train", "val", "test")
 SPLIT_NAMES = {"train": "train", "training": "train", "test": "test", "testing": "test"}
@@ -78,11 +79,32 @@ class Listing:
                 f"{clip(file)} is listed before with label {clip(before[0].label)!r}, split "
                 f"{before[1]}{numbers_too}"
             )
-        elif not (self.folder / file).is_file():
-            fault = f"there is no file {self.folder / file}"
-        else:
+        elif (self.folder / file).is_file():
             return
+        elif (found := self._written_otherwise(file)) is not None:
+            self.known[file] = (sample._replace(file=found), part)
+            return
+        else:
+            fault = f"there is no file {self.folder / file}"
         self.wrong.append(f"{where}: {fault}")
+
+    def _written_otherwise(self, file: str) -> str | None:
+        """The file that is meant: its name has an ending that the list leaves out, or is composed
+        of other characters (macOS writes an umlaut as two).
+        """
+        found = self._by_name.get(composed(file)) or self._by_name.get(f"{composed(file)}.*")
+        return found[0] if found and len(found) == 1 else None
+
+    @cached_property
+    def _by_name(self) -> dict[str, list[str]]:
+        """The files below the folder by their composed names, and by those without an ending."""
+        names: dict[str, list[str]] = {}
+        for path in self.folder.rglob("*"):
+            if path.suffix and path.is_file():
+                file = path.relative_to(self.folder)
+                for name in (file, file.with_suffix(".*")):
+                    names.setdefault(composed(name.as_posix()), []).append(file.as_posix())
+        return names
 
     def finished(self, path: Path) -> Samples:
         """The samples of each split.

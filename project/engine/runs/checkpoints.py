@@ -65,7 +65,7 @@ class BestCheckpoint(ModelCheckpoint):
             mode=mode,
             save_weights_only=True,
             enable_version_counter=False,
-            save_on_train_epoch_end=False,
+            save_on_train_epoch_end=monitor.startswith("train/"),  # else at each validation
         )
 
     state_key = "BestCheckpoint"  # ModelCheckpoint writes its own again at each of six hooks a step
@@ -74,6 +74,12 @@ class BestCheckpoint(ModelCheckpoint):
         """Only validations count."""
 
     def on_validation_end(self, trainer: Any, pl_module: L.LightningModule) -> None:
+        self._save_averaged(trainer, pl_module, super().on_validation_end)
+
+    def on_train_epoch_end(self, trainer: Any, pl_module: L.LightningModule) -> None:
+        self._save_averaged(trainer, pl_module, super().on_train_epoch_end)
+
+    def _save_averaged(self, trainer: Any, pl_module: L.LightningModule, save: Any) -> None:
         """Save what was validated: weights that are averaged take the place of the trained ones
         once more.
 
@@ -85,7 +91,7 @@ class BestCheckpoint(ModelCheckpoint):
         for callback in averaging:
             callback.on_validation_epoch_start(trainer, pl_module)
         try:
-            super().on_validation_end(trainer, pl_module)
+            save(trainer, pl_module)
         finally:
             for callback in averaging:
                 callback.on_validation_epoch_end(trainer, pl_module)

@@ -10,7 +10,7 @@ from typing import Any
 from ..cli.arguments import as_text
 from ..cli.classes import KeyPath
 from ..cli.fitting import assemble
-from ..cli.machine import as_found, check_devices, quiet, settle_threads
+from ..cli.machine import as_found, check_trainer, quiet, settle_threads
 from ..cli.parser import ProjectCLI
 from ..cli.settings import Settings, from_assignments, on_the_command_line
 from ..errors import UserError, clip, suggest
@@ -31,7 +31,7 @@ def check(plan: Plan, debug: bool = False) -> tuple[str, str]:
             parse(plan, parameters)
         cli = parse(plan, first)
         settle_threads(cli.config_tree)
-        check_devices(cli.config_tree["trainer"])
+        check_trainer(cli.config_tree["trainer"])
         assemble(cli)  # the data is there and fits the network; caches are built once, here
         task = cli.model
         monitor = plan.monitor or task.monitor

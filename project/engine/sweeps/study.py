@@ -196,7 +196,7 @@ class Study:
         return optuna.Trial(self.study, number)
 
     def is_pruned(self, spec: TrialSpec, epoch: Epoch) -> bool:
-        """Note an epoch; whether the trial is to be given up. A resumed one gets the same answer."""
+        """Note an epoch; whether to give the trial up, the same when it is resumed."""
         if epoch.value is None:
             return False
         with self.storage.exclusive():
