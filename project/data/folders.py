@@ -40,7 +40,7 @@ from project.engine.loading.listing import (
 )
 
 SUFFIXES = tuple(
-    ".jpg .jpeg .jpe .jfif .png .bmp .gif .tif .tiff .webp .avif .ppm .pgm .pbm".split()
+    ".jpg .jpeg .png .jpe .jfif .bmp .gif .tif .tiff .webp .avif .ppm .pgm .pbm".split()
 )
 # folders that systems and programs make beside pictures
 MADE_BY_SYSTEMS = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")  # but tabs and line ends
 
@@ -70,3 +70,9 @@ def shape(sides: Sequence[int] | None) -> str:
 def shortened(name: str, width: int = 18) -> str:
     """Cut a name to fit beside an axis or into a cell."""
     return name if len(name) <= width else name[: width - 1] + "\N{HORIZONTAL ELLIPSIS}"
+
+
+def better(metric: str) -> Literal["min", "max"]:
+    """Whether a metric is better the smaller or the larger it is: losses and errors are small."""
+    small = metric.rpartition("/")[2] in ("loss", "rmse", "mae", "mse", "error")
+    return "min" if small else "max"

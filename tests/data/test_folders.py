@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import unicodedata
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from project.data.folders import CSVImages, ImageFolder
 from project.engine.bases.images import Normalise, statistics
 from project.engine.errors import UserError
 from project.engine.loading.arrays import Arrays, ItemDataset
+from tests.conftest import Project
 
 
 def image(path: str, size: tuple[int, int] = (8, 8), mode: str = "RGB") -> None:
@@ -472,6 +474,80 @@ def test_a_test_reads_the_test_split_alone() -> None:
     later.setup("test")
     (batch,) = later.test_dataloader()
     assert batch.targets.tolist() == [0, 1]
+
+
+def test_folders_that_systems_make_are_no_classes_and_hold_no_images() -> None:
+    for name in (
+        "@eaDir",
+        "lost+found",
+        "$RECYCLE.BIN",
+        "__pycache__",
+        "System Volume Information",
+    ):
+        images(f"d/{name}/1.png", f"d/cat/{name}/1.png")
+    images("d/cat/1.jpg", "d/dog/1.png")
+    text("d/cat/Thumbs.db", "x")
+    assert files_of(ImageFolder(root="d")) == {
+        "train": [("cat/1.jpg", "cat"), ("dog/1.png", "dog")]
+    }
+
+
+def test_what_is_not_taken_for_an_image_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+    images("d/cat/1.jpg", "d/dog/1.png")
+    shutil.copy("d/cat/1.jpg", "d/cat/2.jfif")
+    text("d/dog/notes.txt", "x")
+    text("d/dog/without", "x")
+    data = ImageFolder(root="d")
+    assert files_of(data)["train"][1] == ("cat/2.jfif", "cat")
+    assert "not taken for images: 1 .txt, 1 without ending" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("written", ["{}", "{}.png", "./{}"])
+def test_a_list_may_leave_out_the_ending_or_compose_letters_otherwise(written: str) -> None:
+    name = unicodedata.normalize("NFD", "Übung")
+    images(f"d/images/{name}.png", "d/images/b.png")
+    listed = written.format(unicodedata.normalize("NFC", "Übung"))
+    text("d/labels.csv", "file,label", f"{listed},a", "b.png,b")
+    assert files_of(CSVImages(root="d"))["train"] == [(f"{name}.png", "a"), ("b.png", "b")]
+
+
+def test_a_name_without_ending_that_means_two_files_is_refused() -> None:
+    images("d/images/a.png", "d/images/a.jpg")
+    text("d/labels.csv", "file,label", "a,x")
+    with pytest.raises(UserError, match="there is no file"):
+        _ = CSVImages(root="d").listed
+
+
+def test_labels_are_numbers_where_the_task_is_for_numbers(project: Project) -> None:
+    many()
+    names = sorted(path.relative_to("d").as_posix() for path in Path("d").rglob("*.png"))
+    rows = [f"{name},{i / 4}" for i, name in enumerate(names)]
+    text("d/labels.csv", "file,label", *rows)
+    words = (
+        "fit --data CSVImages --data.root d --data.images . --model Regression --model.net MLP "
+        "--trainer.max_epochs 1 --run.report false --run.tensorboard false --run run"
+    )
+    code, _, err = project(words)
+    assert (code, err) == (0, "")
+    text("d/labels.csv", "file,label", *rows[:-1], f"{names[-1]},large")
+    code, _, err = project(words.replace("--run run", "--run other"))
+    assert (code, err.count("\n")) == (2, 1) and "the label 'large' is not a number" in err
+
+
+@pytest.mark.parametrize("where", ["new", "new/any", "new/test"])
+def test_pictures_without_class_folders_are_predicted_by_their_files(
+    where: str, project: Project
+) -> None:
+    many()
+    fit = "fit --data ImageFolder --data.root d --data.size 8 --trainer.max_epochs 1"
+    assert project(fit, "--run.report false --run.tensorboard false --run run")[0] == 0
+    images(f"{where}/a.png", f"{where}/b.png")
+    code, _, err = project("predict --ckpt_path run --data.root new")
+    assert (code, err) == (0, "")
+    head, *rows = Path("predictions.csv").read_text().splitlines()
+    assert head.startswith("id,file,prediction") and "target" not in head
+    below = "" if where == "new" else f"{where[4:]}/"
+    assert [row.split(",")[1] for row in rows] == [f"{below}a.png", f"{below}b.png"]
 
 
 def test_from_the_command_line_to_a_test(project: Callable[..., tuple[int, str, str]]) -> None:

@@ -11,7 +11,6 @@ from typing import Any, Literal
 
 import lightning.pytorch as L
 import torch
-from lightning.pytorch.callbacks import Checkpoint
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim import Optimizer
@@ -25,12 +24,14 @@ from ..building.losses import check_options
 from ..building.optimizers import build_optimizer, sparse_parameters
 from ..building.schedules import build_schedule, steps_every
 from ..building.weights import take_weights
-from ..errors import UserError, clip, suggest
+from ..errors import UserError, clip
+from ..formats import better
 from ..randomness import run_seed, seeded
 from ..registry import marks
 from ..spec import Batch, DataSpec, Inputs, as_tuple
 from ..targets import TARGETS
 from .metrics import MetricAccumulator
+from .monitors import check_monitors
 from .network import Network
 
 NetworkFactory = Callable[[DataSpec], Network]
@@ -57,7 +58,8 @@ class Task(L.LightningModule, ABC):
             schedule.
         monitor: The metric that the best checkpoint, Plateau and early stopping look at; null means
             the task's own.
-        monitor_mode: Whether it should become as small ("min") or as large ("max") as possible.
+        monitor_mode: Whether it should become as small ("min") or as large ("max") as possible;
+            null means small for losses and errors.
     """
 
     default_monitor = ("val/loss", "min")
@@ -84,7 +86,8 @@ class Task(L.LightningModule, ABC):
         self.make_schedule, self.interval = schedule, interval
         self.init_rules, self.group_rules = list(init or ()), list(groups or ())
         self.monitor = monitor or self.default_monitor[0]
-        self.mode = monitor_mode or self.default_monitor[1]
+        own = dict([self.default_monitor])
+        self.mode = monitor_mode or own.get(self.monitor) or better(self.monitor)
         self.spec: DataSpec | None = None
         self.preprocessing: dict[str, Any] = {}
         self.config = ""
@@ -156,7 +159,7 @@ class Task(L.LightningModule, ABC):
                 )
             self.build(data.spec, data.preprocessing)
             self.load_pretrained()
-        self._check_monitors()
+        check_monitors(self)
 
     def build(self, spec: DataSpec, preprocessing: dict[str, Any] | None = None) -> None:
         """Build the network and the metrics for data of this description; the weights depend on the
@@ -185,30 +188,6 @@ class Task(L.LightningModule, ABC):
             for stage in STAGES
             for name in ("loss", *self.accumulator(stage).metrics)
         }
-
-    def _check_monitors(self) -> None:
-        """A misspelt metric is found before the first epoch and not after it."""
-        asked = {"`model.monitor`": self.monitor}
-        names = self.metric_names()
-        if not self._validates():
-            names = {name for name in names if not name.startswith("val/")}
-            asked.clear()  # no best checkpoint is looked for
-        for callback in getattr(self.trainer, "callbacks", []):
-            monitor = getattr(callback, "monitor", None)
-            if monitor and (asked or not isinstance(callback, Checkpoint)):
-                asked[f"{type(callback).__name__}.monitor"] = monitor
-        for where, name in asked.items():
-            if name not in names:
-                fault = "without validation " if name in self.metric_names() else ""
-                raise UserError(
-                    f"{where}: {fault}nothing reports {name!r}; {suggest(name, names, 'there are')}"
-                )
-
-    def _validates(self) -> bool:
-        """Whether the run validates at all."""
-        trainer: Any = self.trainer
-        data = getattr(trainer, "datamodule", None)
-        return trainer.limit_val_batches != 0 and getattr(data, "has_validation", True)
 
     def _check_shapes(self, spec: DataSpec) -> None:
         """Send two samples of zeros through the network, so that a misfit is one line and not a

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from ..building.weights import describe
+from ..errors import UserError, clip
 from ..registry import marks
 from ..runs.description import command_line, environment, git_state
 from ..runs.files import read_json
@@ -18,7 +20,8 @@ from ..targets import TARGETS
 from .arguments import DECIDES_THE_RESULT, MAY_CHANGE, config_text, leaves_with_class
 from .classes import shorten
 from .parser import ProjectCLI
-from .settings import ConfigLoader, Settings
+from .settings import Settings
+from .yamltext import ConfigLoader
 
 
 def description(folder: RunFolder, cli: ProjectCLI, saved: Saved | None) -> dict[str, Any]:
@@ -50,6 +53,24 @@ def description(folder: RunFolder, cli: ProjectCLI, saved: Saved | None) -> dict
         "initialised": {} if saved else describe(task.net, task.initialised),
         **now,
     }
+
+
+def refuse_other_data(now: Mapping[str, Any], folder: RunFolder) -> None:
+    """Refuse to go on with data that are not those the run began with.
+
+    Raises:
+        UserError: names the split and both digests.
+    """
+    before = read_json(folder.description).get("data") or {}
+    for split, part in now.items():
+        known = before.get(split) or {}
+        for what in ("samples", "digest"):
+            if known.get(what) is not None and known[what] != part[what]:
+                raise UserError(
+                    f"the {split} data are not those that {folder} began with: {what} "
+                    f"{clip(part[what], 16)}, they were {clip(known[what], 16)}; bring them back, "
+                    f"or start from its weights: fit --weights {folder}"
+                )
 
 
 COMPARED = (

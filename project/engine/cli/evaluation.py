@@ -20,6 +20,7 @@ from ..runs.predictions import Predictions
 from ..runs.progress import bars
 from ..runs.saved import Saved
 from ..spec import DataSpec
+from .describe import refuse_other_data
 from .parser import ProjectCLI, parse
 from .settings import Settings, from_yaml
 from .trainer import build_trainer
@@ -54,7 +55,13 @@ def evaluate(
     cli.build()
     task, data = cli.model, cli.datamodule
     data.restore(saved.preprocessing)
+    data.predicting = action == "predict"
     restore_task(task, saved)
+    if not predicts_other(data, settings) and (folder := folder_of(checkpoint)):
+        data.prepare_data()
+        data.setup("fit")
+        if folder.description.is_file():
+            refuse_other_data(data.summary(), folder)
     predicts, folder = action == "predict", folder_of(checkpoint)
     kept = Predictions(None if predicts else folder)
     bar = bars()
@@ -86,6 +93,13 @@ def evaluate(
             result = {**metrics, "checkpoint": saved.path.name, "step": saved.step}
             update_json(folder.results, {split: result})
     return metrics
+
+
+def predicts_other(data: DataModule, settings: Settings) -> bool:
+    """Whether a split lies in files of its own, or in others than the run was trained on: what is
+    trained on and what is tested are then not shares of one file, which may have changed.
+    """
+    return "data" in settings.tree or "test" in data.splits
 
 
 def folder_of(checkpoint: Path) -> RunFolder | None:

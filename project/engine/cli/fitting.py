@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import csv
+import hashlib
 import os
 import shutil
 import sys
@@ -31,7 +32,7 @@ from ..runs.files import read_json, update_json, write_text
 from ..runs.folder import RunFolder
 from ..runs.saved import Saved
 from .arguments import config_text, refuse_changes
-from .describe import description
+from .describe import description, refuse_other_data
 from .evaluation import load
 from .parser import ProjectCLI, parse
 from .settings import Settings, from_yaml
@@ -100,6 +101,8 @@ def fit(
             trainer = make_trainer(cli, None, saved, callbacks)
             run_to_the_end(trainer, cli, None, saved)
             return None
+        if weights:
+            notes = {**(notes or {}), "weights": {"digest": digest_of(weights), "fresh": fresh}}
         if folder is None:
             folder, is_new = claim(tree), not is_child()
         trainer = make_trainer(cli, folder, saved, callbacks)
@@ -151,24 +154,6 @@ def over_what_is_there(
     return settings
 
 
-def refuse_other_data(now: Mapping[str, Any], folder: RunFolder) -> None:
-    """Refuse to go on with data that are not those the run began with.
-
-    Raises:
-        UserError: names the split and both digests.
-    """
-    before = read_json(folder.description).get("data") or {}
-    for split, part in now.items():
-        known = before.get(split) or {}
-        for what in ("samples", "digest"):
-            if known.get(what) is not None and known[what] != part[what]:
-                raise UserError(
-                    f"the {split} data are not those that {folder} began with: {what} "
-                    f"{clip(part[what], 16)}, they were {clip(known[what], 16)}; bring them back, "
-                    f"or start a new run from its weights with --weights {folder}"
-                )
-
-
 def assemble(
     cli: ProjectCLI,
     saved: Saved | None = None,
@@ -183,6 +168,8 @@ def assemble(
     if not is_child():
         data.prepare_data()
     data.setup("fit")
+    if not data.has_validation:
+        cli.trainer_arguments["limit_val_batches"] = 0
     settle_logging(cli)
     task.config = config_text(cli.config_tree)
     task.build(data.spec, data.preprocessing)
@@ -198,6 +185,11 @@ def assemble(
         task.load_pretrained()
     if cli.config_tree["run"]["compile"]:
         task.net.compile()
+
+
+def digest_of(weights: Path) -> str:
+    with open(locate(weights), "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()[:32]
 
 
 def refuse_single_sample(task: Task, data: DataModule) -> None:

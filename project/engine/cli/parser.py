@@ -21,7 +21,8 @@ from .arguments import config_text
 from .classes import accepted
 from .explain import explain
 from .machine import check_trainer, settle_threads
-from .settings import ConfigLoader, Settings
+from .settings import Settings
+from .yamltext import ConfigLoader
 
 register_type(
     torch.Tensor,

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..cli.arguments import read_words
-from ..cli.settings import read_yaml
+from ..cli.yamltext import read_yaml
 from ..errors import UserError, clip
 from ..registry import PROGRAM
 from ..runs.folder import RunFolder

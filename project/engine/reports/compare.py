@@ -25,6 +25,9 @@ from .table import NO_HYPERPARAMETERS, differing, short
 WHERE = {
     ".".join(path) for path in MAY_CHANGE
 }  # settings that change where and how data is read, not what
+SEEDS = 3  # of each side, before a difference is claimed
+ALL_PAIRS = 3  # groups of which each pair is compared; of more, all with the best
+SHARES = ("accuracy", "neighbour", "correct_pairs")
 
 
 @dataclass
@@ -61,11 +64,7 @@ def group(paths: Iterable[Path]) -> list[Group]:
             run = Run(path)
             if run.state not in ("finished", ""):
                 raise UserError(f"{path}: {run.state}, not finished")
-            key = str(
-                sorted(
-                    (name, setting(value)) for name, value in run.settings.items() if decides(name)
-                )
-            )
+            key = what_decides(run)
             group = groups.setdefault(key, Group(""))
             if run.seed in group.runs:
                 print(f"{group.runs[run.seed]}: left out, {run} is the same with the same seed")
@@ -81,6 +80,21 @@ def group(paths: Iterable[Path]) -> list[Group]:
     ):
         found.label = label
     return list(groups.values())
+
+
+def what_decides(run: Run) -> str:
+    """All that decides the result of a run but its seed: settings, data, the weights it began
+    with.
+    """
+    settings = sorted(
+        (name, setting(value)) for name, value in run.settings.items() if decides(name)
+    )
+    data = {
+        split: part.get("digest")
+        for split, part in (run.description.get("data") or {}).items()
+        if split in ("train", "val") and isinstance(part, dict)
+    }
+    return str((settings, sorted(data.items()), run.description.get("weights")))
 
 
 def decides(name: str) -> bool:
@@ -168,10 +182,11 @@ def claims(groups: list[Group], metric: str, falls: bool) -> list[str]:
     done = [test for test in tests if test is not None]
     adjusted = iter(holm([test.p for test in done]))
     p_values = [next(adjusted) if test is not None else math.nan for test in tests]
+    smallest = resolution(groups, metric)
     lines = [
-        claim(first.label, second.label, test, p, metric, falls, len(done))
+        claim(first.label, second.label, test, p, metric, falls, smallest)
         for (first, second), test, p in zip(pairs, tests, p_values, strict=True)
-        if first is groups[0]
+        if first is groups[0] or len(groups) <= ALL_PAIRS
     ]
     if len(done) > 1:
         lines.append(
@@ -181,14 +196,30 @@ def claims(groups: list[Group], metric: str, falls: bool) -> list[str]:
     return lines
 
 
+def resolution(groups: list[Group], metric: str) -> float:
+    """The least difference that one sample makes to a share of right answers; 0 for others."""
+    split, _, name = metric.partition("/")
+    run = next(iter(groups[0].runs.values()))
+    if not name.startswith(SHARES) or split not in run.splits():
+        return 0.0
+    return 1 / max(1, len(run.predictions(split).id))
+
+
 def claim(
-    first: str, second: str, test: Difference | None, p: float, metric: str, falls: bool, tests: int
+    first: str,
+    second: str,
+    test: Difference | None,
+    p: float,
+    metric: str,
+    falls: bool,
+    smallest: float,
 ) -> str:
-    """One sentence on one difference."""
-    if test is None:
+    """One sentence on one difference, which may be smaller than what one sample makes."""
+    if test is None or test.count < SEEDS:
+        count = "one seed" if test is None else f"{test.count} seeds"
         return (
-            f"{first} and {second}: no difference can be claimed with one seed; run more with "
-            "--seed_everything 1, 2, ..."
+            f"{first} and {second}: no difference can be claimed with {count}, {SEEDS} are the "
+            "least; run more with --seed_everything 1, 2, ..."
         )
     value, low, high = (
         (-test.value, -test.high, -test.low) if falls else (test.value, test.low, test.high)
@@ -200,6 +231,11 @@ def claim(
     )
     interval = f"{said(value)} [{said(low)}, {said(high)}]"
     chance = "p < 0.001" if p < 0.001 else f"p = {p:.2g}"
+    if abs(value) < smallest:
+        return (
+            f"no difference between {first} and {second} can be claimed: {said(value)} in {metric} "
+            f"is less than one sample of {round(1 / smallest):,} ({how})"
+        )
     if p < 1 - LEVEL:
         return f"{first} is better than {second} by {interval} in {metric} ({how}, {chance})"
     return (

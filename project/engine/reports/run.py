@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..cli.arguments import leaves_with_class
-from ..cli.settings import read_yaml
+from ..cli.yamltext import read_yaml
 from ..errors import UserError
+from ..formats import better
 from ..runs.folder import RunFolder
 
 if TYPE_CHECKING:
@@ -33,11 +34,17 @@ PARTS = {
 }  # a folder that has one of these is a run's
 # Tasks whose predictions are not drawn as their target's kind is, where run.json does not say so.
 EARLIER = {"Embedding": "embedding", "MetricLearning": "embedding", "Ranking": "ranking"}
-BETTER_SMALL = {"loss", "rmse", "mae", "mse"}
 
-TOLD: dict[str, type] = {  # what run.json holds, as far as it is more than a word or a number
-    **dict.fromkeys(("overrides", "spec", "data", "git", "initialised"), dict),
+# What the files of a run hold, as far as it is read; a file that holds anything else is damaged.
+DESCRIPTION: dict[str, type] = {
+    **dict.fromkeys(("overrides", "spec", "data", "git", "initialised", "weights"), dict),
     **dict.fromkeys(("configs", "layers"), list),
+    **dict.fromkeys(("state", "task", "net", "monitor", "monitor_mode", "command", "report"), str),
+    "seed": int,
+}
+RESULTS: dict[str, type] = {
+    **dict.fromkeys(("best", "last", "val", "test"), dict),
+    **dict.fromkeys(("parameters", "steps", "epochs"), int),
 }
 
 Columns = dict[str, np.ndarray]
@@ -103,13 +110,7 @@ class Run:
     @functools.cached_property
     def description(self) -> dict[str, Any]:
         """run.json: the command, versions, git, state."""
-        description = self._json(self.folder.description)
-        for name, kind in TOLD.items():
-            if name in description and not isinstance(description[name], kind):
-                raise UserError(
-                    f"{self.folder.description}: {name} is not what this version writes there"
-                )
-        return description
+        return self._json(self.folder.description, DESCRIPTION)
 
     @property
     def seed(self) -> int | None:
@@ -164,7 +165,8 @@ class Run:
     @functools.cached_property
     def results(self) -> dict[str, Any]:
         """results.json; empty while the run goes on."""
-        return self._json(self.folder.results) if self.folder.results.is_file() else {}
+        path = self.folder.results
+        return self._json(path, RESULTS) if path.is_file() else {}
 
     @functools.cached_property
     def step_metrics(self) -> Columns:
@@ -192,7 +194,7 @@ class Run:
         known = self.description.get("monitor_mode")
         if known and base == self.monitor.rpartition("/")[2]:
             return str(known)
-        return "min" if base in BETTER_SMALL else "max"
+        return better(metric)
 
     def metric(self, name: str) -> float | None:
         """A final metric, such as test/accuracy; the monitored one is that of the best
@@ -215,13 +217,16 @@ class Run:
                 for name, column in self.epochs.items()
                 if "/" in name and len(column)
             }
-        for split in ("val", "test"):
-            found |= {
-                name: value
-                for name, value in (self.results.get(split) or {}).items()
-                if _number(value) is not None
-            }
-        best = self.results.get("best") or {}
+        best, test = self.results.get("best") or {}, self.results.get("test") or {}
+        if (_number(test.get("step")) or 0) < (_number(best.get("step")) or 0):
+            test = {}  # of a checkpoint that was the best before the run was prolonged
+        # of one checkpoint all; "figures" until 0.1
+        together = best.get("metrics", best.get("figures"))
+        for split in (self.results.get("val"), test, together):
+            if isinstance(split, dict):
+                found |= {
+                    name: value for name, value in split.items() if _number(value) is not None
+                }
         return found | (
             {best["monitor"]: best["value"]} if {"monitor", "value"} <= set(best) else {}
         )
@@ -288,13 +293,16 @@ class Run:
         except OSError as error:
             raise UserError(f"{path}: {error.strerror}") from None
 
-    def _json(self, path: Path) -> dict[str, Any]:
+    def _json(self, path: Path, kinds: dict[str, type]) -> dict[str, Any]:
         try:
             value = json.loads(self._text(path))
         except (ValueError, RecursionError):
             raise UserError(f"{path}: not JSON, half written or damaged") from None
         if not isinstance(value, dict):
             raise UserError(f"{path}: expected keys and values")
+        for name, kind in kinds.items():
+            if value.get(name) is not None and not isinstance(value[name], kind):
+                raise UserError(f"{path}: {name} is not what this version writes there")
         return value
 
     def _columns(self, path: Path) -> Columns:

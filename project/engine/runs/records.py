@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import os
 import time
 from pathlib import Path
@@ -25,6 +26,7 @@ class CSVRows:
     def __init__(self, path: Path, columns: list[str]) -> None:
         self.path, self.columns, self.rows = path, columns, 0
         self.file: IO[bytes] | None = None
+        self.digest = hashlib.sha256()  # of all that is written
 
     def begin(self, mark: dict[str, Any] | None) -> None:
         """Start the file, or cut it back to a mark."""
@@ -38,15 +40,19 @@ class CSVRows:
                 same_columns = file.read(len(head)) == head
             if same_columns and os.path.getsize(self.path) >= mark["bytes"]:
                 os.truncate(self.path, mark["bytes"])
-                self.file = open(self.path, "ab", buffering=0)  # noqa: SIM115
+                self._open()
             else:  # a column was added after the checkpoint
                 self._rewrite(self._read()[: self.rows])
         except OSError as error:
             raise UserError(
                 f"{self.path}: {error.strerror}; the run cannot continue without its records"
             ) from None
-        if os.path.getsize(self.path) != mark["bytes"]:
-            raise UserError(f"{self.path}: does not match the checkpoint; it was changed by hand?")
+        known = mark.get("digest", self.digest.hexdigest())  # there since 0.2
+        if os.path.getsize(self.path) != mark["bytes"] or self.digest.hexdigest() != known:
+            raise UserError(
+                f"{self.path}: not as the checkpoint has left it, so that the run cannot continue; "
+                "bring it back, or start a new run from its weights with --weights"
+            )
 
     def append(self, row: dict[str, Any]) -> None:
         new = [name for name in row if name not in self.columns]
@@ -56,7 +62,9 @@ class CSVRows:
                 self.columns += new
                 self._rewrite(rows)
             assert self.file is not None
-            self.file.write(csv_line([row.get(name, "") for name in self.columns]))
+            line = csv_line([row.get(name, "") for name in self.columns])
+            self.file.write(line)
+            self.digest.update(line)
         self.rows += 1
 
     def mark(self) -> dict[str, Any]:
@@ -68,6 +76,7 @@ class CSVRows:
                 "rows": self.rows,
                 "bytes": os.path.getsize(self.path),
                 "columns": list(self.columns),
+                "digest": self.digest.hexdigest(),
             }
 
     def close(self) -> None:
@@ -76,7 +85,7 @@ class CSVRows:
             self.file = None
 
     def _read(self) -> list[dict[str, str]]:
-        with open(self.path, newline="") as file:
+        with open(self.path, newline="", encoding="utf-8", errors="replace") as file:
             return list(csv.DictReader(file))
 
     def _rewrite(self, rows: list[dict[str, str]]) -> None:
@@ -85,6 +94,12 @@ class CSVRows:
             csv_line([row.get(name) or "" for name in self.columns]) for row in rows
         ]
         write_atomic(self.path, lambda file: file.write(b"".join(lines)))
+        self._open()
+
+    def _open(self) -> None:
+        """Open the file to append to it, and take the digest of what is in it."""
+        with open(self.path, "rb") as file:
+            self.digest = hashlib.file_digest(file, "sha256")
         self.file = open(self.path, "ab", buffering=0)  # noqa: SIM115
 
 

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from ..cli.arguments import CommandLine, config_text, read_config
-from ..cli.settings import Settings, from_assignments, from_tree, read_yaml
+from ..cli.settings import Settings, from_assignments, from_tree
+from ..cli.yamltext import read_yaml
 from ..errors import UserError, clip, suggest
 from ..runs.files import available_cores
 from .space import Space, read_space

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..cli.arguments import as_text
-from ..cli.settings import GROUPS, read_yaml
+from ..cli.settings import GROUPS
+from ..cli.yamltext import read_yaml
 from ..errors import UserError, clip, suggest
 
 FIXED = ("name", "run.root")  # what places a trial on disk belongs to the sweep

@@ -179,8 +179,13 @@ SENTENCES = {
     "one seed": ([0.9], [0.8], "a and b: no difference can be claimed with one seed"),
     "other seeds": (
         [0.90, 0.91, 0.92],
+        [0.70, 0.71, 0.72, 0.70],
+        "(not the same seeds, 3 or more each, Welch's test, p < 0.001)",
+    ),
+    "two seeds": (
+        [0.90, 0.91],
         [0.70, 0.71],
-        "(not the same seeds, 2 or more each, Welch's test, p < 0.001)",
+        "a and b: no difference can be claimed with 2 seeds, 3 are the least",
     ),
 }
 

@@ -4,6 +4,7 @@ understood.
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -212,3 +213,24 @@ def test_runs_are_found_by_folder_root_and_pattern(words: str, make_run: MakeRun
 def test_a_pattern_that_matches_nothing_is_refused() -> None:
     with pytest.raises(UserError, match=r"runs/\*: no such folder"):
         find_runs(["runs/*"])
+
+
+def test_the_metrics_of_validation_are_all_of_the_best_checkpoint(make_run: MakeRun) -> None:
+    folder = make_run("a/000")
+    results = {
+        "last": {"val/accuracy": 0.7, "val/loss": 1.0, "train/loss": 0.2},
+        "best": {
+            "monitor": "val/accuracy",
+            "value": 0.9,
+            "step": 20,
+            "metrics": {"val/accuracy": 0.9, "val/loss": 0.6},
+        },
+        "test": {"test/accuracy": 0.8, "step": 10, "checkpoint": "best.ckpt"},
+    }
+    (folder / "results.json").write_text(json.dumps(results))
+    run = Run(folder)
+    assert (run.metric("val/accuracy"), run.metric("val/loss")) == (0.9, 0.6)
+    assert run.metric("test/accuracy") is None, "it was of a checkpoint before the best"
+    results["test"]["step"] = 20
+    (folder / "results.json").write_text(json.dumps(results))
+    assert Run(folder).metric("test/accuracy") == 0.8

@@ -241,3 +241,39 @@ def test_r2_keeps_its_digits_where_the_mean_is_large(project: Project, tmp_path:
             answer = kept["prediction"].astype(np.float64).ravel()
         exact = 1 - ((truth - answer) ** 2).sum() / ((truth - truth.mean()) ** 2).sum()
         assert value == pytest.approx(exact, abs=2e-3) and 0.6 < value < 0.95
+
+
+def test_a_test_on_a_file_that_has_changed_since_training_is_refused(project: Project) -> None:
+    """Its rows would be split otherwise: some of those that were trained on would be tested."""
+    rows = [f"{i % 7},{i % 3},{'ab'[i % 2]}" for i in range(100)]
+    Path("t.csv").write_text("\n".join(["x,y,target", *rows]) + "\n")
+    words = (
+        "--data CSVTable --data.root . --data.file t.csv --model.net MLP --trainer.max_epochs 1 "
+        "--run.report false --run.tensorboard false --run run"
+    )
+    assert project("fit", words)[0] == 0
+    assert project("test --ckpt_path run")[0] == 0
+    Path("t.csv").write_text("\n".join(["x,y,target", *sorted(rows)]) + "\n")
+    code, _, err = project("test --ckpt_path run")
+    assert (code, err.count("\n")) == (2, 1)
+    assert "the train data are not those that run began with" in err
+    shutil.copy("t.csv", "other.csv")
+    code, _, err = project("test --ckpt_path run --data.file other.csv")
+    assert code == 0, "another file is named: it is taken"
+
+
+@pytest.mark.parametrize("change", ["a digit", "a row out", "rows swapped"])
+def test_metrics_that_were_changed_by_hand_are_not_continued(change: str, project: Project) -> None:
+    words = "--data.size 8 --trainer.limit_train_batches 4 --run.report false --run run"
+    assert project("fit", words, "--trainer.max_epochs 2 --run.tensorboard false")[0] == 0
+    path = Path("run/metrics.csv")
+    head, *lines = path.read_text().splitlines()
+    if change == "a digit":
+        lines[0] = lines[0].translate(str.maketrans("123", "456"))
+    elif change == "a row out":
+        del lines[1]
+    else:
+        lines[:2] = lines[1::-1]
+    path.write_text("\n".join([head, *lines]) + "\n")
+    code, _, err = project("fit --run run --trainer.max_epochs 3")
+    assert (code, err.count("\n")) == (2, 1) and "not as the checkpoint has left it" in err

@@ -1,0 +1,132 @@
+"""Damage the files of a run at random, and run every command that reads them.
+
+    python -m tests.engine.runs.damage --count 1000
+
+Each command must end with code 0 or with one line and code 2; none may write a traceback, and a
+run that continues must end like the undamaged one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import io
+import os
+import random
+import shutil
+import sys
+import tempfile
+import traceback
+from collections import Counter
+from pathlib import Path
+
+from project.__main__ import main
+from tests.engine.runs.equal import differing
+
+RUN = (
+    "fit --data.size 8 --trainer.max_epochs 2 --trainer.limit_train_batches 4 --run.threads 1 "
+    "--trainer.limit_val_batches 2 --run.tensorboard false --run.save_every 3 --run.report true"
+)
+# file -> the commands that read it, and continue or not
+READERS = {
+    "config.yaml": ("report {0}", "report {1}", "fit --config {0}/config.yaml --run {2}"),
+    "run.json": ("report {0}", "report {1}", "compare {1}", "fit --run {0} --trainer.max_epochs 3"),
+    "results.json": ("report {0}", "report {1}", "fit --run {0} --trainer.max_epochs 3"),
+    "metrics.csv": ("report {0}", "report {1}", "fit --run {0} --trainer.max_epochs 3"),
+    "epochs.csv": ("report {0}", "report {1}", "fit --run {0} --trainer.max_epochs 3"),
+    "predictions-val.npz": ("report {0}", "compare {1}"),
+    "samples*.npz": ("report {0}",),
+    "checkpoints/best.ckpt": ("test --ckpt_path {0}", "predict --ckpt_path {0}"),
+    "checkpoints/step-*.ckpt": ("fit --run {0} --trainer.max_epochs 3",),
+}
+# what a value of JSON or a cell of CSV may be instead
+INSTEAD = ["", "null", "-1", "1e999", "nan", '"x"', "[]", "{}", "0", "true", "\u00e9", "9" * 40]
+
+
+def mutated(text: bytes, draw: random.Random) -> bytes:
+    """A file with one thing wrong."""
+    kind = draw.randrange(7)
+    at = draw.randrange(len(text) + 1)
+    if kind == 0:
+        return text[:at]
+    if kind == 1:
+        return text[:at] + bytes([draw.randrange(256)]) + text[at + 1 :]
+    if kind == 2:
+        return text[:at] + draw.randbytes(draw.randrange(1, 20)) + text[at:]
+    lines = text.split(b"\n")
+    if kind == 3 and len(lines) > 2:
+        del lines[draw.randrange(len(lines) - 1)]
+        return b"\n".join(lines)
+    if kind == 4 and len(lines) > 2:
+        i, j = draw.randrange(len(lines)), draw.randrange(len(lines))
+        lines[i], lines[j] = lines[j], lines[i]
+        return b"\n".join(lines)
+    for mark in draw.sample([b": ", b","], 2):
+        parts = text.split(mark)
+        if len(parts) > 1:
+            i = draw.randrange(1, len(parts))
+            rest = parts[i].partition(b"\n")
+            parts[i] = draw.choice(INSTEAD).encode() + rest[1] + rest[2]
+            return mark.join(parts)
+    return b""
+
+
+def run(words: str) -> tuple[int, str]:
+    """The exit code of a command and what it wrote to stderr; a traceback is code 1."""
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        try:
+            code = main(words.split())
+        except SystemExit as stop:
+            code = int(stop.code or 0)
+        except BaseException:
+            code = 1
+            err.write(traceback.format_exc())
+    return code, err.getvalue()
+
+
+def damage(count: int, seed: int, folder: Path) -> bool:
+    """Damage so many files and print what went wrong; true when nothing did."""
+    os.chdir(folder)
+    for name in ("a", "b"):
+        assert run(f"{RUN} --name runs/{name} --run whole/{name}")[0] == 0
+    assert run("test --ckpt_path whole/a")[0] == 0
+    shutil.copytree("whole/a", "longer")
+    assert run("fit --run longer --trainer.max_epochs 3")[0] == 0
+    found: Counter[str] = Counter()
+    for number in range(count):
+        draw = random.Random(f"{seed}/{number}")
+        pattern = draw.choice(list(READERS))
+        words = draw.choice(READERS[pattern])
+        shutil.rmtree("now", ignore_errors=True)
+        shutil.rmtree("new", ignore_errors=True)
+        shutil.copytree("whole", "now")
+        path = draw.choice(sorted(Path("now/a").glob(pattern)))
+        path.write_bytes(mutated(path.read_bytes(), draw))
+        code, said = run(words.format("now/a", "now", "new"))
+        fault = ""
+        if code == 0 and "--run now/a" in words:
+            parts = [
+                part for part in differing(Path("now/a"), Path("longer")) if path.name not in part
+            ]
+            fault = f"continues otherwise: {parts}" if parts else ""
+        elif code not in (0, 2) or "Traceback" in said:
+            fault = said.strip().splitlines()[-1][:150] if said.strip() else f"code {code}"
+        elif code == 2 and len([s for s in said.splitlines() if s.startswith("error")]) != 1:
+            fault = f"not one line: {said[:150]!r}"
+        if fault:
+            found[f"{pattern}: {words.split()[0]}: {fault}"] += 1
+            print(f"{seed}/{number}  {pattern}  {words}: {fault}", flush=True)
+    print(f"{count} files damaged, {sum(found.values())} faults of {len(found)} kinds", flush=True)
+    return not found
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--count", type=int, default=1000)
+    parser.add_argument("--seed", type=int, default=0)
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory() as place:
+        sys.exit(0 if damage(given.count, given.seed, Path(place)) else 1)
