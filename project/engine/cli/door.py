@@ -35,6 +35,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in arguments
     arguments = [argument for argument in arguments if argument != "--debug"]
+    if arguments[:1] == ["--"]:  # behind which torchrun takes no option for its own
+        del arguments[0]
     if not arguments or arguments[0] in ("-h", "--help", "help"):
         print(usage())
         return 0

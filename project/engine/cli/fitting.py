@@ -89,7 +89,8 @@ def fit(
                 update_json(folder.description, {"state": "finished"})
             hint = "a callback ended it" if saved.end.should_stop else ""
             hint = hint or "--trainer.max_epochs prolongs it"
-            print(f"{folder} is finished at step {saved.step}; {hint}")
+            if not is_child():
+                print(f"{folder} is finished at step {saved.step}; {hint}")
             return folder
         assemble(cli, saved, weights, fresh)
         if saved and folder and folder.description.is_file():
