@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
+import traceback
 from collections.abc import Iterable
 
 SETTING = re.compile(r"`(data|model|trainer|run)((?:\.\w+)*)`")
@@ -60,3 +61,10 @@ def suggest(wrong: str, known: Iterable[str], otherwise: str = "known") -> str:
     return (
         f"{otherwise}: {clip(', '.join(names), 300)}" if names else "there is none to choose from"
     )
+
+
+def raised_in(error: BaseException, package: str) -> bool:
+    """Whether a library itself refused something, so that it is no bug of who called it."""
+    frames = list(traceback.walk_tb(error.__traceback__))
+    module = str(frames[-1][0].f_globals.get("__name__", "")) if frames else ""
+    return module == package or module.startswith(f"{package}.")

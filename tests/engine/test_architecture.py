@@ -15,7 +15,7 @@ import pytest
 import project as package
 
 PACKAGE = Path(package.__file__).parent
-GROUND = {"spec", "targets", "formats", "errors", "locks", "randomness", "registry"}
+GROUND = {"spec", "targets", "formats", "errors", "locks", "ranks", "randomness", "registry"}
 LOWER = {"loading", "building", *GROUND}
 MIDDLE = {"bases", "runs", *LOWER}
 UPPER = {"cli", *MIDDLE}
@@ -34,6 +34,7 @@ ENGINE = {
     "targets": {"formats", "spec"},
     "errors": set[str](),
     "locks": set[str](),
+    "ranks": set[str](),
     "randomness": set[str](),
     "registry": {"errors"},
     "loading": GROUND,

@@ -24,9 +24,10 @@ from ..building.losses import check_options
 from ..building.optimizers import build_optimizer, sparse_parameters
 from ..building.schedules import build_schedule, steps_every
 from ..building.weights import take_weights
-from ..errors import UserError, clip
+from ..errors import UserError, clip, raised_in
 from ..formats import better
 from ..randomness import run_seed, seeded
+from ..ranks import of_each_rank, of_this_rank
 from ..registry import marks
 from ..spec import Batch, DataSpec, Inputs, as_tuple
 from ..targets import TARGETS
@@ -168,7 +169,7 @@ class Task(L.LightningModule, ABC):
         check_options(self.loss)
         self.spec, self.preprocessing = self.adapt(spec), preprocessing or {}
         with seeded(run_seed(), "weights"):
-            self.net = self.make_net(self.spec)
+            self.net = self._made_net(self.spec)
             self.initialised = initialise(self.net, self.init_rules)
         freeze(self.net, self.group_rules)
         self._check_shapes(self.spec)
@@ -178,6 +179,14 @@ class Task(L.LightningModule, ABC):
         self.accumulators = nn.ModuleDict(
             {f"{stage}_": MetricAccumulator(self.metrics(self.spec)) for stage in STAGES}
         )
+
+    def _made_net(self, spec: DataSpec) -> Any:
+        try:
+            return self.make_net(spec)
+        except (ValueError, RuntimeError, TypeError) as error:
+            if isinstance(error, UserError) or not raised_in(error, "torch"):
+                raise
+            raise UserError(f"`model.net`: {clip(error, 200)}") from error
 
     def metric_names(self) -> set[str]:
         """The names of everything this task reports; a task that logs more of its own adds their
@@ -436,11 +445,11 @@ class Task(L.LightningModule, ABC):
         checkpoint["spec"] = self.spec.to_dict()
         checkpoint["preprocessing"] = self.preprocessing
         checkpoint["config"] = self.config
-        checkpoint["pending"] = list(self.accumulator("train").pending)
+        checkpoint["pending"] = of_each_rank(list(self.accumulator("train").pending))
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         accumulator = self.accumulator("train")
-        for loss, predictions, targets in checkpoint["pending"]:
+        for loss, predictions, targets in of_this_rank(checkpoint["pending"]):
             accumulator.add(
                 loss.to(self.device), predictions.to(self.device), targets.to(self.device)
             )

@@ -72,6 +72,9 @@ def _build(
         optimizer = made()
     except (ValueError, TypeError) as error:
         raise UserError(str(error), key="model.optimizer") from error
+    for name, value in optimizer.defaults.items():
+        if name in ("lr", "weight_decay") and not isinstance(value, int | float):
+            raise UserError(f"`model.optimizer.{name}` {clip(value)}: expected a number")
     if isinstance(optimizer, torch.optim.LBFGS):
         for group in groups:
             for parameter in group["params"]:

@@ -10,7 +10,6 @@ import os
 import shutil
 import sys
 import time
-import traceback
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -24,7 +23,7 @@ from torch import nn
 from ..bases.data import DataModule
 from ..bases.task import Task
 from ..building.weights import describe
-from ..errors import UserError, clip, suggest
+from ..errors import UserError, clip, raised_in, suggest
 from ..registry import PROGRAM
 from ..runs.checkpoints import locate, read
 from ..runs.exact import ExactResume, Stop
@@ -228,15 +227,15 @@ def run_to_the_end(
         trainer.fit(cli.model, datamodule=cli.datamodule, ckpt_path=checkpoint, weights_only=True)
         state = "running"  # its results are still to be written
     except (MisconfigurationException, ValueError) as error:
-        if raised_by_lightning(error):
+        if raised_in(error, "lightning"):
             raise UserError(f"trainer: {clip(error, 300)}") from error
         raise
     except ModuleNotFoundError as error:
-        if raised_by_lightning(error):
+        if raised_in(error, "lightning"):
             raise UserError(f"trainer: {clip(error, 300)}") from error
         raise
     except RuntimeError as error:
-        if raised_by_lightning(error, "callbacks."):
+        if raised_in(error, "lightning.pytorch.callbacks"):
             raise UserError(f"--trainer.callbacks: {clip(error, 300)}") from error
         callbacks: list[Any] = trainer.callbacks  # type: ignore[attr-defined]
         exact = next(c for c in callbacks if isinstance(c, ExactResume))
@@ -262,13 +261,6 @@ def run_to_the_end(
             # It may have failed for its folder.
             with contextlib.suppress(*([UserError] if state == "failed" else [])):
                 update_json(folder.description, {"state": state})
-
-
-def raised_by_lightning(error: BaseException, part: str = "") -> bool:
-    """Whether Lightning itself refused something, so that it is no bug of a network or dataset."""
-    frames = list(traceback.walk_tb(error.__traceback__))
-    module = str(frames[-1][0].f_globals.get("__name__", "")) if frames else ""
-    return module.startswith(f"lightning.pytorch.{part}" if part else "lightning.")
 
 
 def announce(

@@ -291,6 +291,10 @@ class Settings:
         Raises:
             UserError: an argument that its class does not have.
         """
+        for key in default_classes:
+            if not isinstance(self.tree.get(key, {}), dict):
+                found = clip(self.tree[key])
+                raise UserError(f"{self.say((key,))}: expected the name of a class, got {found!r}")
         tree = {key: {"init_args": {}} | self.tree.get(key, {}) for key in default_classes}
         for key, class_path in default_classes.items():
             tree[key].setdefault("class_path", class_path)

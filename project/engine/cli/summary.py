@@ -12,7 +12,7 @@ import lightning.pytorch as L
 import torch
 
 from ..building.layers import LayerInfo
-from ..formats import duration, metric, shape
+from ..formats import duration, metric, setting, shape
 from ..registry import PROGRAM
 from ..runs.folder import RunFolder
 from ..runs.progress import WIDTH
@@ -111,7 +111,7 @@ def training_line(cli: ProjectCLI, trainer: Any) -> str:
         word
         for word in (
             name("optimizer"),
-            f"lr {rate:g}" if rate is not None else "",
+            f"lr {setting(rate)}" if rate is not None else "",
             name("schedule"),
         )
         if word

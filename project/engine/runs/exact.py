@@ -19,6 +19,7 @@ from lightning.pytorch.callbacks import Callback
 from ..building.schedules import length_is_open, rebuild
 from ..errors import NotFinite
 from ..randomness import reseed, run_seed
+from ..ranks import of_each_rank, of_this_rank
 from . import internals
 from .checkpoints import forget_old, step_file
 from .folder import RunFolder
@@ -116,7 +117,7 @@ class ExactResume(Callback):
         checkpoint["run"] = {
             **dataclasses.asdict(end),
             "metrics_file": self.metrics.mark() if keeps_metrics and self.metrics else None,
-            "metric_states": internals.metric_states(trainer.lightning_module),
+            "metric_states": of_each_rank(internals.metric_states(trainer.lightning_module)),
             "log": internals.log_state(trainer),
         }
 
@@ -151,7 +152,7 @@ class ExactResume(Callback):
         self.resumed = internals.ResumedStart(trainer)
         trainer.should_stop = state["should_stop"]
         internals.restore_log_state(trainer, module, state["log"])
-        internals.restore_metric_states(module, state["metric_states"])
+        internals.restore_metric_states(module, of_this_rank(state["metric_states"]))
         self._lengthen_schedules(trainer, module)
 
     @staticmethod

@@ -27,12 +27,12 @@ OF_ALL: dict[str, type] = {
     "config": str,  # Task: the whole effective config
 }
 # Those from which a run continues, step-*.ckpt:
-OF_A_RUN: dict[str, type] = {
+OF_A_RUN: dict[str, type | tuple[type, ...]] = {
     "optimizer_states": list,  # Lightning
     "lr_schedulers": list,  # Lightning
     "loops": dict,  # Lightning: progress in epochs and batches; runs/internals.py corrects it
     "callbacks": dict,  # Lightning: states of callbacks by name, the user's own among them
-    "pending": list,  # Task: batches whose metrics are not yet reduced
+    "pending": (list, dict),  # Task: batches whose metrics are not reduced, of each rank
     "run": dict,  # ExactResume: the fields of `End`, and what Lightning forgets in mid-epoch
 }
 # The DataModule's position, {epoch, batch}, lies under its class's name, as Lightning wants it.
@@ -137,7 +137,7 @@ def checked(content: Any, path: Path) -> Saved:
     parts = OF_ALL | (OF_A_RUN if saved.is_resumable and saved.format == FORMAT else {})
     for key, kind in parts.items():
         if not isinstance(content.get(key), kind):
-            raise Damaged(f"checkpoint {path}: damaged; its {key} is no {kind.__name__}")
+            raise Damaged(f"checkpoint {path}: damaged; its {key} is of another kind")
     return saved
 
 

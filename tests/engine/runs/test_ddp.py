@@ -8,8 +8,10 @@ import csv
 import json
 import math
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -64,3 +66,33 @@ def test_two_processes_train_and_evaluate_like_one(tmp_path: Path) -> None:
     assert figures[0]["val/accuracy"] == figures[1]["val/accuracy"]
     assert abs(figures[0]["val/loss"] - figures[1]["val/loss"]) < 1e-6
     assert len(ids[1]) == len(set(ids[1].tolist())) and (ids[0] == ids[1]).all()
+
+
+@pytest.mark.slow
+def test_a_killed_epoch_of_two_processes_counts_what_both_have_seen(tmp_path: Path) -> None:
+    words = (
+        f"fit --data.size 12 --data.batch_size 8 --model.net MLP --run.tensorboard false "
+        f"--run.report false --run.save_every 5 --trainer.max_epochs 1 {TWO} --run"
+    )
+    assert command(f"{words} whole", tmp_path).returncode == 0
+    process = subprocess.Popen(
+        [sys.executable, "-m", "project", *words.split(), "killed"],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1"},
+        stdout=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    until = time.monotonic() + 60
+    while not (tmp_path / "killed/checkpoints/step-000000030.ckpt").exists():
+        assert time.monotonic() < until
+        time.sleep(0.01)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    done = command(f"{words} killed", tmp_path)
+    assert done.returncode == 0 and "continuing killed from step" in done.stdout, done.stderr
+    rows = []
+    for name in ("whole", "killed"):
+        with open(tmp_path / name / "epochs.csv", newline="") as file:
+            rows += list(csv.DictReader(file))
+    assert rows[0]["train/accuracy"] == rows[1]["train/accuracy"]
+    assert rows[0]["train/loss"] == rows[1]["train/loss"]
