@@ -265,5 +265,10 @@ def class_parser(
 
     parser = ArgumentParser(exit_on_error=False)
     left_out: set[str | int] = {*without, *([skip] if skip else [])}
-    added = parser.add_class_arguments(owner, skip=left_out or None)
+    try:
+        added = parser.add_class_arguments(owner, skip=left_out or None)
+    except ValueError as error:
+        raise UserError(
+            f"{owner.__name__} cannot be named in a config: an argument that it needs has no type"
+        ) from error
     return parser, tuple(dict.fromkeys(name.partition(".")[0] for name in added))

@@ -22,7 +22,7 @@ from ..runs.saved import Saved
 from ..spec import DataSpec
 from .describe import refuse_other_data
 from .parser import ProjectCLI, parse
-from .settings import Settings, from_yaml
+from .settings import Layer, Settings, from_yaml
 from .trainer import build_trainer
 
 TAKEN = ("id", "file", "fold", "target")  # columns of predictions.csv that are not predicted
@@ -49,7 +49,7 @@ def evaluate(
         The metrics by name; none of `predict`.
     """
     saved = read(locate(checkpoint))
-    cli = parse(settings.over(from_yaml(saved.config, f"the config in {saved.path}")), print_config)
+    cli = parse(settings.over(config_of(saved)), print_config)
     if cli is None:
         return {}
     cli.build()
@@ -100,6 +100,15 @@ def predicts_other(data: DataModule, settings: Settings) -> bool:
     trained on and what is tested are then not shares of one file, which may have changed.
     """
     return "data" in settings.tree or "test" in data.splits
+
+
+def config_of(saved: Saved) -> Layer:
+    """The config of a checkpoint, which downloads nothing: who wants that says so."""
+    layer = from_yaml(saved.config, f"the config in {saved.path}")
+    arguments = (layer.tree.get("data") or {}).get("init_args") or {}
+    if "download" in arguments:
+        arguments["download"] = False
+    return layer
 
 
 def folder_of(checkpoint: Path) -> RunFolder | None:
@@ -164,7 +173,7 @@ def load(path: str | Path) -> Task:
     """
     saved = read(locate(Path(path)))
     settings = Settings()
-    settings.add(from_yaml(saved.config, f"the config in {saved.path}"))
+    settings.add(config_of(saved))
     cli = ProjectCLI(settings, seeds=False)
     cli.build()
     restore_task(cli.model, saved)

@@ -128,14 +128,24 @@ def output_in(path: Path) -> Iterator[None]:
 
 
 def settle_threads(tree: dict[str, Any]) -> None:
-    """CPU threads of this process: as set, or all cores shared by the processes of this machine;
-    kept in the config.
+    """CPU threads of this process, kept in the config: as set there or by OMP_NUM_THREADS, or the
+    cores that nobody uses, shared by the processes of the run.
     """
     if tree["run"]["threads"] is None:
         devices = str(tree["trainer"].get("devices"))
         processes = max(1, int(devices)) if devices.isdecimal() else 1
-        tree["run"]["threads"] = max(1, available_cores() // processes)
+        asked = os.environ.get("OMP_NUM_THREADS", "")
+        free = int(asked) if asked.isdecimal() and int(asked) else idle_cores()
+        tree["run"]["threads"] = max(1, free // processes)
     torch.set_num_threads(tree["run"]["threads"])
+
+
+def idle_cores() -> int:
+    """The cores that this process may use and others leave free: a thread that waits for its core
+    makes all others wait.
+    """
+    busy = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
+    return max(1, available_cores() - round(busy))
 
 
 # Arguments of the Trainer by which Lightning divides.

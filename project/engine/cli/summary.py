@@ -25,6 +25,9 @@ from .screen import show_table
 ROWS = 20  # of the table of layers
 
 
+FEW = 200  # samples, below which accuracy takes few values
+
+
 def opening(
     folder: RunFolder, cli: ProjectCLI, trainer: L.Trainer, description: Mapping[str, Any]
 ) -> None:
@@ -44,6 +47,12 @@ def opening(
     }
     for name, line in lines.items():
         print(textwrap.fill(line, WIDTH, initial_indent=f"{name:<10}", subsequent_indent=" " * 10))
+    samples = description["data"].get("val", {}).get("samples", FEW)
+    if samples < FEW and task.monitor == "val/accuracy":
+        print(
+            f"note      {samples} samples validate: in steps of {1 / samples:.2g} accuracy tells "
+            "few checkpoints apart,\n          --model.monitor val/loss tells more"
+        )
     print(flush=True)
 
 

@@ -92,7 +92,7 @@ def plain(value: Any) -> Any:
     """Text that a spreadsheet would run as a formula gets a leading apostrophe; numbers stay
     numbers, read from text too.
     """
-    if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r"):
+    if isinstance(value, str) and len(value) > 1 and value[0] in "=+-@\t\r":
         try:
             float(value)
         except ValueError:

@@ -5,7 +5,9 @@ Each fold is a run of `fit`, tested on the samples it was not trained on.
 
 from __future__ import annotations
 
+import contextlib
 import json
+import shutil
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -74,7 +76,7 @@ def one_fold(line: CommandLine, path: Path, folds: int, number: int) -> dict[str
     """
     fold = [("data.folds", str(folds)), ("data.fold", str(number))]
     settings = read_settings(line.configs, [*line.assignments, *fold])
-    began = time.monotonic()
+    began, is_new = time.monotonic(), not path.exists()
     try:
         with output_in(path / LOG), as_found():
             fit(
@@ -85,6 +87,10 @@ def one_fold(line: CommandLine, path: Path, folds: int, number: int) -> dict[str
             )
             evaluate("test", path, Settings())
     except UserError as error:
+        if is_new and not any(path.glob("checkpoints/*")):
+            shutil.rmtree(path)
+            with contextlib.suppress(OSError):  # folds that were trained stay
+                path.parent.rmdir()
         raise UserError(
             f"fold {number}: {error.text}; other settings are another k-fold, in another folder: "
             "--run FOLDER"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -75,7 +76,10 @@ def differences(found: Findings, whole: list[dict[str, Any]]) -> list[Drawing]:
         for key, name in found.names.items()
     }
     drawings = [Drawing(history(numbers, values, best, found.monitor))]
-    if found.importances:
+    if not found.importances:
+        few = "Too few trials to say which setting matters most."
+        drawings[0] = dataclasses.replace(drawings[0], note=few)
+    else:
         names = [found.names[key] for key in found.importances]
         note = "The share of the variation of the better trials that each explains (PED-ANOVA)."
         bars = plots.bars(names, list(found.importances.values()), "Importance", "share")

@@ -26,6 +26,7 @@ STATES = {
 }
 # of a trial, in results.json
 FIELDS = ("trial", "state", "value", "parameters", "epochs", "seconds", "folder", "reason")
+TRIALS_PER_PARAMETER = 5  # complete ones, from which importances are computed
 SEEDS = 5  # in the command that retrains the best
 
 
@@ -166,7 +167,7 @@ def importances(study: Study) -> dict[str, float]:
 
     whole = [trial for trial in study.trials() if trial.state == TrialState.COMPLETE]
     varied = [key for key in study.names if len({trial.params.get(key) for trial in whole}) > 1]
-    if len(whole) < 4 or not varied:
+    if len(whole) < TRIALS_PER_PARAMETER * len(varied) or not varied:
         return {}
     with warnings.catch_warnings():  # Optuna's word for it is "experimental"
         warnings.simplefilter("ignore")

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import importlib
+import inspect
+import itertools
 import json
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +17,11 @@ import torch
 import yaml
 
 from project.__main__ import main
-from project.engine.cli.classes import slot_at
+from project.engine.cli.classes import SLOTS, slot_at
+from project.engine.cli.parser import ProjectCLI
+from project.engine.cli.settings import Settings, from_tree
+from project.engine.cli.signatures import annotation, takes_code
+from project.engine.errors import UserError
 from project.engine.registry import ENGINE
 from tests.conftest import Project, the_rest_slow
 
@@ -173,3 +180,78 @@ def test_a_name_that_looks_like_a_date_is_a_name(project: Project, tmp_path: Pat
     assert (code, err) == (0, "")
     described = json.loads((tmp_path / "runs/2024-04-12/000/run.json").read_text())
     assert described["overrides"]["name"] == "2024-04-12"
+
+
+# ---------------------------------------------------------------------- the kind, not the input
+
+
+def classes_of_slots() -> Iterator[tuple[str, type]]:
+    """Every class that a slot takes by a short name or from its modules, and those of the tables."""
+    for _, slot in SLOTS:
+        base = load(slot.base)
+        found = [load(path) for path, _ in slot.table.values()]
+        for module in map(importlib.import_module, slot.modules):
+            found += [value for name, value in vars(module).items() if name[0].isupper()]
+        for owner in found:
+            if isinstance(owner, type) and issubclass(owner, base):
+                yield slot.kind, owner
+
+
+def load(path: str) -> Any:
+    module, _, name = path.rpartition(".")
+    return getattr(importlib.import_module(module), name)
+
+
+def open_arguments() -> list[tuple[str, str, str]]:
+    """(kind, class, argument) of every argument that could be anything, a function or a class."""
+    rows = []
+    for kind, owner in classes_of_slots():
+        for name, parameter in inspect.signature(owner).parameters.items():
+            hint = annotation(owner, name)
+            anything = hint in (Any, object, inspect.Parameter.empty)
+            if parameter.kind in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL):
+                continue
+            if anything or takes_code(hint) or "Any" in str(hint):
+                rows.append((kind, f"{owner.__module__}.{owner.__qualname__}", name))
+    return sorted(set(rows))
+
+
+CODE = {  # what such an argument is given: a class that writes a file, a function of the system
+    "a class": {"class_path": MAKES_A_FILE, "init_args": {"path": "elsewhere/j.log"}},
+    "a function": "os.system",
+    "a method": "pathlib.Path.touch",
+}
+KEY_OF = {
+    "loss": ("model", "loss"),
+    "optimizer": ("model", "optimizer"),
+    "schedule": ("model", "schedule"),
+    "network": ("model", "net"),
+    "augmentation": ("data", "augment"),
+    "callback": ("trainer", "callbacks"),
+    "logger": ("trainer", "logger"),
+    "class": ("trainer", "profiler"),
+}
+
+
+@pytest.mark.slow
+def test_no_open_argument_of_any_class_makes_or_calls_anything(tmp_path: Path) -> None:
+    rows = [row for row in open_arguments() if row[0] in KEY_OF]
+    assert len(rows) > 30, "there are such arguments"
+    made = []
+    for (kind, path, name), code in itertools.product(rows, CODE):
+        value: Any = {"class_path": path, "init_args": {name: CODE[code]}}
+        group, key = KEY_OF[kind]
+        tree = {group: {key: [value] if key in ("callbacks", "logger", "augment") else value}}
+        settings = Settings()
+        try:
+            settings.add(from_tree(tree, "c.yaml"))
+            cli = ProjectCLI(settings, seeds=False)
+            if kind in ("callback", "logger", "class", "loss", "augmentation"):
+                cli.build()
+        except UserError:
+            continue
+        finally:
+            assert nothing_happened(tmp_path), (path, name, code)
+        made.append((path, name, code))
+    taken = {code for _, _, code in made}
+    assert taken <= {"a function", "a method"}, made  # as plain texts, which nobody calls
