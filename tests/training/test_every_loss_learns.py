@@ -177,6 +177,7 @@ def test_a_loss_halves_the_error_of_its_baseline(
     assert error(run, row) <= baseline(project, row, run) / 2
 
 
+@pytest.mark.template
 def test_every_loss_is_shown_on_everything_it_is_for() -> None:
     kinds = {
         loss.__name__.removesuffix("Loss"): reading.kinds for loss, reading in LOSS_SPECS.items()

@@ -16,5 +16,7 @@ COMMANDS = {
     "sweep": ("sweep", "many runs of one config with some of its settings varied"),
     "compare": ("compare", "which of some settings is better, over their seeds"),
     "show": ("show", "the data of a config: a picture of a batch, and a table"),
+    "new": ("new", "a project of your own from this one, in a folder, under its own name"),
+    "rename": ("new", "this project under another name"),
     "list": ("list", "the names that can be used: networks, data, losses, ..."),
 }
