@@ -116,3 +116,11 @@ def test_the_two_commands_are_those_that_ci_runs() -> None:
     ]
     assert len(install) == 2 and all("-c constraints.txt -e" in line for line in install)
     assert ".venv/bin/pip install -q -c constraints.txt -e" in (REPOSITORY / ".ci/run").read_text()
+
+
+def test_the_pins_for_cpus_are_those_of_all_without_cuda() -> None:
+    pins, cpu = (
+        {line for line in (REPOSITORY / name).read_text().splitlines() if "==" in line}
+        for name in ("constraints.txt", "constraints-cpu.txt")
+    )
+    assert cpu == {pin for pin in pins if not re.match("(nvidia|cuda)-|triton", pin)}

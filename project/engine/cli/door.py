@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from ..commands import COMMANDS
 from ..errors import UserError, clip, suggest
@@ -44,6 +45,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(VERSION[0])
         return 0
     name, *rest = arguments
+    if (Path(__file__).parents[3] / ".update").is_dir():  # an update was interrupted
+        importlib.import_module(f"{ENGINE}.forking.update").finish()
     try:
         if name not in COMMANDS:
             raise UserError(f"unknown command {name!r}; {suggest(name, COMMANDS, 'commands')}")

@@ -17,6 +17,7 @@ COMMANDS = {
     "compare": ("compare", "which of some settings is better, over their seeds"),
     "show": ("show", "the data of a config: a picture of a batch, and a table"),
     "new": ("new", "a project of your own from this one, in a folder, under its own name"),
+    "update": ("new", "take a later version of the template, your own changes kept"),
     "rename": ("new", "this project under another name"),
     "list": ("list", "the names that can be used: networks, data, losses, ..."),
 }

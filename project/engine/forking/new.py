@@ -19,7 +19,7 @@ from .codemod import check_name, in_engine, is_text, renamed
 ROOT = Path(__file__).parents[3]
 MANIFEST = "engine.json"  # beside the engine: what each file was when it came
 # What guards or tells of the template itself, and is no fork's.
-STAYS = ("tests/template/", "tests/golden/", "CHANGELOG.md", "README.md", "docs/losses.png")
+STAYS = ("tests/template/", "CHANGELOG.md", "README.md", "docs/forking.md")
 LESSONS = ("lessons", "sweeps")  # folders that --minimal leaves out
 MINIMAL = ("configs/lenet.yaml", "configs/parts/")  # configs that it keeps
 # helpers of the engine's tests that other tests use
@@ -74,10 +74,14 @@ def make(
     part = target.with_name(target.name + ".part")
     shutil.rmtree(part, ignore_errors=True)
     try:
-        for file in _files():
-            if _comes_along(file, minimal):
-                _copy(file, part, name)
-        _finish(part, name, minimal, holder, year or datetime.date.today().year)
+        copied(ROOT, part, name, minimal, origin(ROOT))
+        (part / "README.md").write_text(README.format(name=name), encoding="utf-8")
+        if holder or year:
+            licence = part / "LICENSE"
+            line = f"{year or datetime.date.today().year} {holder}" if holder else rf"{year}\g<2>"
+            text = re.sub(r"(Copyright \(c\) )\d+(.*)", rf"\g<1>{line}", licence.read_text())
+            licence.write_text(text, encoding="utf-8")
+        write_manifest(part, name)
         if target.exists():
             target.rmdir()
         os.replace(part, target)
@@ -98,96 +102,146 @@ def rename(name: str) -> None:
     check_name(name)
     if name == PACKAGE:
         raise UserError(f"it is called {name} already")
-    if _git(ROOT, "rev-parse", "--git-dir") and (changed := _git(ROOT, "status", "--porcelain")):
+    if changed := git(ROOT, "status", "--porcelain"):
         raise UserError(
             f"{len(changed.splitlines())} files are changed and not committed; commit them first, "
             "so that `git checkout .` takes the renaming back"
         )
-    for file in _files():
+    for file in list(files_of(ROOT)):
         if is_text(file) and not in_engine(file, PACKAGE):
             path = ROOT / file
             text = path.read_text(encoding="utf-8")
             if (new := renamed(text, file, PACKAGE, name)) != text:
                 path.write_text(new, encoding="utf-8")
+    toml = ROOT / "pyproject.toml"
+    if "[tool.template]" not in toml.read_text():
+        toml.write_text(with_origin(toml.read_text(), origin(ROOT)))
     (ROOT / PACKAGE).rename(ROOT / name)
+    if not (ROOT / name / MANIFEST).is_file():  # a copy that nobody has touched yet
+        write_manifest(ROOT, name)
 
 
-def _files() -> Iterator[Path]:
-    """The files of this project that git knows, or would; all but what is made, without git."""
-    if not (ROOT / "pyproject.toml").is_file():
-        raise UserError(f"{ROOT}: no checkout of a project, which has a pyproject.toml")
-    listed = _git(ROOT, "ls-files", "-co", "--exclude-standard", "-z")
+# ---------------------------------------------------------------------- what a fork consists of
+
+
+def files_of(root: Path) -> Iterator[Path]:
+    """The files of a project that git knows, or would; without git all but what is made.
+
+    Raises:
+        UserError: the folder is no checkout.
+    """
+    if not (root / "pyproject.toml").is_file():
+        raise UserError(f"{root}: no checkout of a project, which has a pyproject.toml")
+    listed = git(root, "ls-files", "-co", "--exclude-standard", "-z")
     if listed:
-        yield from (Path(name) for name in listed.split("\0") if name and (ROOT / name).is_file())
+        yield from (Path(name) for name in listed.split("\0") if name and (root / name).is_file())
         return
-    for path in sorted(ROOT.rglob("*")):
-        file = path.relative_to(ROOT)
+    for path in sorted(root.rglob("*")):
+        file = path.relative_to(root)
         made = {".venv", ".git", "runs", "data", "__pycache__", "dist", "build"} & {*file.parts[:1]}
         if path.is_file() and not made and "__pycache__" not in file.parts:
             yield file
 
 
-def _comes_along(file: Path, minimal: bool) -> bool:
+def package_of(root: Path) -> str:
+    """The package's name in a checkout.
+
+    Raises:
+        UserError: there is none.
+    """
+    found = [path.parents[1].name for path in root.glob("*/engine/registry.py")]
+    if len(found) != 1:
+        raise UserError(f"{root}: no checkout of the template, which has one folder with engine/")
+    return found[0]
+
+
+def origin(root: Path) -> dict[str, str]:
+    """Where a checkout comes from, for [tool.template]."""
+    version = re.search(
+        r'(?m)^__version__ = "(.*)"', (root / package_of(root) / "__init__.py").read_text()
+    )
+    source = git(root, "config", "--get", "remote.origin.url") or str(root.resolve())
+    return {"source": source, "version": version[1] if version else VERSION[0]}
+
+
+def with_origin(text: str, known: dict[str, str]) -> str:
+    """A pyproject.toml that says which version of which template it came from."""
+    text = re.sub(r"\n*\[tool\.template\]\n([a-z]+ = .*\n)*", "\n", text).rstrip()
+    lines = "".join(f"{key} = {json.dumps(value)}\n" for key, value in known.items())
+    return f"{text}\n\n[tool.template]\n{lines}"
+
+
+def copied(
+    source: Path, target: Path, name: str, minimal: bool, known: dict[str, str]
+) -> dict[str, Path]:
+    """Copy what a fork gets of a checkout, under the fork's name.
+
+    Args:
+        source: The checkout.
+        target: Where its files are put.
+        name: Of the fork's package.
+        minimal: Leave out the lessons and all configs but the first.
+        known: What [tool.template] is to say.
+
+    Returns:
+        The path of each file in the fork, and where it lies now.
+    """
+    old, found = package_of(source), {}
+    for file in files_of(source):
+        if not comes_along(file, old, minimal):
+            continue
+        parts = (name, *file.parts[1:]) if file.parts[0] == old else file.parts
+        path = target.joinpath(*parts)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(source / file, path)
+        if is_text(file) and not in_engine(file, old):
+            text = path.read_text(encoding="utf-8")
+            if parts == (name, "__init__.py"):  # import paths of the template's own past
+                text = re.sub(rf'(?m)^    "{old}["./].*\n', "", text)
+            text = renamed(text, file, old, name)
+            if file.name == "pyproject.toml":
+                text = with_origin(text, known)
+            path.write_text(text, encoding="utf-8")
+        found["/".join(parts)] = path
+    return found
+
+
+def comes_along(file: Path, package: str, minimal: bool = False) -> bool:
+    """Whether a fork gets a file of the template."""
     name = file.as_posix()
     if name.startswith(STAYS) or (name.startswith("tests/engine/") and name not in HELPERS):
+        return False
+    if name == f"{package}/{MANIFEST}":
         return False
     if not minimal:
         return True
     if file.parts[0] == "configs":
         return name.startswith(MINIMAL)
-    return not {*LESSONS} & {*file.parts[:-1]} or in_engine(file, PACKAGE)
+    return not {*LESSONS} & {*file.parts[:-1]} or in_engine(file, package)
 
 
-def _copy(file: Path, target: Path, name: str) -> None:
-    parts = (name, *file.parts[1:]) if file.parts[0] == PACKAGE else file.parts
-    path = target.joinpath(*parts)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if is_text(file) and not in_engine(file, PACKAGE):
-        text = renamed((ROOT / file).read_text(encoding="utf-8"), file, PACKAGE, name)
-        path.write_text(text, encoding="utf-8")
-        shutil.copymode(ROOT / file, path)
-    else:
-        shutil.copy(ROOT / file, path)
+def write_manifest(root: Path, package: str) -> None:
+    """Note beside the engine what each file is now."""
+    names = [file.as_posix() for file in files_of(root)]
+    digests = {name: digest((root / name).read_bytes()) for name in sorted(names)}
+    (root / package / MANIFEST).write_text(json.dumps(digests, indent=1) + "\n")
 
 
-def _finish(target: Path, name: str, minimal: bool, holder: str | None, year: int) -> None:
-    """What is the new project's alone: README, licence, its origin, and no names of before."""
-    (target / "README.md").write_text(README.format(name=name), encoding="utf-8")
-    package = target / name / "__init__.py"
-    earlier = rf'(?m)^    "{PACKAGE}["./].*\n'  # import paths of this template's own past
-    package.write_text(re.sub(earlier, "", package.read_text()), encoding="utf-8")
-    licence = target / "LICENSE"
-    if licence.is_file():
-        line = rf"\g<1>{year} {holder}" if holder else rf"\g<1>{year}\g<2>"
-        text = re.sub(r"(Copyright \(c\) )\d+(.*)", line, licence.read_text())
-        licence.write_text(text, encoding="utf-8")
-    toml = target / "pyproject.toml"
-    source = _git(ROOT, "config", "--get", "remote.origin.url") or str(ROOT)
-    origin = {"source": source, "version": VERSION[0], "minimal": minimal}
-    lines = "".join(f"{key} = {json.dumps(value)}\n" for key, value in origin.items())
-    toml.write_text(f"{toml.read_text().rstrip()}\n\n[tool.template]\n{lines}")
-    digests = {
-        path.relative_to(target).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in sorted(target.rglob("*"))
-        if path.is_file()
-    }
-    (target / name / MANIFEST).write_text(json.dumps(digests, indent=1) + "\n")
+def digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
 
 
 def _first_commit(target: Path, name: str) -> None:
     """Initialise git; without git, or without a name for it, the folder is whole all the same."""
-    if _git(target, "init", "-q", "-b", "main") is None:
+    if git(target, "init", "-q", "-b", "main") is None:
         return
-    _git(target, "add", "-A")
-    who = (
-        ()
-        if _git(target, "config", "user.email")
-        else ("-c", f"user.name={name}", "-c", "user.email=")
-    )
-    _git(target, *who, "commit", "-q", "-m", f"{name}, from the template {VERSION[0]}")
+    git(target, "add", "-A")
+    known = git(target, "config", "user.email")
+    who = () if known else ("-c", f"user.name={name}", "-c", "user.email=")
+    git(target, *who, "commit", "-q", "-m", f"{name}, from the template {VERSION[0]}")
 
 
-def _git(folder: Path, *words: str) -> str | None:
+def git(folder: Path, *words: str) -> str | None:
     """What git prints; None where it fails or is not installed."""
     try:
         done = subprocess.run(

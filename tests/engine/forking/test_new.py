@@ -66,7 +66,7 @@ def test_a_new_project_has_its_own_name_everywhere(birds: Path) -> None:
     assert found == []
     about = tomllib.loads((birds / "pyproject.toml").read_text())
     assert about["project"]["name"] == "birds" and about["tool"]["mypy"]["packages"] == ["birds"]
-    assert set(about["tool"]["template"]) == {"source", "version", "minimal"}
+    assert set(about["tool"]["template"]) == {"source", "version"}
     assert "2031 Ada" in (birds / "LICENSE").read_text()
     engine = sorted(
         path.relative_to(REPOSITORY / "project")
@@ -135,6 +135,10 @@ MISTAKES = {
     "new network hawk": "'hawk': a class begins with a capital letter, as in Hawk",
     "new network LeNet": "LeNet: there is a network of this name already",
     "new netwrk Hawk": "new netwrk: did you mean network?",
+    "update now": "update: unexpected now; --from now names a template",
+    "update --form x": "--form: unknown option; did you mean --from",
+    "update --from nowhere": "--from nowhere: neither a folder nor a repository",
+    "update --from full": "engine.json, which `new` writes",
     "rename": "rename: expected a name, got nothing",
     "rename project": "it is called project already",
     "rename torch": "torch: a package of this name is there already",
