@@ -50,8 +50,8 @@ def opening(
     samples = description["data"].get("val", {}).get("samples", FEW)
     if samples < FEW and task.monitor == "val/accuracy":
         print(
-            f"note      {samples} samples validate: in steps of {1 / samples:.2g} accuracy tells "
-            "few checkpoints apart,\n          --model.monitor val/loss tells more"
+            f"note      {samples} samples validate: accuracy tells few checkpoints apart,\n"
+            "          --model.monitor val/loss tells more"
         )
     print(flush=True)
 

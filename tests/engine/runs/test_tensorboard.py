@@ -280,7 +280,7 @@ def test_a_run_ends_with_the_same_bits_with_tensorboard_and_without(
         outs.append(out)
     assert differing(tmp_path / "true", tmp_path / "false") == []
     assert not list((tmp_path / "false").glob("events*"))
-    notes = [line for line in outs[0].splitlines() if line.startswith("note")]
+    notes = [line for line in outs[0].splitlines() if line.startswith("note      TensorBoard")]
     assert notes == (
         []
         if traceable

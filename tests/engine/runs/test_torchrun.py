@@ -82,7 +82,7 @@ def test_a_killed_rank_is_started_again_and_the_run_ends_like_the_undisturbed_on
 
 @pytest.mark.slow
 def test_without_a_folder_it_says_what_is_missing(tmp_path: Path) -> None:
-    words = WORDS.removesuffix(" --run").split()
+    words = WORDS.removesuffix(" --run").replace("restarts 5", "restarts 0").split()
     done = subprocess.run(
         [sys.executable, "-m", "torch.distributed.run", *words],
         cwd=tmp_path,
