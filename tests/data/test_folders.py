@@ -20,7 +20,7 @@ from project.data.folders import CSVImages, ImageFolder
 from project.engine.bases.images import Normalise, statistics
 from project.engine.errors import UserError
 from project.engine.loading.arrays import Arrays, ItemDataset
-from tests.conftest import Project
+from tests.conftest import Project, the_rest_slow
 
 
 def image(path: str, size: tuple[int, int] = (8, 8), mode: str = "RGB") -> None:
@@ -534,7 +534,7 @@ def test_labels_are_numbers_where_the_task_is_for_numbers(project: Project) -> N
     assert (code, err.count("\n")) == (2, 1) and "the label 'large' is not a number" in err
 
 
-@pytest.mark.parametrize("where", ["new", "new/any", "new/test"])
+@pytest.mark.parametrize("where", the_rest_slow(["new", "new/any", "new/test"], "new/any"))
 def test_pictures_without_class_folders_are_predicted_by_their_files(
     where: str, project: Project
 ) -> None:

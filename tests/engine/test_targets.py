@@ -39,7 +39,7 @@ def test_the_data_are_shown(kind: str, project: Project, tmp_path: Path) -> None
     assert (code, err) == (0, "") and again in out
 
 
-@pytest.mark.parametrize("kind", the_rest_slow(DATA, "class", "number", "mask"))
+@pytest.mark.parametrize("kind", the_rest_slow(DATA, "class", "mask"))
 def test_a_run_is_trained_tested_predicted_and_reported(
     kind: str, project: Project, tmp_path: Path
 ) -> None:

@@ -55,7 +55,7 @@ SETTINGS = {
 
 
 FAST = {  # one of each kind; the others are run by `pytest -m ""`
-    *("epoch end", "validation in mid epoch", "accumulation", "augmentation", "everything watched"),
+    *("epoch end", "validation in mid epoch", "accumulation", "everything watched"),
 }
 
 

@@ -93,7 +93,10 @@ def test_the_figures_of_the_folds_are_put_together() -> None:
     assert (row["min"], row["max"], row["values"]) == (0.5, 1.0, [0.5, 0.9, 1.0])
 
 
-@pytest.mark.parametrize("words", [DIGITS, TABLE], ids=["digits", "table"])
+@pytest.mark.parametrize(
+    "words",
+    [pytest.param(DIGITS, id="digits", marks=pytest.mark.slow), pytest.param(TABLE, id="table")],
+)
 def test_every_sample_is_predicted_once_and_the_folder_tells_all(
     words: str, table: None, project: Project, tmp_path: Path
 ) -> None:

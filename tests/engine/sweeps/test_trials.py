@@ -41,7 +41,7 @@ SPACES = {
     "space",
     [
         pytest.param("numbers", marks=pytest.mark.slow),
-        "classes",
+        pytest.param("classes", marks=pytest.mark.slow),
         pytest.param("seeds", marks=pytest.mark.slow),
         pytest.param("process", marks=pytest.mark.slow),
     ],
