@@ -42,6 +42,8 @@ DESCRIPTION: dict[str, type] = {
     **dict.fromkeys(("state", "task", "net", "monitor", "monitor_mode", "command", "report"), str),
     "seed": int,
 }
+LAYER = {"name", "kind", "output", "parameters"}  # of each row of `layers`
+WEIGHT = {"shape", "mean", "std", "min", "max"}  # of each parameter in `initialised`
 RESULTS: dict[str, type] = {
     **dict.fromkeys(("best", "last", "val", "test"), dict),
     **dict.fromkeys(("parameters", "steps", "epochs"), int),
@@ -110,7 +112,18 @@ class Run:
     @functools.cached_property
     def description(self) -> dict[str, Any]:
         """run.json: the command, versions, git, state."""
-        return self._json(self.folder.description, DESCRIPTION)
+        found = self._json(self.folder.description, DESCRIPTION)
+        weights = (found.get("initialised") or {}).get("layers") or {}
+        tables = {
+            "layers": (found.get("layers") or [], LAYER),
+            "initialised": (list(weights.values()) if isinstance(weights, dict) else [0], WEIGHT),
+        }
+        for name, (rows, keys) in tables.items():
+            if not all(isinstance(row, dict) and keys <= row.keys() for row in rows):
+                raise UserError(
+                    f"{self.folder.description}: {name} is not what this version writes there"
+                )
+        return found
 
     @property
     def seed(self) -> int | None:

@@ -234,3 +234,25 @@ def test_the_metrics_of_validation_are_all_of_the_best_checkpoint(make_run: Make
     results["test"]["step"] = 20
     (folder / "results.json").write_text(json.dumps(results))
     assert Run(folder).metric("test/accuracy") == 0.8
+
+
+@pytest.mark.parametrize("part", ["layers", "initialised"])
+def test_a_description_with_a_key_taken_out_is_one_line(
+    part: str, make_run: MakeRun, project: Project
+) -> None:
+    folder = make_run("a/000")
+    make_run("a/001")
+    path = folder / "run.json"
+    about = json.loads(path.read_text())
+    about["layers"] = [{"name": "a", "kind": "Linear", "output": [1], "parameters": 2}]
+    about["initialised"] = {
+        "layers": {"a": {"shape": [1], "mean": 0, "std": 1, "min": 0, "max": 1}}
+    }
+    del (about["layers"][0] if part == "layers" else about["initialised"]["layers"]["a"])[
+        "output" if part == "layers" else "mean"
+    ]
+    path.write_text(json.dumps(about))
+    code, _, err = project("report", [str(folder)])
+    assert (code, err.count("\n")) == (2, 1) and f"{part} is not what this version writes" in err
+    code, out, _ = project("report", [str(folder.parent)])
+    assert code == 0 and "001" in out, "one damaged run fells no table"
