@@ -1,4 +1,4 @@
-"""`new` and `rename`: a project of one's own."""
+"""`new`, `update` and `rename`: a project of one's own."""
 
 from __future__ import annotations
 

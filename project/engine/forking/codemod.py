@@ -12,15 +12,16 @@ from ..errors import UserError, clip
 from ..registry import PACKAGE
 
 TEXTS = (".py", ".md", ".yaml", ".yml", ".toml", ".sh", ".cff", ".json", "")  # "": .ci/run, LICENSE
-# in code, {0} being the name: imports, commands, import paths and files in quotes, its functions
+# in code, {0} being the name: imports, commands, files and functions
 IN_CODE = (
     r"(?m)^(\s*(?:from|import) ){0}\b",
     r"(-m ){0}\b",
     r'("-m", "){0}\b',
     r'(/ "){0}(?=")',
-    r"""(["']){0}(?=[./])""",
     r"(\b){0}(?=\.(?:load|fit|load_optimizer)\b)",
 )
+# in code outside the package, whose own quoted paths are those of its past (MOVED)
+OUTSIDE = (r"""(["']){0}(?=[./])""",)
 # elsewhere: commands, files, import paths, and where pyproject.toml has the package
 IN_TEXTS = (
     r"(-m ){0}\b",
@@ -52,7 +53,8 @@ def check_name(name: str) -> None:
 
 def renamed(text: str, file: Path, old: str, new: str) -> str:
     """A text of a file with the package under its new name."""
-    for pattern in IN_CODE if file.suffix == ".py" else IN_TEXTS:
+    in_code = IN_CODE if file.parts[0] == old else IN_CODE + OUTSIDE
+    for pattern in in_code if file.suffix == ".py" else IN_TEXTS:
         text = re.sub(pattern.format(re.escape(old)), rf"\g<1>{new}", text)
     return text
 

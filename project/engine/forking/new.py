@@ -115,7 +115,8 @@ def rename(name: str) -> None:
                 path.write_text(new, encoding="utf-8")
     toml = ROOT / "pyproject.toml"
     if "[tool.template]" not in toml.read_text():
-        toml.write_text(with_origin(toml.read_text(), origin(ROOT)))
+        # not the source: the repository of such a copy is its own
+        toml.write_text(with_origin(toml.read_text(), {"version": origin(ROOT)["version"]}))
     (ROOT / PACKAGE).rename(ROOT / name)
     if not (ROOT / name / MANIFEST).is_file():  # a copy that nobody has touched yet
         write_manifest(ROOT, name)

@@ -31,18 +31,18 @@ class Skeleton:
     config: str
 
 
-BUILDS = '''"""NAME is found by its name, and trains."""
+TRAINS = '''"""NAME is found by its name, and trains."""
 
 from __future__ import annotations
 
-from tests.conftest import Project
+from tests.conftest import REPOSITORY, Project
 
 
 def test_it_trains_from_the_command_line(project: Project) -> None:
     config = REPOSITORY / "configs" / "MODULE.yaml"
     code, _, err = project("fit --config", [str(config)], "--trainer.max_epochs 1")
     assert (code, err) == (0, "")
-'''.replace("import Project\n", "import REPOSITORY, Project\n")
+'''
 
 SKELETONS = {
     "network": Skeleton(
@@ -80,7 +80,7 @@ class NAME(Network):
         """Return the outputs (B, spec.outputs) of images (B, C, H, W)."""
         return self.layers(images)
 ''',
-        BUILDS,
+        TRAINS,
         "model: {class_path: Classification, init_args: {net: {class_path: NAME, init_args: "
         "{width: 64}}}}\ntrainer: {max_epochs: 10}\n",
     ),
@@ -118,7 +118,7 @@ class NAME(ImageData):
         images += (128 * classes).to(torch.uint8).reshape(-1, 1, 1, 1)
         return Arrays(self.resize_and_convert(images), classes)
 ''',
-        BUILDS,
+        TRAINS,
         "data: {class_path: NAME, init_args: {count: 600}}\n"
         "model: {class_path: Classification, init_args: {net: LeNet}}\ntrainer: {max_epochs: 10}\n",
     ),
@@ -168,7 +168,7 @@ class NAME(Task):
         """Return what is computed of the predictions and targets of `step`."""
         return {"accuracy": MulticlassAccuracy(spec.outputs, average="micro")}
 ''',
-        BUILDS,
+        TRAINS,
         "model: {class_path: NAME, init_args: {net: LeNet}}\ntrainer: {max_epochs: 10}\n",
     ),
     "loss": Skeleton(
@@ -200,7 +200,7 @@ class NAME(nn.Module):
         losses = F.cross_entropy(logits, targets, reduction="none")
         return ((1 - (-losses).exp()) ** self.gamma * losses).mean()
 ''',
-        BUILDS,
+        TRAINS,
         "model: {class_path: Classification, init_args: {net: LeNet, loss: NAME}}\n"
         "trainer: {max_epochs: 10}\n",
     ),

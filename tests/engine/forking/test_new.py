@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from project.engine.forking.codemod import renamed
 from tests.conftest import REPOSITORY, Project
 
 OLD = re.compile(r"""(-m |import |from |["']|/ ")project\b(?![:"']? ?= )|\bproject[./][a-z_]""")
@@ -117,6 +118,28 @@ def test_a_minimal_project_is_green(project: Project, tmp_path: Path) -> None:
     assert sorted(path.name for path in (fork / "configs").glob("*.yaml")) == ["lenet.yaml"]
     assert not (fork / "tiny" / "lessons").exists()
     run(fork, "-m", "pytest", "-q", "-n", "2", "-p", "no:cacheprovider")
+
+
+# (file, a line of it, the line under the name birds)
+LINES = [
+    ("project/a.py", "from project.engine import Task", "from birds.engine import Task"),
+    ("project/__init__.py", '"project.networks.fused": "",', '"project.networks.fused": "",'),
+    ("tests/a.py", 'setattr("project.data.folders.f", 1)', 'setattr("birds.data.folders.f", 1)'),
+    ("tests/a.py", 'ROOT / "project" / "lessons"', 'ROOT / "birds" / "lessons"'),
+    ("tests/a.py", "def test(project: Project) -> None:", "def test(project: Project) -> None:"),
+    ("README.md", "python -m project fit", "python -m birds fit"),
+    ("README.md", "run = project.fit(1)  # project/data/", "run = birds.fit(1)  # birds/data/"),
+    ("README.md", "A project: pyproject.toml", "A project: pyproject.toml"),
+    ("pyproject.toml", 'name = "project"', 'name = "birds"'),
+    ("pyproject.toml", "[tool.project]", "[tool.project]"),
+    ("pyproject.toml", '{ attr = "project.__version__" }', '{ attr = "birds.__version__" }'),
+    ("configs/a.yaml", "net: project.networks.hawk.Hawk", "net: birds.networks.hawk.Hawk"),
+]
+
+
+@pytest.mark.parametrize(("file", "line", "expected"), LINES)
+def test_the_package_is_renamed_and_the_word_is_not(file: str, line: str, expected: str) -> None:
+    assert renamed(line, Path(file), "project", "birds") == expected
 
 
 # what is asked -> what the one line says

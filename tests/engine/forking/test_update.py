@@ -106,9 +106,7 @@ def test_both_changes_are_there_afterwards(places: tuple[Path, Path], tmp_path: 
     before = tree(birds)
     out = run(birds, "-c", UPDATE.format(str(template), True))
     assert "merged" in out and "conflicts" not in out and tree(birds) == before
-    began = time.monotonic()
     run(birds, "-c", UPDATE.format(str(template), False))
-    assert time.monotonic() - began < 60
     lenet = (birds / "birds/networks/lenet.py").read_text()
     assert "# ours" in lenet and "# a later line" in lenet
     table = (birds / "birds/networks/__init__.py").read_text()
