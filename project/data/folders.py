@@ -12,6 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from jsonargparse.typing import PositiveFloat
 from torch import Tensor
@@ -28,6 +29,7 @@ from project.engine import (
     suggest,
 )
 from project.engine.loading.cache import Shape, cached_images, common_shape, decode, user_folder
+from project.engine.loading.columns import number_targets
 from project.engine.loading.csvoptions import ReadOptions, composed, finite
 from project.engine.loading.listing import (
     SPLIT_NAMES,
@@ -158,12 +160,15 @@ class FileImages(ImageData):
         kind = self.spec.target if self.preprocessing else self.wanted_target
         if kind not in ("number", "count"):
             return names
+
+        def fault(row: int, reason: str) -> UserError:
+            return UserError(f"{files[row]}: the label {clip(names[row])!r} {reason}")
+
         numbers = [finite(name) for name in names]
         if None in numbers:
-            row = numbers.index(None)
-            raise UserError(f"{files[row]}: the label {clip(names[row])!r} is not a number")
-        targets = torch.tensor([[number or 0.0] for number in numbers], dtype=torch.float64)
-        return targets.long() if kind == "count" else targets.float()
+            raise fault(numbers.index(None), "is not a number")
+        values = np.array(numbers, np.float64)
+        return number_targets(values, np.arange(len(values)), kind, fault)
 
     def sample_columns(self, split: str, ids: Sequence[int]) -> dict[str, list[Any]]:
         files = self.listed[split if split in self.listed else "train"]

@@ -21,13 +21,12 @@ from project.engine.loading.columns import (
     how_written,
     is_date,
     is_gap,
+    number_targets,
     spread,
 )
 from project.engine.loading.csvfile import UNNAMED, CSVFile, Numbers, Texts
 from project.engine.loading.csvoptions import ReadOptions, existing_file
 
-FLOAT32 = np.finfo(np.float32)
-ROUNDING = 1e-3  # of the spread: more is lost in 32 bits, so 64 are kept until targets are scaled
 # texts that stand for a missing number where all others of a column are numbers
 BLANKS = ("-", "--", ".", "unknown", "missing", "none", "na", "n.a.", "nil", "#value!", "#ref!")
 MISSING = "; `data.read.na_values` names the texts that mean a missing value"
@@ -272,22 +271,10 @@ class CSVTable(DataModule):
             )
         if kind in ("number", "count") or isinstance(column, Numbers):
             values = file.numbers(name)
-            if (large := np.abs(values[rows]) > FLOAT32.max).any():
-                row = int(rows[large.argmax()])
-                raise file.fault(
-                    row, f"{shown} is {values[row]:g}, more than 32 bits hold; scale the column"
-                )
-            if kind != "count":
-                single = values.astype(np.float32)
-                lost = np.abs(single - values)[rows].max()
-                fine = lost <= ROUNDING * spread(values[rows])
-                return torch.from_numpy(single if fine else values).unsqueeze(1), []
-            if (no_count := (values[rows] < 0) | (values[rows] % 1 != 0)).any():
-                row = int(rows[no_count.argmax()])
-                raise file.fault(
-                    row, f"{shown} is {values[row]:g}, a count is a whole number of 0 or more"
-                )
-            return torch.from_numpy(np.nan_to_num(values).astype(np.int64)).unsqueeze(1), []
+            targets = number_targets(
+                values, rows, kind, lambda row, reason: file.fault(row, f"{shown} {reason}")
+            )
+            return targets, []
         written = [text.removesuffix(self.label_suffix).strip() for text in column.texts]
         labels = sorted(set(written))
         with contextlib.suppress(ValueError):  # 10 comes after 9

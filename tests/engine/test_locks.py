@@ -22,10 +22,10 @@ def system(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> I
     yield request.param
 
 
-def hold(path: Path, told: Connection) -> None:
+def hold(path: Path, pipe: Connection) -> None:
     with locks.lock(path):
-        told.send("held")
-        told.recv()
+        pipe.send("held")
+        pipe.recv()
 
 
 def test_a_lock_ends_with_the_process_that_was_killed(system: str, tmp_path: Path) -> None:

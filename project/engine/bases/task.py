@@ -86,9 +86,9 @@ class Task(L.LightningModule, ABC):
         )  # a default is shared by all tasks, and class weights are written into it
         self.make_schedule, self.interval = schedule, interval
         self.init_rules, self.group_rules = list(init or ()), list(groups or ())
-        self.monitor = monitor or self.default_monitor[0]
-        own = dict([self.default_monitor])
-        self.mode = monitor_mode or own.get(self.monitor) or better(self.monitor)
+        own, mode = self.default_monitor
+        self.monitor = monitor or own
+        self.mode = monitor_mode or (mode if self.monitor == own else better(self.monitor))
         self.spec: DataSpec | None = None
         self.preprocessing: dict[str, Any] = {}
         self.config = ""

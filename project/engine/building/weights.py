@@ -41,8 +41,8 @@ def take_weights(
         name, reason = found
         message = f"{source}: they do not fit {type(net).__name__}: {reason}"
         if given.keys() & wanted.keys():  # else it is another network altogether
-            fresh_layer = f"{layer_of(name)}.*" if layer_of(name) else name
-            message += f"; --fresh '{f'{fresh}|' if fresh else ''}{fresh_layer}' leaves that out"
+            layer = f"{layer_of(name)}.*" if layer_of(name) else name
+            message += f"; --fresh '{f'{fresh}|' if fresh else ''}{layer}' leaves that out"
         raise UserError(message)
     net.load_state_dict(given, strict=False)
     return [name for name in given if name in parameters]
@@ -75,14 +75,14 @@ def statistics(net: nn.Module) -> dict[str, dict[str, Any]]:
     found = {}
     for name, parameter in net.named_parameters():
         values = parameter.detach().float()
-        statistics_of = {
+        numbers = {
             "mean": values.mean(),
             "std": values.std(correction=0),
             "min": values.min(),
             "max": values.max(),
         }
         found[name] = {"shape": list(values.shape)} | {
-            key: float(f"{float(value):.6g}") for key, value in statistics_of.items()
+            key: float(f"{float(value):.6g}") for key, value in numbers.items()
         }
     return found
 

@@ -174,17 +174,10 @@ def resolve(name: str, slot: Slot | None, where: str) -> str:
                 f"{slot.table[name][0]}"
             )
         return slot.table[name][0]
-    modules = [importlib.import_module(module) for module in slot.modules] if slot else []
-    path = (
-        name
-        if "." in name
-        else next(
-            (f"{m.__name__}.{name}" for m in modules if isinstance(getattr(m, name, None), type)),
-            "",
-        )
-    )
+    path = name if "." in name else in_modules(name, slot)
     if not path:
         kind, known = (slot.kind, set(slot.table)) if slot else ("class", set())
+        modules = map(importlib.import_module, slot.modules if slot else ())
         near = known.union(*([n for n in vars(m) if n[0].isupper()] for m in modules))
         raise UserError(
             f"{where}: unknown {kind} {clip(name)!r}; {suggest(name, near, f'{kind}s')}"
@@ -198,12 +191,11 @@ def resolve(name: str, slot: Slot | None, where: str) -> str:
     return path
 
 
-def is_class(name: str, slot: Slot) -> bool:
-    """Whether a bare word is the name of a class of a slot."""
-    modules = map(importlib.import_module, slot.modules)
-    return name in slot.table or any(
-        isinstance(getattr(module, name, None), type) for module in modules
-    )
+def in_modules(name: str, slot: Slot | None) -> str:
+    """The import path of a class of this name in a slot's modules; empty where there is none."""
+    modules = map(importlib.import_module, slot.modules if slot else ())
+    found = (m for m in modules if isinstance(getattr(m, name, None), type))
+    return next((f"{module.__name__}.{name}" for module in found), "")
 
 
 def _load(path: str) -> Any:

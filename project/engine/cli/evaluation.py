@@ -55,14 +55,13 @@ def evaluate(
     cli.build()
     task, data = cli.model, cli.datamodule
     data.restore(saved.preprocessing)
-    data.predicting = action == "predict"
+    predicts, folder = action == "predict", folder_of(checkpoint)
+    data.predicting = predicts  # before its files are listed
     restore_task(task, saved)
-    if not predicts_other(data, settings) and (folder := folder_of(checkpoint)):
+    if folder and folder.description.is_file() and tests_a_share(data, settings):
         data.prepare_data()
         data.setup("fit")
-        if folder.description.is_file():
-            refuse_other_data(data.summary(), folder)
-    predicts, folder = action == "predict", folder_of(checkpoint)
+        refuse_other_data(data.summary(), folder)
     kept = Predictions(None if predicts else folder)
     bar = bars()
     own: dict[str, Any] = {
@@ -95,11 +94,11 @@ def evaluate(
     return metrics
 
 
-def predicts_other(data: DataModule, settings: Settings) -> bool:
-    """Whether a split lies in files of its own, or in others than the run was trained on: what is
-    trained on and what is tested are then not shares of one file, which may have changed.
+def tests_a_share(data: DataModule, settings: Settings) -> bool:
+    """Whether what is tested is a share of the files that the run was trained on, and would hold
+    some of what was trained on if they had changed.
     """
-    return "data" in settings.tree or "test" in data.splits
+    return "data" not in settings.tree and "test" not in data.splits
 
 
 def config_of(saved: Saved) -> Layer:

@@ -27,7 +27,7 @@ from .classes import (
     Tree,
     accepted,
     arguments_of,
-    is_class,
+    in_modules,
     load_class,
     resolve,
     rule_at,
@@ -164,7 +164,7 @@ def _normal(value: Any, path: KeyPath, say: Callable[[KeyPath], str]) -> Any:
             [part for item in items for part in item] if slot is not None and slot.many else items
         )
     if isinstance(value, str) and slot is not None:
-        if CLASS_OR_WORD.fullmatch(".".join(path)) and not is_class(value, slot):
+        if CLASS_OR_WORD.fullmatch(".".join(path)) and not in_modules(value, slot):
             return value
         return _node({"class_path": resolve(value, slot, say(path))}, slot)
     if not isinstance(value, dict):

@@ -105,20 +105,17 @@ def is_finished(saved: Saved, trainer: dict[str, Any]) -> bool:
 
 
 def is_child() -> bool:
-    """Whether this is a further process of a run, started by Lightning, torchrun or srun."""
+    """Whether this is a further process of a run, started by Lightning or torchrun."""
     if CHILD in os.environ:
         return int(os.environ.get("LOCAL_RANK", 0)) > 0
-    if "TORCHELASTIC_RUN_ID" in os.environ:
-        return int(os.environ.get("RANK", 0)) > 0
-    by_slurm = os.environ.get("SLURM_JOB_NAME") not in (None, "bash", "interactive")
-    return by_slurm and int(os.environ.get("SLURM_PROCID", 0)) > 0
+    return "TORCHELASTIC_RUN_ID" in os.environ and int(os.environ.get("RANK", 0)) > 0
 
 
 def claim(tree: dict[str, Any]) -> RunFolder:
     """A new folder for this run, or the one that the first process of the run has claimed."""
     if CHILD in os.environ and is_child():
         return RunFolder(os.environ[CHILD])
-    if "TORCHELASTIC_RUN_ID" in os.environ or int(os.environ.get("SLURM_NTASKS", 1)) > 1:
+    if "TORCHELASTIC_RUN_ID" in os.environ or "SLURM_PROCID" in os.environ:
         raise UserError(
             "several processes start this run: give them all the same folder with --run FOLDER"
         )

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+import torch
+from torch import Tensor
 
+from ..errors import UserError
 from .csvfile import CSVFile, Numbers, Texts
 
+ROUNDING = 1e-3  # of the spread: more is lost in 32 bits, so 64 are kept until they are scaled
 MOSTLY = 0.9  # a column of texts of which this fraction are numbers is taken for a mistake
 
 
@@ -59,6 +63,34 @@ def spread(values: np.ndarray) -> float:
     """The standard deviation, 1 where it is within rounding of the mean."""
     std, largest = float(values.std()), float(np.abs(values).max())
     return std if std > 8 * np.finfo(np.float64).eps * largest else 1.0
+
+
+def number_targets(
+    values: np.ndarray, rows: np.ndarray, kind: str, fault: Callable[[int, str], UserError]
+) -> Tensor:
+    """Numbers to predict as targets: (N, 1) int64 counts, or float32 numbers; float64 where 32 bits
+    would lose what tells them apart.
+
+    Args:
+        values: (N,) float64, NaN where missing.
+        rows: Those that are used.
+        kind: "count" or "number".
+        fault: Makes the error of a row from what is wrong with it.
+
+    Raises:
+        UserError: a number is too large, or no count.
+    """
+    if (large := np.abs(values[rows]) > np.finfo(np.float32).max).any():
+        row = int(rows[large.argmax()])
+        raise fault(row, f"is {values[row]:g}, more than 32 bits hold; scale the column")
+    if kind == "count":
+        if (no_count := (values[rows] < 0) | (values[rows] % 1 != 0)).any():
+            row = int(rows[no_count.argmax()])
+            raise fault(row, f"is {values[row]:g}, a count is a whole number of 0 or more")
+        return torch.from_numpy(np.nan_to_num(values).astype(np.int64)).unsqueeze(1)
+    single = values.astype(np.float32)
+    fine = np.abs(single - values)[rows].max() <= ROUNDING * spread(values[rows])
+    return torch.from_numpy(single if fine else values).unsqueeze(1)
 
 
 def is_gap(column: Numbers | Texts) -> np.ndarray:

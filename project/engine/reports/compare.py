@@ -27,7 +27,7 @@ WHERE = {
 }  # settings that change where and how data is read, not what
 SEEDS = 3  # of each side, before a difference is claimed
 ALL_PAIRS = 3  # groups of which each pair is compared; of more, all with the best
-SHARES = ("accuracy", "neighbour", "correct_pairs")
+SHARES = ("accuracy", "neighbour", "pairs")  # metrics that count samples
 
 
 @dataclass

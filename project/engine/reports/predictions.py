@@ -32,8 +32,7 @@ PAIRED = 1500  # samples of a ranking whose pairs are compared
 
 
 def prediction_parts(run: Run, split: str) -> list[Part]:
-    """All that can be shown of a split; nothing where a task of a fork's own predictions in its own
-    way.
+    """All that can be shown of a split; nothing where a fork's own task predicts in its own way.
 
     Raises:
         UserError: its files are damaged, or another run's.

@@ -215,7 +215,7 @@ class Worker:
 def serve(talk: connection.Connection) -> None:
     """Do what comes through the pipe, until there is nobody to send anything."""
     if hasattr(os, "setpgrp"):
-        # Ctrl-C reaches a whole group of processes; this one is told by its parent, once
+        # Ctrl-C reaches a whole group of processes; this one hears from its parent, once
         os.setpgrp()
     Thread(target=follow_parent, daemon=True).start()
     # tqdm's own is a semaphore of the system, which a process that is killed leaves behind

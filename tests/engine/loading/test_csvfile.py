@@ -75,7 +75,7 @@ def test_a_file_is_read_as_it_is_meant(
 
 
 @pytest.mark.parametrize("numbers_first", [True, False])
-@pytest.mark.parametrize("rows", [2, 200_000])  # pandas guesses anew every few ten thousand rows
+@pytest.mark.parametrize("rows", [2, 200_000])  # pandas guesses again every few ten thousand rows
 def test_a_column_with_one_text_keeps_all_its_texts_as_written(
     rows: int, numbers_first: bool
 ) -> None:

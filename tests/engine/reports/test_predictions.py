@@ -1,4 +1,4 @@
-"""What a page says of predictions: figures that can be checked by hand, and predictions of every odd
+"""What a page says of predictions: metrics that can be checked by hand, and predictions of every odd
 shape.
 """
 

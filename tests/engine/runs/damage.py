@@ -9,18 +9,15 @@ run that continues must end like the undamaged one.
 from __future__ import annotations
 
 import argparse
-import contextlib
-import io
 import os
 import random
 import shutil
 import sys
 import tempfile
-import traceback
 from collections import Counter
 from pathlib import Path
 
-from project.__main__ import main
+from tests.engine.captured import captured, fault_of
 from tests.engine.runs.equal import differing
 
 RUN = (
@@ -71,28 +68,14 @@ def mutated(text: bytes, draw: random.Random) -> bytes:
     return b""
 
 
-def run(words: str) -> tuple[int, str]:
-    """The exit code of a command and what it wrote to stderr; a traceback is code 1."""
-    out, err = io.StringIO(), io.StringIO()
-    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-        try:
-            code = main(words.split())
-        except SystemExit as stop:
-            code = int(stop.code or 0)
-        except BaseException:
-            code = 1
-            err.write(traceback.format_exc())
-    return code, err.getvalue()
-
-
 def damage(count: int, seed: int, folder: Path) -> bool:
     """Damage so many files and print what went wrong; true when nothing did."""
     os.chdir(folder)
     for name in ("a", "b"):
-        assert run(f"{RUN} --name runs/{name} --run whole/{name}")[0] == 0
-    assert run("test --ckpt_path whole/a")[0] == 0
+        assert captured(f"{RUN} --name runs/{name} --run whole/{name}".split())[0] == 0
+    assert captured("test --ckpt_path whole/a".split())[0] == 0
     shutil.copytree("whole/a", "longer")
-    assert run("fit --run longer --trainer.max_epochs 3")[0] == 0
+    assert captured("fit --run longer --trainer.max_epochs 3".split())[0] == 0
     found: Counter[str] = Counter()
     for number in range(count):
         draw = random.Random(f"{seed}/{number}")
@@ -103,17 +86,13 @@ def damage(count: int, seed: int, folder: Path) -> bool:
         shutil.copytree("whole", "now")
         path = draw.choice(sorted(Path("now/a").glob(pattern)))
         path.write_bytes(mutated(path.read_bytes(), draw))
-        code, said = run(words.format("now/a", "now", "new"))
-        fault = ""
+        code, _, err = captured(words.format("now/a", "now", "new").split())
+        fault = fault_of(code, err, Path("new"))
         if code == 0 and "--run now/a" in words:
-            parts = [
+            others = [
                 part for part in differing(Path("now/a"), Path("longer")) if path.name not in part
             ]
-            fault = f"continues otherwise: {parts}" if parts else ""
-        elif code not in (0, 2) or "Traceback" in said:
-            fault = said.strip().splitlines()[-1][:150] if said.strip() else f"code {code}"
-        elif code == 2 and len([s for s in said.splitlines() if s.startswith("error")]) != 1:
-            fault = f"not one line: {said[:150]!r}"
+            fault = f"continues otherwise: {others}" if others else ""
         if fault:
             found[f"{pattern}: {words.split()[0]}: {fault}"] += 1
             print(f"{seed}/{number}  {pattern}  {words}: {fault}", flush=True)

@@ -45,28 +45,15 @@ def ranks(parent: int) -> list[int]:
 def killed(folder: Path, name: str, kills: int, draw: random.Random) -> int:
     """Run, and kill a rank up to so often while it trains; returns how often it was."""
     process, done = start(folder, name), 0
-    for _ in range(kills):
-        before = len(list((folder / name).glob("checkpoints/*")))
-        until = time.monotonic() + 60
-        while process.poll() is None and time.monotonic() < until:
-            if (
-                (folder / name / "checkpoints").is_dir()
-                and len(ranks(process.pid)) == 2
-                and (
-                    before == 0
-                    or (folder / name / "metrics.csv").stat().st_mtime > time.time() - 0.2
-                )
-            ):
-                break
-            time.sleep(0.02)
-        time.sleep(draw.uniform(0, 0.5))
-        victims = ranks(process.pid)
-        if process.poll() is not None or not victims:
-            break
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(draw.choice(victims), signal.SIGKILL)
-            done += 1
-        time.sleep(0.5)
+    while done < kills and process.poll() is None:
+        begun = (folder / name / "checkpoints").is_dir()
+        again = (folder / f"{name}.txt").read_text().count("continuing")
+        if begun and again == done and (victims := ranks(process.pid)):
+            time.sleep(draw.uniform(0, 0.5))
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(draw.choice(victims), signal.SIGKILL)
+                done += 1
+        time.sleep(0.02)
     assert process.wait(120) == 0, (folder / f"{name}.txt").read_text()[-2000:]
     return done
 

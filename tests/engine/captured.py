@@ -1,0 +1,59 @@
+"""A command in this process as the fuzzing scripts judge it."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import signal
+import traceback
+from pathlib import Path
+from types import FrameType
+
+from project.__main__ import main
+
+
+class TooLong(BaseException):
+    """No OSError, as TimeoutError is, which somebody on the way might catch."""
+
+
+def captured(words: list[str], seconds: int = 60) -> tuple[int, str, str]:
+    """Exit code, stdout and stderr; a traceback is code 1, a command that hangs 124."""
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        raise TooLong
+
+    out, err = io.StringIO(), io.StringIO()
+    before = signal.signal(signal.SIGALRM, stop)
+    signal.alarm(seconds)
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        try:
+            code = main(words)
+        except SystemExit as end:
+            code = int(end.code or 0)
+        except TooLong:
+            code = 124
+        except BaseException:
+            code = 1
+            err.write(traceback.format_exc())
+        finally:
+            signal.alarm(0)
+            signal.signal(signal.SIGALRM, before)
+    return code, out.getvalue(), err.getvalue()
+
+
+def fault_of(code: int, err: str, root: Path) -> str:
+    """What is wrong with how a command ended; empty where it is done, or refused in one line.
+
+    Args:
+        code: Its exit code.
+        err: What it wrote to stderr.
+        root: Where it would have left the folder of a run.
+    """
+    errors = [line for line in err.splitlines() if line.startswith("error: ")]
+    if code not in (0, 2, 4) or "Traceback" in err:  # 4: the loss is not finite
+        return err.strip().splitlines()[-1][:150] if err.strip() else f"code {code}"
+    if code and len(errors) != 1:
+        return f"not one line: {err[:200]!r}"
+    if code == 2 and list(root.glob("**/run.json")):
+        return f"refused, and a folder is left: {errors[0][:100]}"
+    return ""
