@@ -34,6 +34,7 @@ registry.MOVED |= {
     "Sequence": "Transcription",
     "Embedding": "MetricLearning",
     "project": "",
+    "project.data.folders.CSVImages": ".data.listed.CSVImages",
     "project.networks.fused": ".networks.image_and_numbers",
     "project.networks.layers": ".lessons.layers",
     "project.networks.tutorial": ".lessons.tutorial",

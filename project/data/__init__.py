@@ -6,7 +6,7 @@ DATA = {
     "FashionMNIST": (".data.vision.FashionMNIST", "70,000 pieces of clothing, 28x28, 10 classes"),
     "CIFAR10": (".data.vision.CIFAR10", "60,000 photos of 32x32, 10 classes"),
     "ImageFolder": (".data.folders.ImageFolder", "a folder of images for each class"),
-    "CSVImages": (".data.folders.CSVImages", "a folder of images and a CSV of file name and label"),
+    "CSVImages": (".data.listed.CSVImages", "a folder of images and a CSV of file name and label"),
     "MaskFolder": (".data.masks.MaskFolder", "a folder of images and a folder of masks"),
     "DigitMasks": (
         ".data.masks.DigitMasks",

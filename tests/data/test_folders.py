@@ -16,7 +16,8 @@ import torch
 from PIL import Image
 
 from project.data import folders
-from project.data.folders import CSVImages, ImageFolder
+from project.data.folders import ImageFolder
+from project.data.listed import CSVImages
 from project.engine.bases.images import Normalise, statistics
 from project.engine.errors import UserError
 from project.engine.loading.arrays import Arrays, ItemDataset

@@ -14,7 +14,7 @@ from PIL import Image
 from torch import Tensor
 
 from project.data.augment import Flip, Mixup
-from project.data.folders import CSVImages
+from project.data.listed import CSVImages
 from project.engine.bases.data import DataModule
 from project.engine.bases.images import ImageData
 from project.engine.errors import UserError
