@@ -6,7 +6,8 @@
 # Two minutes before the time limit Slurm sends SIGUSR1; the run is saved at its next step and ends with code 138, and
 # the job is put back into the queue. A preempted job Slurm puts back itself. The same command is then repeated: it
 # continues the run in FOLDER from its last checkpoint, or says that the run is finished.
-# Several GPUs of a node: --gres=gpu:4 and --trainer.devices 4; Lightning starts the other processes.
+# Several GPUs of a node: --gres=gpu:4 and --trainer.devices 4; Lightning starts the other processes. Or one task for
+# each, also on several nodes: --nodes=2 --ntasks-per-node=4 and --trainer.num_nodes 2 --trainer.devices 4.
 #
 #SBATCH --job-name=project
 #SBATCH --signal=USR1@120
@@ -38,8 +39,11 @@ fi
 # The shell lives on when Slurm signals the whole job, so that it can wait for the run to be saved.
 trap : USR1 TERM
 
-# Under this name Lightning takes the job for an interactive one, and leaves starting processes and signals to us.
-SLURM_JOB_NAME=interactive srun "$python" -m project fit --config "$config" --run "$folder" "$@" &
+if [ "${SLURM_NTASKS:-1}" -eq 1 ]; then
+    # Under this name Lightning takes the job for an interactive one, and starts the processes of several devices.
+    export SLURM_JOB_NAME=interactive
+fi
+srun "$python" -m project fit --config "$config" --run "$folder" "$@" &
 step=$!
 wait "$step"
 code=$?

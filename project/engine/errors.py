@@ -65,6 +65,19 @@ def suggest(wrong: str, known: Iterable[str], otherwise: str = "known") -> str:
 
 def raised_in(error: BaseException, package: str) -> bool:
     """Whether a library itself refused something, so that it is no bug of who called it."""
-    frames = list(traceback.walk_tb(error.__traceback__))
-    module = str(frames[-1][0].f_globals.get("__name__", "")) if frames else ""
+    return any(_is_in(module, package) for module in _modules(error)[-1:])
+
+
+def passed_through(error: BaseException, module: str) -> bool:
+    """Whether an error was raised by a module of a library, or by what that called."""
+    return any(_is_in(name, module) for name in _modules(error))
+
+
+def _is_in(module: str, package: str) -> bool:
     return module == package or module.startswith(f"{package}.")
+
+
+def _modules(error: BaseException) -> list[str]:
+    """The modules of a traceback, from the caller to where the error was raised."""
+    frames = traceback.walk_tb(error.__traceback__)
+    return [str(frame.f_globals.get("__name__", "")) for frame, _ in frames]

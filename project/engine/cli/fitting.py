@@ -9,7 +9,6 @@ import hashlib
 import os
 import shutil
 import sys
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -23,12 +22,13 @@ from torch import nn
 from ..bases.data import DataModule
 from ..bases.task import Task
 from ..building.weights import describe
-from ..errors import UserError, clip, raised_in, suggest
+from ..errors import NotFinite, UserError, clip, passed_through, raised_in, suggest
 from ..registry import PROGRAM
-from ..runs.checkpoints import locate, read
+from ..runs.checkpoints import locate, read_weights
 from ..runs.exact import ExactResume, Stop
 from ..runs.files import read_json, update_json, write_text
 from ..runs.folder import RunFolder
+from ..runs.records import Epochs
 from ..runs.saved import Saved
 from .arguments import config_text, refuse_changes
 from .describe import description, refuse_other_data
@@ -108,15 +108,14 @@ def fit(
         trainer = make_trainer(cli, folder, saved, callbacks)
         if trainer.is_global_zero:
             announce(folder, cli, trainer, saved, changes, notes or {})
-        began = time.monotonic()
         run_to_the_end(trainer, cli, folder, saved)
         if trainer.is_global_zero:
-            report(folder, trainer, cli, time.monotonic() - began)
+            report(folder, trainer, cli)
             update_json(folder.description, {"state": "finished"})
         return folder
-    except UserError:
+    except UserError as error:
         if folder is not None and is_new:
-            folder.discard_if_unused()
+            folder.discard_if_unused(even_begun=not isinstance(error, NotFinite))
         raise
     finally:
         if folder is not None:
@@ -180,7 +179,7 @@ def assemble(
             "--fresh says which of the weights of --weights RUN are left out; there is no --weights"
         )
     if weights:
-        task.load_weights(read(locate(weights)).weights, fresh, f"--weights {weights}")
+        task.load_weights(read_weights(locate(weights)), fresh, f"--weights {weights}")
     elif not saved:
         task.load_pretrained()
     if cli.config_tree["run"]["compile"]:
@@ -226,21 +225,14 @@ def run_to_the_end(
             os.environ[CHILD] = str(folder)
         trainer.fit(cli.model, datamodule=cli.datamodule, ckpt_path=checkpoint, weights_only=True)
         state = "running"  # its results are still to be written
-    except (MisconfigurationException, ValueError) as error:
-        if raised_in(error, "lightning"):
-            raise UserError(f"trainer: {clip(error, 300)}") from error
+    except UserError:
         raise
-    except ModuleNotFoundError as error:
-        if raised_in(error, "lightning"):
-            raise UserError(f"trainer: {clip(error, 300)}") from error
-        raise
-    except RuntimeError as error:
-        if raised_in(error, "lightning.pytorch.callbacks"):
-            raise UserError(f"--trainer.callbacks: {clip(error, 300)}") from error
+    except Exception as error:
+        if mistake := mistake_in(error, cli.model):
+            raise mistake from error
         callbacks: list[Any] = trainer.callbacks  # type: ignore[attr-defined]
-        exact = next(c for c in callbacks if isinstance(c, ExactResume))
-        received = exact.signals.received
-        if not received:
+        received = next(c for c in callbacks if isinstance(c, ExactResume)).signals.received
+        if not received or not isinstance(error, RuntimeError):
             raise
         # The signal has reached the processes that read data, too; the last checkpoint holds.
         state = "interrupted"
@@ -261,6 +253,22 @@ def run_to_the_end(
             # It may have failed for its folder.
             with contextlib.suppress(*([UserError] if state == "failed" else [])):
                 update_json(folder.description, {"state": state})
+
+
+def mistake_in(error: Exception, task: Task) -> UserError | None:
+    """What an error in training says of the settings; None when it is a bug."""
+    refused = (MisconfigurationException, ValueError, ModuleNotFoundError)
+    if isinstance(error, refused) and raised_in(error, "lightning"):
+        return UserError(f"trainer: {clip(error, 300)}")
+    if passed_through(error, "torch.nn.modules.loss"):
+        loss, name = type(task.loss).__name__, type(task).__name__
+        return UserError(
+            f"`model.loss`: {loss} does not fit the predictions and targets of {name}: "
+            f"{clip(error, 200)}"
+        )
+    if isinstance(error, RuntimeError) and raised_in(error, "lightning.pytorch.callbacks"):
+        return UserError(f"--trainer.callbacks: {clip(error, 300)}")
+    return None
 
 
 def announce(
@@ -294,9 +302,11 @@ def take_records(folder: RunFolder, origin: RunFolder) -> None:
             shutil.copyfile(source, folder.path / source.name)
 
 
-def report(folder: RunFolder, trainer: L.Trainer, cli: ProjectCLI, seconds: float) -> None:
+def report(folder: RunFolder, trainer: L.Trainer, cli: ProjectCLI) -> None:
     """Write results.json and print what is in it."""
     task, best = cli.model, trainer.checkpoint_callback
+    callbacks: list[Any] = trainer.callbacks  # type: ignore[attr-defined]
+    seconds = next(c for c in callbacks if isinstance(c, Epochs)).seconds
     metrics = {name: float(value) for name, value in sorted(trainer.callback_metrics.items())}
     result: dict[str, Any] = {
         "last": metrics,

@@ -105,17 +105,28 @@ def is_finished(saved: Saved, trainer: dict[str, Any]) -> bool:
 
 
 def is_child() -> bool:
-    """Whether this is a further process of a run, started by Lightning or torchrun."""
+    """Whether this is a further process of a run, started by Lightning, torchrun or Slurm."""
     if CHILD in os.environ:
         return int(os.environ.get("LOCAL_RANK", 0)) > 0
-    return "TORCHELASTIC_RUN_ID" in os.environ and int(os.environ.get("RANK", 0)) > 0
+    return (launched_rank() or 0) > 0
+
+
+def launched_rank() -> int | None:
+    """The rank that torchrun, or srun with several tasks, gave this process; None without them."""
+    known = os.environ
+    if "TORCHELASTIC_RUN_ID" in known:
+        return int(known.get("RANK", 0))
+    is_interactive = known.get("SLURM_JOB_NAME") in ("bash", "interactive")  # as Lightning decides
+    if int(known.get("SLURM_NTASKS", 1)) > 1 and not is_interactive:
+        return int(known.get("SLURM_PROCID", 0))
+    return None
 
 
 def claim(tree: dict[str, Any]) -> RunFolder:
     """A new folder for this run, or the one that the first process of the run has claimed."""
     if CHILD in os.environ and is_child():
         return RunFolder(os.environ[CHILD])
-    if "TORCHELASTIC_RUN_ID" in os.environ or "SLURM_PROCID" in os.environ:
+    if launched_rank() is not None:
         raise UserError(
             "several processes start this run: give them all the same folder with --run FOLDER"
         )

@@ -64,14 +64,10 @@ def worst_first(case: Case) -> list[int]:
     return [int(i) for i in chosen[np.argsort(-case.samples["error"][chosen], kind="stable")]]
 
 
-def first_ones(case: Case) -> list[int]:
-    """Positions among the samples of those that the split begins with, not chosen for their
-    error.
-    """
-    assert case.samples is not None
-    ids = case.samples["id"]
-    begins = ids == case.saved.id[: len(ids)]
-    return list(range(len(ids) if begins.all() else int(begins.argmin())))
+def even_ones(samples: dict[str, np.ndarray]) -> list[int]:
+    """Positions among the samples of those that were not chosen for their error."""
+    chosen = samples.get("even", ~samples["worst"])  # there since 0.2
+    return [int(i) for i in np.flatnonzero(chosen)]
 
 
 def shown(

@@ -19,7 +19,7 @@ from ..registry import TABLES
 from ..spec import IGNORED
 from ..targets import FILLER
 from . import plots
-from .cases import MOST_SHOWN, Case, Unfit, first_ones, listed, shown, worst_first
+from .cases import MOST_SHOWN, Case, Unfit, even_ones, listed, shown, worst_first
 from .parts import Drawing, Legend, Part, Picture, Pictures, Table
 from .pictures import beside, data_uri, overlay, pixels
 from .run import Run
@@ -314,7 +314,7 @@ def masks(case: Case) -> Iterator[Part]:
     samples = case.samples
     if samples is None or pixels(samples["input"][0]) is None:
         return
-    for title, chosen in (("The worst", worst_first(case)), ("The first", first_ones(case))):
+    for title, chosen in (("The worst", worst_first(case)), ("The first", even_ones(samples))):
         pictures = []
         for i in chosen[: MOST_SHOWN // 2]:
             image = pixels(samples["input"][i])
@@ -385,7 +385,7 @@ def sequences(case: Case) -> Iterator[Part]:
 
     differ = np.array([a != b for a, b in zip(shown_truth, shown_read, strict=True)])
     yield from shown(case, worst_first(case), words, differ, "The worst")
-    yield from shown(case, first_ones(case), words, differ, "The first, read against true")
+    yield from shown(case, even_ones(case.samples), words, differ, "The first, read against true")
 
 
 # ---------------------------------------------------------------------- embeddings

@@ -288,13 +288,14 @@ class Run:
         return Predictions(arrays["id"], arrays["target"], arrays["prediction"])
 
     def samples(self, split: str) -> Columns | None:
-        """Some samples of a split: id, input, target, prediction, error, worst; None in older
-        runs.
+        """Some samples of a split: id, input, target, prediction, error, and whether each was
+        chosen for its error (worst), or as one of all (even); None in older runs.
         """
         path = self.folder.samples(split)
         if not path.is_file():
             return None
-        return self._arrays(path, ("id", "input", "target", "prediction", "error", "worst"))
+        names = ("id", "input", "target", "prediction", "error", "worst")
+        return self._arrays(path, names, also="even")
 
     # ------------------------------------------------------------------ reading
 
@@ -345,10 +346,10 @@ class Run:
             )
             raise UserError(f"{path}:{wrong}: not {len(names)} numbers") from None
 
-    def _arrays(self, path: Path, names: tuple[str, ...]) -> Columns:
+    def _arrays(self, path: Path, names: tuple[str, ...], also: str = "") -> Columns:
         try:
             with open(path, "rb") as stream, np.load(stream, allow_pickle=False) as file:
-                arrays = {name: file[name] for name in names}
+                arrays = {name: file[name] for name in (*names, *({also} & set(file.files)))}
         except KeyError as error:
             raise UserError(f"{path}: no {error.args[0]} in it; another version's?") from None
         except Exception:  # numpy and zipfile raise whatever the damage leads them to

@@ -13,6 +13,7 @@ import yaml
 from ..cli.arguments import leaves_with_class
 from ..formats import setting
 from . import plots
+from .cases import even_ones
 from .parts import Code, Drawing, Facts, Part, Picture, Pictures, Section, Table
 from .pictures import beside, data_uri, overlay, pixels
 from .predictions import prediction_parts
@@ -129,7 +130,9 @@ def data(run: Run) -> Iterator[Part]:
         return
     pictures = []
     height, width = samples["input"].shape[2:]
-    for i in range(min(MOST_PICTURES * height // max(height, width), len(samples["input"]))):
+    chosen = even_ones(samples)
+    most = MOST_PICTURES * height // max(height, width)
+    for i in chosen[:: -(-len(chosen) // most)]:
         image = pixels(samples["input"][i])
         assert image is not None
         target, lines = samples["target"][i], [f"#{samples['id'][i]}"]

@@ -150,13 +150,33 @@ def read(path: Path) -> Saved:
     """
     if reason := fault(path):
         raise Damaged(f"checkpoint {path}: {reason}")
+    return checked(_load(path), path)
+
+
+def read_weights(path: Path) -> dict[str, Any]:
+    """The weights in a checkpoint, or in a file of a plain `state_dict` as torch.save writes it.
+
+    Those of a network alone are named as a task names them: `net.features.0.weight`.
+
+    Raises:
+        UserError: there are none.
+    """
+    if reason := fault(path):
+        raise Damaged(f"checkpoint {path}: {reason}")
+    content = _load(path)
+    if isinstance(content, dict) and content and all(map(torch.is_tensor, content.values())):
+        inside = all(str(name).startswith("net.") for name in content)
+        return content if inside else {f"net.{name}": value for name, value in content.items()}
+    return checked(content, path).weights
+
+
+def _load(path: Path) -> Any:
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
         raise Damaged(
             f"checkpoint {path}: it holds more than tensors and plain values ({clip(error, 80)})"
         ) from None
-    return checked(content, path)
 
 
 def resumable(folder: RunFolder) -> Iterator[Saved]:

@@ -74,9 +74,10 @@ class RunFolder:
                 part.unlink()
         return self
 
-    def discard_if_unused(self) -> None:
-        """Remove the folder of a run that was refused before its first step."""
-        if self.checkpoints.is_dir() and not any(self.checkpoints.iterdir()):
+    def discard_if_unused(self, even_begun: bool) -> None:
+        """Remove the folder of a run that was refused before its first step, or in it."""
+        unused = {"step-000000000.ckpt"} if even_begun else set()
+        if self.checkpoints.is_dir() and {p.name for p in self.checkpoints.iterdir()} <= unused:
             shutil.rmtree(self.path)
 
     def close(self) -> None:

@@ -87,7 +87,7 @@ class Predictions(Callback):
             part[:1].nbytes
             for part in (*as_tuple(data.fetch(split, ids[:1])[0]), predictions, targets)
         )
-        positions, worst = shown(errors, row_bytes)
+        positions, worst, even = shown(errors, by_turns(targets), row_bytes)
         inputs = {
             f"input{n or ''}": part
             for n, part in enumerate(as_tuple(data.fetch(split, ids[positions])[0]))
@@ -95,7 +95,7 @@ class Predictions(Callback):
         columns = {name: column[positions] for name, column in columns.items()}
         save(
             self.folder.samples(split),
-            {**columns, **inputs, "error": errors[positions], "worst": worst},
+            {**columns, **inputs, "error": errors[positions], "worst": worst, "even": even},
         )
 
     def on_validation_epoch_start(self, trainer: L.Trainer, module: Any) -> None:
@@ -132,16 +132,33 @@ def save(path: Path, columns: dict[str, Tensor]) -> None:
     write_atomic(path, lambda file: write(file, **arrays))
 
 
-def shown(errors: Tensor, row_bytes: int) -> tuple[Tensor, Tensor]:
-    """Which samples are kept with their inputs: the first ones and the worst, as many as the space
-    allows.
+def by_turns(targets: Tensor) -> Tensor:
+    """The order of samples in which the classes take turns, or as they are where there are none:
+    targets (N, ...) to positions (N,).
 
-    errors: (N,) float32, NaN where nothing tells.
-    Returns their positions in ascending order, and whether each is among the worst.
+    Data often lie sorted by class, so that the first samples would be of one.
+    """
+    places = torch.arange(len(targets))
+    if targets.ndim != 1 or targets.is_floating_point():
+        return places
+    by_class = targets.long().argsort(stable=True)
+    counts = targets.long().unique(return_counts=True)[1]
+    begins = (counts.cumsum(0) - counts).repeat_interleave(counts)
+    turn = places - begins  # of each sample within its class
+    return by_class[turn.argsort(stable=True)]
+
+
+def shown(errors: Tensor, order: Tensor, row_bytes: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Which samples are kept with their inputs: the first of an order and the worst, as many as the
+    space allows.
+
+    errors: (N,) float32, NaN where nothing tells; order: (N,) positions.
+    Returns their positions in ascending order, and of each whether it is among the worst, and
+    among the first of the order.
     """
     share = min(1.0, SAMPLE_BYTES / max(1, row_bytes) / (FIRST + WORST))
     known = errors.isfinite().nonzero().squeeze(1)
     worst = known[errors[known].argsort(descending=True, stable=True)][: max(1, int(WORST * share))]
-    first = torch.arange(min(len(errors), max(1, int(FIRST * share))))
+    first = order[: max(1, int(FIRST * share))]
     positions = torch.cat([first, worst]).unique()
-    return positions, torch.isin(positions, worst)
+    return positions, torch.isin(positions, worst), torch.isin(positions, first)

@@ -157,6 +157,11 @@ class Epochs(Callback):
         for name in ("run", "epoch", "validation"):
             getattr(self, name).before = state_dict[name]
 
+    @property
+    def seconds(self) -> float:
+        """How long the run has taken so far, without the time between two commands."""
+        return self.run.seconds
+
     def on_fit_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         if trainer.is_global_zero and self.rows is not None:
             self.rows.begin(self.restored)

@@ -13,10 +13,12 @@ import pytest
 import torch
 from torch import nn
 
+from project import load
 from project.__main__ import main
 from project.engine.building.weights import statistics, take_weights
 from project.engine.errors import UserError
 from tests.conftest import Project
+from tests.engine.runs.equal import differing
 
 TINY = (
     "--data.size 12 --data.batch_size 128 --run.threads 1 --run.tensorboard false "
@@ -205,3 +207,25 @@ def test_a_layer_that_starts_anew_has_statistics_of_its_own_and_follows_the_rule
     with pytest.raises(UserError, match=r"they have 2\.extra"):
         take_weights(made(1), other.state_dict() | {"2.extra": torch.ones(1)}, None, "weights")
     take_weights(made(1), other.state_dict() | {"2.extra": torch.ones(1)}, "2.*|1.*", "weights")
+
+
+def test_a_plain_state_dict_begins_a_run_like_the_run_it_came_from(
+    project: Project, tmp_path: Path
+) -> None:
+    project("fit --run first", TINY, NET)
+    net = load(tmp_path / "first").net
+    torch.save(net.state_dict(), "net.pth")
+    torch.save(net, "whole.pth")
+    torch.save({"epoch": 3, "lr": 0.1}, "other.pth")
+    code, _, err = project("fit --weights first --run run", TINY, NET)
+    assert code == 0, err
+    code, _, err = project("fit --weights net.pth --run plain", TINY, NET)
+    assert code == 0, err
+    assert differing(tmp_path / "run", tmp_path / "plain") == []
+    for name, what in {
+        "whole.pth": "more than tensors",
+        "other.pth": "not written by a run",
+    }.items():
+        code, _, err = project(f"fit --weights {name} --run refused", TINY, NET)
+        assert (code, len(err.splitlines()), what in err) == (2, 1, True), err
+        assert not Path("refused").exists()

@@ -15,7 +15,7 @@ import torch
 
 from project.engine.errors import UserError
 from project.engine.reports import plots
-from project.engine.reports.cases import first_ones, worst_first
+from project.engine.reports.cases import even_ones, worst_first
 from project.engine.reports.page import page
 from project.engine.reports.parts import Section, Table
 from project.engine.reports.pictures import overlay, pixels
@@ -27,6 +27,7 @@ from project.engine.reports.predictions import (
     reliability_bins,
 )
 from project.engine.reports.run import Run
+from project.engine.runs.predictions import by_turns
 from project.engine.spec import IGNORED
 from tests.engine.reports.conftest import MakeRun
 
@@ -237,7 +238,13 @@ def test_only_images_of_one_or_three_channels_are_pictures(
     )
 
 
-def test_the_first_and_the_worst_samples_are_told_apart(
+def test_classes_take_turns_among_the_samples_of_a_page() -> None:
+    targets = torch.tensor([0] * 5 + [1] * 2 + [3] * 3)
+    assert targets[by_turns(targets)].tolist() == [0, 1, 3, 0, 1, 3, 0, 3, 0, 0]
+    assert by_turns(torch.rand(3, 1)).tolist() == [0, 1, 2]
+
+
+def test_the_worst_samples_are_told_from_the_others(
     real_runs: dict[str, Path], tmp_path: Path
 ) -> None:
     from project.engine.reports.cases import Case
@@ -247,7 +254,8 @@ def test_the_first_and_the_worst_samples_are_told_apart(
     samples = run.samples("val")
     assert run.spec is not None and samples is not None
     case = Case(run, "val", run.spec, run.predictions("val"), samples)
-    assert first_ones(case) == list(range(64))
+    assert len(even_ones(samples)) == 64
+    assert len(set(samples["target"][even_ones(samples)])) == 10
     errors = samples["error"][worst_first(case)]
     assert (
         len(errors) == 32 and (np.diff(errors) <= 0).all() and errors[0] == samples["error"].max()

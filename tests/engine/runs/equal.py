@@ -4,14 +4,20 @@ metrics.csv.
 
 from __future__ import annotations
 
+import csv
 import hashlib
+import json
+import re
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from project.engine.runs.checkpoints import step_files
 from project.engine.runs.folder import RunFolder
+
+OF_A_CLOCK = ("seconds", "samples_per_second")  # ends of names
 
 
 def fingerprint(run: Path) -> dict[str, str]:
@@ -21,6 +27,7 @@ def fingerprint(run: Path) -> dict[str, str]:
     folder = RunFolder(run)
     checkpoint = torch.load(step_files(folder)[0], weights_only=True)
     checkpoint["callbacks"].pop("Epochs", None)
+    checkpoint["callbacks"].pop("Timer", None)
     for name, state in checkpoint["callbacks"].items():
         if "ModelCheckpoint" in name or "BestCheckpoint" in name:
             checkpoint["callbacks"][name] = {
@@ -34,9 +41,57 @@ def fingerprint(run: Path) -> dict[str, str]:
     return parts
 
 
-def differing(one: Path, other: Path) -> list[str]:
-    """The parts in which two runs differ."""
+def records(run: Path) -> dict[str, str]:
+    """A hash for each other file of a run, without what a clock has a part in."""
+    folder = RunFolder(run)
+    parts = {}
+    for path in sorted(run.glob("*.npz")):
+        with np.load(path) as arrays:
+            parts[path.name] = _hash({name: torch.from_numpy(arrays[name]) for name in arrays})
+    with open(folder.epochs, newline="") as file:
+        rows = [
+            [value for name, value in row.items() if not name.endswith(OF_A_CLOCK)]
+            for row in csv.DictReader(file)
+        ]
+    parts["epochs.csv"] = _hash(rows)
+    results = json.loads(folder.results.read_text())
+    parts["results.json"] = _hash({k: v for k, v in results.items() if k != "seconds"})
+    if (run / "report.html").exists():
+        parts["report.html"] = _hash(_page(run))
+    if any(run.glob("events.*")):
+        parts["events"] = _hash(_curves(run))
+    return parts
+
+
+def _page(run: Path) -> str:
+    """The page but for its paths, its times and what it was made from."""
+    text = (run / "report.html").read_text().partition("<h2>What it was made from")[0]
+    text = text.replace(str(run.absolute()), "").replace("/".join(run.absolute().parts[-2:]), "")
+    drawings = re.split(r"(<svg.*?</svg>)", text, flags=re.S)
+    text = "".join(part for part in drawings if "Time per epoch" not in part[:50_000])
+    return re.sub(r"seconds [\d.,]+", "", re.sub(r"[#\"][pm][0-9a-f]{10}", "", text))
+
+
+def _curves(run: Path) -> dict[str, list[tuple[int, float]]]:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    events = EventAccumulator(str(run), size_guidance={"scalars": 0})
+    events.Reload()
+    clocks = (*OF_A_CLOCK, "time", "per_sec")
+    return {
+        tag: [(event.step, event.value) for event in events.Scalars(tag)]
+        for tag in events.Tags()["scalars"]
+        if not tag.endswith(clocks)
+    }
+
+
+def differing(one: Path, other: Path, everything: bool = False) -> list[str]:
+    """The parts in which two runs differ; every file that a run leaves when asked for
+    everything.
+    """
     a, b = fingerprint(one), fingerprint(other)
+    if everything:
+        a, b = a | records(one), b | records(other)
     return sorted(name for name in a.keys() | b.keys() if a.get(name) != b.get(name))
 
 

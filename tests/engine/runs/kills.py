@@ -3,6 +3,7 @@ run.
 
     python -m tests.engine.runs.kills --runs 20 -- fit --config configs/lenet.yaml --data MNIST
     --trainer.max_epochs 1
+    python -m tests.engine.runs.kills --settings --runs 2      # each setting of settings.py
 
 Each of the runs is killed up to three times. Processes are forked from one that has imported
 everything, so that the random moments fall into the run and not into its imports.
@@ -24,6 +25,8 @@ from pathlib import Path
 import project.engine.cli.fitting  # noqa: F401 - imported before the fork
 from project.__main__ import main
 from tests.engine.runs.equal import differing
+from tests.engine.runs.settings import MORE, SETTINGS
+from tests.engine.runs.settings import command as command_of
 
 
 def start(argv: Sequence[str], output: Path) -> int:
@@ -91,21 +94,21 @@ def killed(
     return kills
 
 
-def report(command: Sequence[str], runs: int, seed: int, folder: Path) -> bool:
-    """Kill `runs` runs of a command and print how many end like the undisturbed one; true when all
-    do.
+def report(command: Sequence[str], runs: int, seed: object, folder: Path) -> tuple[int, int]:
+    """Kill `runs` runs of a command and print how many end like the undisturbed one; returns that
+    number, and of the kills.
     """
     seconds = undisturbed(command, folder / "whole")
     again = undisturbed(command, folder / "again")
-    if differing(folder / "whole", folder / "again"):
-        print("two undisturbed runs differ", differing(folder / "whole", folder / "again"))
-        return False
+    if parts := differing(folder / "whole", folder / "again", everything=True):
+        print("two undisturbed runs differ in", parts, flush=True)
+        return 0, 0
     print(f"undisturbed: {seconds:.1f} s and {again:.1f} s, equal", flush=True)
     equal = kills = 0
     for number in range(runs):
         run = folder / f"killed-{number}"
         kills += killed(command, run, seconds, random.Random(f"{seed}/{number}"))
-        parts = differing(folder / "whole", run)
+        parts = differing(folder / "whole", run, everything=True)
         equal += not parts
         if parts:
             print(f"run {number} differs in {parts}", flush=True)
@@ -115,7 +118,34 @@ def report(command: Sequence[str], runs: int, seed: int, folder: Path) -> bool:
         f"{equal} of {runs} runs equal to the undisturbed run, bit for bit, after {kills} kills",
         flush=True,
     )
-    return equal == runs
+    return equal, kills
+
+
+def over_settings(runs: int, seed: int, only: Sequence[str], folder: Path) -> bool:
+    """Kill runs of every setting; true when all end like the undisturbed ones."""
+    import tests.conftest  # noqa: F401 - the data that stand in
+
+    os.chdir(folder)
+    names = only or [*SETTINGS, *MORE]
+    equal = kills = 0
+    failed = []
+    for name in names:
+        print(f"{name}:", flush=True)
+        place = folder / name.replace(" ", "_")
+        place.mkdir()
+        try:
+            found = report(command_of(name).split(), runs, f"{seed}/{name}", place)
+        except RuntimeError as error:
+            print(error, flush=True)
+            found = 0, 0
+        equal, kills = equal + found[0], kills + found[1]
+        failed += [name] if found[0] < runs else []
+        shutil.rmtree(place)
+    print(
+        f"{len(names)} settings: {equal} of {runs * len(names)} runs equal in everything, after "
+        f"{kills} kills; not equal: {', '.join(failed) or 'none'}"
+    )
+    return not failed
 
 
 if __name__ == "__main__":
@@ -124,7 +154,10 @@ if __name__ == "__main__":
     )
     parser.add_argument("--runs", type=int, default=20)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("command", nargs="+")
+    parser.add_argument("--settings", action="store_true", help="those of settings.py, or named")
+    parser.add_argument("command", nargs="*")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as place:
-        sys.exit(0 if report(given.command, given.runs, given.seed, Path(place)) else 1)
+        if given.settings:
+            sys.exit(not over_settings(given.runs, given.seed, given.command, Path(place)))
+        sys.exit(report(given.command, given.runs, given.seed, Path(place))[0] < given.runs)

@@ -13,7 +13,10 @@ from pathlib import Path
 
 import pytest
 import yaml
+from torch import Tensor
 
+from project.engine import Batch
+from project.tasks.classification import Classification
 from tests.conftest import REPOSITORY, Project, the_rest_slow
 from tests.engine.runs.equal import differing
 
@@ -279,3 +282,30 @@ def test_metrics_that_were_changed_by_hand_are_not_continued(change: str, projec
     path.write_text("\n".join([head, *lines]) + "\n")
     code, _, err = project("fit --run run --trainer.max_epochs 3")
     assert (code, err.count("\n")) == (2, 1) and "not as the checkpoint has left it" in err
+
+
+class Odd(Classification):
+    """A task whose step gives its loss what that has no use for."""
+
+    def step(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
+        logits = self(batch.inputs)
+        return self.loss(logits, batch.targets[:-1]), logits, batch.targets
+
+
+def test_a_loss_that_does_not_fit_is_one_line_and_no_folder(project: Project) -> None:
+    code, _, err = project(f"fit {SMALL} --model {__name__}.Odd --run run")
+    assert (code, len(err.splitlines())) == (2, 1), err
+    assert "--model.loss: CrossEntropyLoss does not fit the predictions and targets of Odd" in err
+    assert not Path("run").exists()
+
+
+def test_the_seconds_of_a_prolonged_run_are_those_of_all_its_commands(
+    project: Project, tmp_path: Path
+) -> None:
+    for epochs in ("1", "2"):
+        project(f"fit {SMALL} --run run --trainer.max_epochs {epochs}")
+    with open("run/epochs.csv", newline="") as file:
+        last = list(csv.DictReader(file))[-1]
+    seconds = json.loads(Path("run/results.json").read_text())["seconds"]
+    assert seconds == pytest.approx(float(last["run_seconds"]), abs=0.5)
+    assert seconds >= float(last["run_seconds"])

@@ -11,48 +11,7 @@ import pytest
 from project.engine.runs import checkpoints
 from tests.conftest import Project
 from tests.engine.runs.equal import differing
-
-WATCHED = "--data.batch_size 256 --run.save_every 1 --run.threads 1 --trainer.log_every_n_steps 2"
-TINY = f"{WATCHED} --run.tensorboard false"
-MLP = "--model.net MLP --model.net.hidden [16] --model.net.dropout 0.2"
-EMA = '--trainer.callbacks [{"class_path":"EMAWeightAveraging","init_args":{"decay":0.9}}]'
-SWA = '--trainer.callbacks [{"class_path":"project.engine.runs.averaging.SWA","init_args":{"start":1}}]'
-GROUPS = '--model.groups [{"match":".*bias","lr":0.01,"weight_decay":0}] --model.schedule StepLR --model.schedule.step_size 1'
-UNFREEZING = '--model.groups [{"match":"layers.0.*","freeze_until":1}]'
-SEVERAL = '--model.groups [{"match":"Linear.weight","optimizer":{"class_path":"Muon","init_args":{"lr":0.02}}}]'
-STOPPING = '--trainer.callbacks [{"class_path":"EarlyStopping","init_args":{"monitor":"val/loss","patience":9}}]'
-SETTINGS = {
-    "epoch end": "",
-    "cosine by step": "--model.schedule Cosine --model.schedule.warmup 2",
-    "one cycle": "--model.schedule OneCycle --model.schedule.max_lr 0.01",
-    "validation in mid epoch": "--trainer.val_check_interval 2",
-    "validation across epochs": "--trainer.val_check_interval 3 "
-    "--trainer.check_val_every_n_epoch null",
-    "every second epoch": "--trainer.check_val_every_n_epoch 2 --trainer.max_epochs 3 "
-    "--model.schedule Plateau --model.schedule.patience 0",
-    "accumulation": "--trainer.accumulate_grad_batches 2",
-    "plateau by epoch": "--model.schedule Plateau --model.schedule.patience 0 "
-    "--trainer.max_epochs 3",
-    "schedule by epoch": "--model.schedule StepLR --model.schedule.step_size 1",
-    "augmentation": "--data.size 12 --data.augment [Crop,Affine,Cutout] --model.net LeNet",
-    "averaged weights": EMA,
-    "averaged weights by epoch": SWA + " --trainer.max_epochs 3",
-    "parameter groups": GROUPS,
-    "unfreezing": UNFREEZING + " --trainer.max_epochs 3",
-    "several optimizers": SEVERAL + " --model.schedule Cosine",
-    "early stopping": STOPPING,
-    "max_steps": "--trainer.max_steps 7 --trainer.max_epochs 5",
-    "limited batches": "--trainer.limit_train_batches 3 --trainer.limit_val_batches 1",
-    "balanced sampling": "--data.balance true",
-    "loader workers": "--data.num_workers 1",
-    "everything watched": "--run.tensorboard true --run.print_every 2 --data.size 12 "
-    "--data.augment [Crop] --model.net LeNet",
-    "drop last": "--data.drop_last true",
-    "means and deviations": "--data Numbers --model Regression --model.loss GaussianNLL",
-    "two inputs": "--data ImagesAndNumbers --data.augment [Crop] --model.net "
-    "ImageAndNumbers --model.net.channels [4]",
-}
-
+from tests.engine.runs.settings import MLP, SETTINGS, TINY, command
 
 FAST = {  # one of each kind; the others are run by `pytest -m ""`
     *("epoch end", "validation in mid epoch", "accumulation", "everything watched"),
@@ -71,12 +30,7 @@ def test_a_run_continued_from_any_checkpoint_equals_the_undisturbed_run(
 ) -> None:
     monkeypatch.setattr(checkpoints, "KEEP", 1000)
     whole = tmp_path / "whole"
-    words = SETTINGS[setting]
-    net = "" if "--model.net" in words else MLP
-    epochs = "" if "max_epochs" in words else "--trainer.max_epochs 2"
-    code, _, err = project(
-        "fit", WATCHED if "tensorboard" in words else TINY, net, epochs, words, "--run", whole
-    )
+    code, _, err = project(command(setting), "--run", whole)
     assert code == 0, err
     saved = sorted(path.name for path in (whole / "checkpoints").glob("step-*.ckpt"))
     assert len(saved) > 4
