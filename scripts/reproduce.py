@@ -33,25 +33,34 @@ class Row:
     words: str = ""
     data: str = ""  # the folder below --root
     key: str = "seed_everything"
-    values: tuple[int, ...] = (0,)
+    values: tuple[int, ...] = (0, 1, 2)
 
 
+FIVE = (0, 1, 2, 3, 4)  # where a run is short
 ROWS = {
-    "digits": Row("lenet", values=(0, 1, 2, 3, 4)),
+    "digits": Row("lenet", values=FIVE),
     "mnist": Row("lenet", words="--data MNIST --trainer.max_epochs 10"),
     "fashion-cnn": Row("fashion_cnn"),
     "fashion-mlp": Row("fashion_mlp"),
     "cifar-one-epoch": Row("cifar_resnet", words="--trainer.max_epochs 1"),
-    "sign-digits": Row("sign_digits", data="sign_language_digits", values=(0, 1, 2)),
+    "sign-digits": Row("sign_digits", data="sign_language_digits"),
     "characters": Row("characters", data="handwritten_chars"),
-    "housing": Row("housing", "test/r2", data="tables"),
-    "adult": Row("adult", data="tables"),
-    "wine": Row("wine", "test/r2", data="tables"),
+    "housing": Row("housing", "test/r2", data="tables", values=FIVE),
+    "adult": Row("adult", data="tables", values=FIVE),
+    "wine": Row("wine", "test/r2", data="tables", key="data.split_seed", values=FIVE),
     "wine-linear": Row(
-        "wine", "test/r2", "--model.net.hidden [] --model.net.dropout 0", data="tables"
+        "wine",
+        "test/r2",
+        "--model.net.hidden [] --model.net.dropout 0",
+        data="tables",
+        key="data.split_seed",
+        values=FIVE,
     ),
-    "iris": Row("iris", data="tables", key="data.split_seed", values=(0, 1, 2, 3, 4)),
+    "iris": Row("iris", data="tables", key="data.split_seed", values=FIVE),
 }
+
+
+KEYS = {"seed_everything": "seeds", "data.split_seed": "splits"}
 
 
 def run(row: Row, value: int, root: Path, runs: Path, threads: int) -> tuple[float, float]:
@@ -96,16 +105,15 @@ def main() -> None:
         row = ROWS[name]
         results = [run(row, value, given.root, given.runs, given.threads) for value in row.values]
         figures = [figure for figure, _ in results]
-        spread = f" ({min(figures):.4f} to {max(figures):.4f})" if len(figures) > 1 else ""
         seconds = statistics.mean(seconds for _, seconds in results)
         lines.append(
-            f"| {name} | {row.figure} | {statistics.mean(figures):.4f}{spread} | {len(figures)} "
-            f"| {seconds:.0f} s |"
+            f"| {name} | {row.figure} | {statistics.mean(figures):.4f} +- "
+            f"{statistics.stdev(figures):.4f} | {len(figures)} {KEYS[row.key]} | {seconds:.0f} s |"
         )
         print(lines[-1], flush=True)
     print(
-        "\n| row | figure | mean | runs | one training and test |\n|---|---|---|---|---|\n"
-        + "\n".join(lines)
+        "\n| row | figure | mean +- deviation | runs | one training and test |"
+        "\n|---|---|---|---|---|\n" + "\n".join(lines)
     )
 
 

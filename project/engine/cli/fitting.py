@@ -35,7 +35,15 @@ from .describe import description, refuse_other_data
 from .evaluation import load
 from .parser import ProjectCLI, parse
 from .settings import Settings, from_yaml
-from .start import CHILD, claim, find_start, full_tree, is_child, is_finished
+from .start import (
+    CHILD,
+    claim,
+    find_start,
+    full_tree,
+    is_child,
+    is_finished,
+    refuse_writing_elsewhere,
+)
 from .summary import closing, opening, show_weights
 from .trainer import make_trainer, settle_logging
 
@@ -140,6 +148,8 @@ def over_what_is_there(
         if in_folder is not None:
             known = {key: in_folder.tree[key] for key in LIMITS if key in in_folder.tree}
             below.tree.update(known)
+        if folder is not None:
+            refuse_writing_elsewhere(settings.tree, below.tree, folder.path)
         return settings.over(below)
     if folder and not settings.configs and set(settings.tree) <= {*LIMITS, "name"}:
         if in_folder is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from ..runs.checkpoints import locate, read, resumable
 from ..runs.files import read_json
 from ..runs.folder import RunFolder
 from ..runs.saved import Saved, refuse_other_format
+from .classes import Tree
 from .parser import ProjectCLI
 from .settings import Settings, from_yaml
 
@@ -79,6 +81,46 @@ def newest(folder: RunFolder, settings: Settings) -> Saved | None:
         if not (end.mid_epoch_end and _asks_for_more_steps(settings, saved.step)):
             return saved
     return first
+
+
+def refuse_writing_elsewhere(given: Tree, saved: Tree, folder: Path) -> None:
+    """Refuse callbacks, loggers and profilers of a checkpoint's config that write outside of the
+    run, unless the command says the same: the run may be a stranger's.
+
+    Raises:
+        UserError: names the argument and the way out.
+    """
+    own = given.get("trainer")
+    for key, value in (saved.get("trainer") or {}).items():
+        if isinstance(own, dict) and (key in own or f"{key}+" in own):
+            continue
+        for name, text in _texts(value, key):
+            if not name.endswith(WRITTEN):
+                continue
+            base = folder if name.endswith("filename") else Path()
+            place = Path(os.path.abspath(base / Path(text).expanduser()))  # noqa: PTH100 - no links
+            if "://" in text or not place.is_relative_to(os.path.abspath(folder)):  # noqa: PTH100
+                raise UserError(
+                    f"{folder}: `trainer.{key}` of its config writes to {clip(text)} ({name}), "
+                    f"outside of the run; say --trainer.{key} here too, or the --config it is "
+                    "from, if that is meant"
+                )
+
+
+WRITTEN = ("dir", "path", "uri", "filename")  # ends of the names of arguments that are written to
+
+
+def _texts(value: Any, name: str) -> Iterator[tuple[str, str]]:
+    """The texts in a value, each with the name of its argument."""
+    if isinstance(value, dict):
+        for key, part in value.items():
+            if key != "class_path":
+                yield from _texts(part, str(key))
+    elif isinstance(value, list):
+        for part in value:
+            yield from _texts(part, name)
+    elif isinstance(value, str):
+        yield name, value
 
 
 def is_reported(folder: RunFolder, step: int) -> bool:

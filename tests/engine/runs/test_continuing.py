@@ -284,6 +284,39 @@ def test_metrics_that_were_changed_by_hand_are_not_continued(change: str, projec
     assert (code, err.count("\n")) == (2, 1) and "not as the checkpoint has left it" in err
 
 
+ELSEWHERE = {
+    "a callback": "--trainer.callbacks ModelCheckpoint --trainer.callbacks.dirpath elsewhere",
+    "a file name": "--trainer.callbacks ModelCheckpoint --trainer.callbacks.dirpath run/more "
+    "--trainer.callbacks.filename ../../x",
+    "a logger": "--trainer.logger CSVLogger --trainer.logger.save_dir elsewhere",
+    "a profiler": "--trainer.profiler SimpleProfiler --trainer.profiler.dirpath elsewhere "
+    "--trainer.profiler.filename times",
+}
+
+
+@pytest.mark.parametrize("kind", the_rest_slow(ELSEWHERE, "a logger"))
+def test_a_run_of_a_stranger_writes_into_its_folder_alone(
+    kind: str, project: Project, tmp_path: Path
+) -> None:
+    code, _, err = project(f"fit {SMALL} --run run --trainer.max_epochs 1", ELSEWHERE[kind])
+    assert code == 0, err
+    for made in (*tmp_path.glob("elsewhere"), *tmp_path.glob("x*")):
+        shutil.rmtree(made) if made.is_dir() else made.unlink()
+    code, _, err = project("fit --run run --trainer.max_epochs 2")
+    assert (code, len(err.splitlines())) == (2, 1), err
+    assert "outside of the run" in err
+    assert not [*tmp_path.glob("elsewhere"), *tmp_path.glob("x*")]
+    code, _, err = project("fit --run run --trainer.max_epochs 2", ELSEWHERE[kind])
+    assert code == 0, err
+
+
+def test_a_place_inside_its_folder_is_no_matter(project: Project) -> None:
+    inside = "--trainer.logger CSVLogger --trainer.logger.save_dir run/more"
+    project(f"fit {SMALL} --run run --trainer.max_epochs 1", inside)
+    code, _, err = project("fit --run run --trainer.max_epochs 2")
+    assert code == 0, err
+
+
 class Odd(Classification):
     """A task whose step gives its loss what that has no use for."""
 
