@@ -17,10 +17,10 @@ import matplotlib
 import torch
 from torch import Tensor
 
+from project.engine import losses_for
 from project.engine.cli.classes import load_class
 from project.engine.registry import TABLES
 from project.engine.reports.plots import COLOURS, DASHES, PLAIN, figure
-from project.training.losses import losses_for
 
 NAMES = losses_for("number").split(", ")
 FAR = 3.0  # errors up to this, on both sides of 0

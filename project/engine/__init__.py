@@ -46,6 +46,11 @@ if TYPE_CHECKING:
     from .bases.task import NetworkFactory as NetworkFactory
     from .bases.task import Task as Task
     from .building.expression import Expression as Expression
+    from .building.losses import LossSpec as LossSpec
+    from .building.losses import check_weights as check_weights
+    from .building.losses import loss_spec as loss_spec
+    from .building.losses import losses_for as losses_for
+    from .building.losses import short_name as short_name
     from .building.schedules import steps_every as steps_every
     from .errors import UserError as UserError
     from .errors import clip as clip
@@ -71,6 +76,7 @@ NAMES = {  # module -> the names a fork takes from it; nothing is imported befor
     "bases.network": ("Network", "image_shape"),
     "bases.task": ("NetworkFactory", "Task"),
     "building.expression": ("Expression",),
+    "building.losses": ("LossSpec", "check_weights", "loss_spec", "losses_for", "short_name"),
     "building.schedules": ("steps_every",),
     "errors": ("UserError", "clip", "suggest"),
     "loading.arrays": ("Arrays", "ItemDataset"),

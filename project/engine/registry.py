@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from . import torch_names
 from .errors import UserError
 
 PACKAGE = __name__.rpartition(".engine.")[0]
@@ -29,9 +30,9 @@ TABLES: dict[str, Table] = {
     "networks": {},
     "data": {},
     "tasks": {},
-    "losses": {},
-    "optimizers": {},
-    "schedules": {},
+    "losses": dict(torch_names.LOSSES),
+    "optimizers": dict(torch_names.OPTIMIZERS),
+    "schedules": dict(torch_names.SCHEDULES),
     "augmentations": {},
 }
 MOVED: dict[str, str] = {}  # an earlier short name or head of an import path -> today's

@@ -18,12 +18,15 @@ from project.engine import (
     NetworkFactory,
     Task,
     UserError,
+    check_weights,
     clip,
+    loss_spec,
+    losses_for,
+    short_name,
     suggest,
     suited_task,
 )
 from project.networks.lenet import LeNet
-from project.training.losses import check_weights, loss_spec, losses_for, one_hot, short_name
 
 
 class Classification(Task):
@@ -146,7 +149,7 @@ class Classification(Task):
                     f"`data.augment`: Mixup and CutMix need `model.loss` {losses_for('shares')}"
                 )
             if not mixed and read.kinds[0] == "shares":
-                targets = one_hot(targets, self.spec.outputs)
+                targets = F.one_hot(targets, self.spec.outputs).to(torch.float32)
         return self.loss(read.outputs(logits), read.targets(targets)), logits, truth
 
     def predicted_classes(self, predictions: Tensor) -> Tensor | None:

@@ -10,10 +10,19 @@ import torch
 from jsonargparse.typing import ClosedUnitInterval, PositiveFloat
 from torch import Tensor, nn
 
-from project.engine import Batch, DataSpec, NetworkFactory, Task, UserError, as_tuple
+from project.engine import (
+    Batch,
+    DataSpec,
+    NetworkFactory,
+    Task,
+    UserError,
+    as_tuple,
+    loss_spec,
+    losses_for,
+    short_name,
+)
 from project.networks.mlp import MLP
 from project.tasks.classification import Classification
-from project.training.losses import loss_spec, losses_for, short_name
 
 
 class Distillation(Classification):

@@ -15,9 +15,19 @@ from jsonargparse.typing import PositiveInt
 from torch import Generator, Tensor, nn
 from torchmetrics import Metric
 
-from project.engine import Batch, DataSpec, NetworkFactory, Task, UserError, generator, run_seed
+from project.engine import (
+    Batch,
+    DataSpec,
+    NetworkFactory,
+    Task,
+    UserError,
+    generator,
+    loss_spec,
+    losses_for,
+    run_seed,
+    short_name,
+)
 from project.networks.lenet import LeNet
-from project.training.losses import loss_spec, losses_for, short_name
 
 CHUNK = 1024  # rows of the distance matrix held at a time
 MOST = 20_000  # samples among which neighbours are looked for

@@ -12,9 +12,19 @@ import torch
 from torch import Tensor, nn
 from torchmetrics import Metric
 
-from project.engine import Batch, DataSpec, NetworkFactory, Task, UserError, generator, run_seed
+from project.engine import (
+    Batch,
+    DataSpec,
+    NetworkFactory,
+    Task,
+    UserError,
+    generator,
+    loss_spec,
+    losses_for,
+    run_seed,
+    short_name,
+)
 from project.networks.mlp import MLP
-from project.training.losses import loss_spec, losses_for, short_name
 
 
 class PairAccuracy(Metric):

@@ -12,9 +12,18 @@ from torch import Tensor, nn
 from torchmetrics import MeanAbsoluteError, MeanSquaredError, Metric, R2Score, TweedieDevianceScore
 from torchmetrics.wrappers import LambdaInputTransformer
 
-from project.engine import Batch, DataSpec, NetworkFactory, Task, UserError, suited_task
+from project.engine import (
+    Batch,
+    DataSpec,
+    NetworkFactory,
+    Task,
+    UserError,
+    loss_spec,
+    losses_for,
+    short_name,
+    suited_task,
+)
 from project.networks.mlp import MLP
-from project.training.losses import loss_spec, losses_for, short_name
 
 ROUNDING = 1e-3  # of the spread, which 32 bits may lose of the mean
 SMALLEST_VARIANCE, SMALLEST_RATE = 1e-6, 1e-6

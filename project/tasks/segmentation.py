@@ -10,11 +10,22 @@ import torch
 from torch import Tensor, nn
 from torchmetrics import Metric
 
-from project.engine import IGNORED, Batch, DataSpec, NetworkFactory, Task, UserError, suited_task
+from project.engine import (
+    IGNORED,
+    Batch,
+    DataSpec,
+    NetworkFactory,
+    Task,
+    UserError,
+    check_weights,
+    loss_spec,
+    losses_for,
+    short_name,
+    suited_task,
+)
 from project.engine.building.overlap import IMAGES, dice_of_each
 from project.networks.unet import UNet
 from project.training.dice import Dice
-from project.training.losses import check_weights, loss_spec, losses_for, short_name
 
 
 class Overlap(Metric):

@@ -13,9 +13,18 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torchmetrics import Metric
 
-from project.engine import Batch, DataSpec, NetworkFactory, Task, UserError, suited_task
+from project.engine import (
+    Batch,
+    DataSpec,
+    NetworkFactory,
+    Task,
+    UserError,
+    loss_spec,
+    losses_for,
+    short_name,
+    suited_task,
+)
 from project.networks.reader import ColumnReader
-from project.training.losses import loss_spec, losses_for, short_name
 
 NOTHING = -1  # fills sequences up to a common length
 

@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from project.engine import LossSpec
+
 
 class Dice(nn.Module):
     """One minus the soft Dice coefficient, a mean over classes: `1 - (2 sum(p t) + smooth) /
@@ -19,6 +21,8 @@ class Dice(nn.Module):
         smooth: Keeps the ratio finite, and its gradient small, where there is hardly any
             foreground.
     """
+
+    reads = LossSpec(("mask",))
 
     def __init__(self, smooth: float = 1.0) -> None:
         super().__init__()

@@ -15,7 +15,17 @@ import pytest
 import project as package
 
 PACKAGE = Path(package.__file__).parent
-GROUND = {"spec", "targets", "formats", "errors", "locks", "ranks", "randomness", "registry"}
+GROUND = {
+    "spec",
+    "targets",
+    "formats",
+    "errors",
+    "locks",
+    "ranks",
+    "randomness",
+    "registry",
+    "torch_names",
+}
 LOWER = {"loading", "building", *GROUND}
 MIDDLE = {"bases", "runs", *LOWER}
 UPPER = {"cli", *MIDDLE}
@@ -36,7 +46,8 @@ ENGINE = {
     "locks": set[str](),
     "ranks": set[str](),
     "randomness": set[str](),
-    "registry": {"errors"},
+    "torch_names": set[str](),
+    "registry": {"errors", "torch_names"},
     "loading": GROUND,
     "building": GROUND,
     "runs": LOWER,

@@ -13,8 +13,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from project.engine.building.losses import LOSS_SPECS
 from project.engine.registry import TABLES
-from project.training.losses import LOSS_SPECS
+from project.training.dice import Dice
 from tests.conftest import Project, available
 
 QUIET = "--run.threads 1 --run.tensorboard false --model.schedule Cosine"
@@ -180,6 +181,7 @@ def test_a_loss_halves_the_error_of_its_baseline(
 @pytest.mark.template
 def test_every_loss_is_shown_on_everything_it_is_for() -> None:
     kinds = {
-        loss.__name__.removesuffix("Loss"): reading.kinds for loss, reading in LOSS_SPECS.items()
+        loss.__name__.removesuffix("Loss"): reading.kinds
+        for loss, reading in (LOSS_SPECS | {Dice: Dice.reads}).items()
     }
     assert {*ROWS} == {(name, kind) for name in TABLES["losses"] for kind in kinds[name]}

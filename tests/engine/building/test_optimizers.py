@@ -20,7 +20,7 @@ from project.engine.errors import UserError
 from project.engine.randomness import generator
 from project.engine.runs.checkpoints import read, step_files
 from project.engine.runs.folder import RunFolder
-from project.training import OPTIMIZERS
+from project.engine.torch_names import OPTIMIZERS
 from tests.conftest import Project, the_rest_slow
 
 TINY = (
