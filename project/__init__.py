@@ -6,7 +6,7 @@ import importlib
 import importlib.util
 from typing import TYPE_CHECKING, Any
 
-from . import data, networks, tasks, training
+from . import data, earlier, networks, tasks, training
 from .engine import registry
 
 if TYPE_CHECKING:
@@ -29,31 +29,8 @@ registry.add(
 if importlib.util.find_spec(".lessons", __name__):  # the folder may be deleted
     lessons = importlib.import_module(".lessons", __name__)
     registry.add(networks=lessons.NETWORKS, data=lessons.DATA, optimizers=lessons.OPTIMIZERS)
-registry.MOVED |= {
-    # names of version 0.1.0; a path into the package is the same whatever the package is called
-    "Sequence": "Transcription",
-    "Embedding": "MetricLearning",
-    "project": "",
-    "project.data.folders.CSVImages": ".data.listed.CSVImages",
-    "project.networks.fused": ".networks.image_and_numbers",
-    "project.networks.layers": ".lessons.layers",
-    "project.networks.tutorial": ".lessons.tutorial",
-    "project.training.plain_sgd": ".lessons.plain_sgd",
-    "project.data.sums": ".lessons.sums",
-    "project.data.strings": ".lessons.strings",
-    "project.data.synthetic": ".lessons.synthetic",
-    "project.tasks.sequence.Sequence": ".tasks.transcription.Transcription",
-    "project.tasks.embedding.Embedding": ".tasks.metric_learning.MetricLearning",
-    "project.runs.averaging": ".engine.runs.averaging",
-}
-_READ: dict[str, dict[str, Any]] = {
-    "separator": {"read.sep": None},
-    "header": {"read.header": None},
-    "comment": {"read.comment": None},
-    "encoding": {"read.encoding": None},
-    "missing": {"read.na_values": None, "read.keep_default_na": False},
-}
-registry.RENAMED |= {".data.table.CSVTable": _READ, ".data.folders.FileImages": _READ}
+registry.MOVED |= earlier.MOVED
+registry.RENAMED |= earlier.RENAMED
 registry.DEFAULTS |= {"data": "Digits", "model": "Classification"}
 registry.VERSION[:] = [__version__]
 

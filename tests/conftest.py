@@ -1,24 +1,25 @@
-"""What every test shares: a command line that runs in this process, in an empty folder, on one
-thread.
-"""
+"""What every test shares; the command line that runs in this process comes with the engine."""
 
 from __future__ import annotations
 
-import os
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from project.__main__ import main
 from project.engine import registry
+from project.engine.testing import (  # noqa: F401 - fixtures are found by their names here
+    REPOSITORY,
+    Project,
+    empty_folder,
+    one_thread,
+    project,
+    pytest_configure,
+)
 
 STAND_INS = "Numbers YesNo YesNoLabels Counts ImagesAndNumbers Bars".split()
-
-Project = Callable[..., tuple[int, str, str]]
-REPOSITORY = Path(__file__).parent.parent
 HAS_LESSONS = (REPOSITORY / "project" / "lessons").is_dir()
 OF_THE_LESSONS = re.compile(
     r"\b(Plane|FourPoints|Parabola|DigitStrings|DigitSums|SmallCNN|HandMade|Matrices|PlainSGD)\b"
@@ -53,14 +54,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 @pytest.fixture(autouse=True)
-def empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Each test works in a folder of its own, so that nothing is written into the repository or the
-    user's cache.
-    """
-    monkeypatch.chdir(tmp_path)
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Decoded images are not written into the user's cache."""
     monkeypatch.setattr("project.data.folders.user_folder", lambda: tmp_path / "cache")
-    monkeypatch.delenv("PL_GLOBAL_SEED", raising=False)
-    return tmp_path
 
 
 @pytest.fixture(autouse=True)
@@ -71,42 +67,3 @@ def no_pages(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) ->
             monkeypatch.setattr(
                 f"project.engine.commands.{command}.write_page", lambda folder: None
             )
-
-
-@pytest.fixture(autouse=True, scope="session")
-def one_thread() -> None:
-    import torch
-
-    torch.set_num_threads(1)
-
-
-@pytest.fixture
-def project(capfd: pytest.CaptureFixture[str]) -> Project:
-    """Run a command line; returns exit code, stdout and stderr.
-
-    Words are split at spaces; a list is taken as it is.
-    """
-
-    def run(*words: object) -> tuple[int, str, str]:
-        argv: list[str] = []
-        for word in words:
-            argv += (
-                word.split()
-                if isinstance(word, str)
-                else word
-                if isinstance(word, list)
-                else [str(word)]
-            )
-        capfd.readouterr()
-        try:
-            code = main(argv)
-        except SystemExit as stop:
-            code = int(stop.code or 0)
-        out, err = capfd.readouterr()
-        return code, out, err
-
-    return run
-
-
-def pytest_configure() -> None:
-    os.environ.setdefault("OMP_NUM_THREADS", "1")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,27 @@ def name_of(config: Path) -> str:
 @pytest.mark.parametrize("config", CONFIGS, ids=name_of)
 def test_a_config_is_read(config: Path, project: Project) -> None:
     code, _, err = project(["fit", "--config", str(config)], "--print_config")
+    assert code == 0, err
+
+
+# what needs no data but those that are there, and no other run
+READY = [
+    path
+    for path in CONFIGS
+    if not re.search(r"(?m)^data:( \{|\n  )class_path: (?!Digits)|teacher", path.read_text())
+]
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        path if path.parent == FOLDER else pytest.param(path, marks=pytest.mark.slow)
+        for path in READY
+    ],
+    ids=name_of,
+)
+def test_a_config_of_data_that_are_there_trains_two_steps(config: Path, project: Project) -> None:
+    code, _, err = project(["fit", "--config", str(config)], "--trainer.fast_dev_run 2")
     assert code == 0, err
 
 

@@ -1,6 +1,6 @@
 """LightningModules: what a batch means. A new task is a file here and a line in this table."""
 
-TASKS = {
+TASKS: dict[str, tuple[str, str]] = {
     "Classification": (
         ".tasks.classification.Classification",
         "one class of several, yes or no, or several labels",

@@ -58,6 +58,7 @@ ENGINE = {
     "reports": UPPER,
     "forking": UPPER,
     "api": {"commands", "reports", *UPPER},
+    "testing": {"registry"},
     "commands": {"studies", "sweeps", "reports", "forking", *UPPER},
 }
 FILES = sorted(PACKAGE.rglob("*.py"))

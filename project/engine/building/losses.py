@@ -98,7 +98,7 @@ ANY = LossSpec(("class", "binary", "labels", "shares", "number"))
 
 def loss_spec(loss: nn.Module) -> LossSpec:
     """How a loss reads logits and targets; one that does not say so reads them as they are."""
-    return LOSS_SPECS.get(type(loss)) or getattr(loss, "reads", ANY)
+    return LOSS_SPECS[type(loss)] if type(loss) in LOSS_SPECS else getattr(loss, "reads", ANY)
 
 
 def short_name(loss: nn.Module) -> str:

@@ -13,12 +13,15 @@ from ..errors import UserError, suggest
 from ..registry import PACKAGE
 
 HELP = {
-    "new": """usage: PROGRAM new FOLDER [--name NAME] [--minimal] [--holder WHO] [--year YEAR]
+    "new": """usage: PROGRAM new FOLDER [--name NAME] [--minimal] [--keep NAMES] [--holder WHO]
+                   [--year YEAR]
        PROGRAM new network|data|task|loss NAME
 
   FOLDER         where the new project is made: new, or empty
   --name NAME    of its package, as in `import NAME`; default: the folder's
-  --minimal      without the lessons, the sweeps, and all configs but the first
+  --minimal      only what configs/lenet.yaml trains, with its tests
+  --keep NAMES   a minimal project with these besides, as in mnist,mlp,regression: short names of
+                 networks, data, tasks, losses, schedules, with the files they need
   --holder WHO   of the copyright in LICENSE
   --year YEAR    of the copyright; default: this one
 
@@ -42,7 +45,11 @@ is left for you to commit, and the tests are run.""",
 Gives this project another name, in place: its folder, and every line outside engine/ that says it.
 Runs and checkpoints of before are still read.""",
 }
-OPTIONS = {"new": ("--name", "--holder", "--year"), "update": ("--from", "--to"), "rename": ()}
+OPTIONS = {
+    "new": ("--name", "--keep", "--holder", "--year"),
+    "update": ("--from", "--to"),
+    "rename": (),
+}
 FLAGS = {"new": "--minimal", "update": "--check", "rename": ""}
 
 
@@ -74,8 +81,13 @@ def main(command: str, arguments: Sequence[str], debug: bool) -> int:
     if year is not None and not (year.isdecimal() and len(year) == 4):
         raise UserError(f"--year {year}: expected a year, as in 2026")
     folder = Path(words[0]).expanduser()
+    keep = [name for name in given.get("--keep", "").split(",") if name]
     name = make(
-        folder, given.get("--name"), flag, given.get("--holder"), int(year) if year else None
+        folder,
+        given.get("--name"),
+        keep if keep or flag else None,
+        given.get("--holder"),
+        int(year) if year else None,
     )
     print(f"{folder}: the package {name}, with one commit")
     print(f"train     cd {folder} && python -m {name} fit --config configs/lenet.yaml")

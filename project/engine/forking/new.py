@@ -11,23 +11,37 @@ import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from ..errors import UserError
 from ..registry import PACKAGE, VERSION
+from . import kept
 from .codemod import check_name, in_engine, is_text, renamed
 
 ROOT = Path(__file__).parents[3]
 MANIFEST = "engine.json"  # beside the engine: what each file was when it came
 # What guards or tells of the template itself, and is no fork's.
 STAYS = ("tests/template/", "CHANGELOG.md", "README.md", "docs/forking.md")
-LESSONS = ("lessons", "sweeps")  # folders that --minimal leaves out
-MINIMAL = ("configs/lenet.yaml", "configs/parts/")  # configs that it keeps
+MINIMAL = ("configs/lenet.yaml", "configs/parts/")  # what --minimal keeps of the configs
+MINIMAL_TESTS = ("tests/__init__.py", "tests/conftest.py", "tests/test_configs.py")
 # helpers of the engine's tests that other tests use
 HELPERS = (
     "tests/engine/__init__.py",
     "tests/engine/runs/__init__.py",
     "tests/engine/runs/equal.py",
 )
+ELSEWHERE = ("docs/techniques.md", "docs/losses.png", "docs/optimizers.png", "docs/rates.png")
+CONFTEST = '''"""What every test shares: it comes with the engine."""
+
+from {name}.engine.testing import (  # noqa: F401 - fixtures are found by their names here
+    REPOSITORY,
+    Project,
+    empty_folder,
+    one_thread,
+    project,
+    pytest_configure,
+)
+'''
 README = """# {name}
 
 A PyTorch Lightning project: data x network x task x training, each chosen by one word.
@@ -53,14 +67,18 @@ names that a config can use.
 
 
 def make(
-    target: Path, name: str | None, minimal: bool, holder: str | None, year: int | None
+    target: Path,
+    name: str | None,
+    keep: list[str] | None,
+    holder: str | None,
+    year: int | None,
 ) -> str:
     """Make a project of its own in a folder that is new or empty; returns its package's name.
 
     Args:
         target: The folder.
         name: Of the package; None takes the folder's.
-        minimal: Leave out the lessons and all configs but the first.
+        keep: Short names of a minimal project, beside those of the first config; None keeps all.
         holder: Of the copyright.
         year: Of the copyright; None is this one.
 
@@ -74,7 +92,7 @@ def make(
     part = target.with_name(target.name + ".part")
     shutil.rmtree(part, ignore_errors=True)
     try:
-        copied(ROOT, part, name, minimal, origin(ROOT))
+        copied(ROOT, part, name, keep, origin(ROOT))
         (part / "README.md").write_text(README.format(name=name), encoding="utf-8")
         if holder or year:
             licence = part / "LICENSE"
@@ -165,7 +183,7 @@ def origin(root: Path) -> dict[str, str]:
     return {"source": source, "version": version[1] if version else VERSION[0]}
 
 
-def with_origin(text: str, known: dict[str, str]) -> str:
+def with_origin(text: str, known: dict[str, Any]) -> str:
     """A pyproject.toml that says which version of which template it came from."""
     text = re.sub(r"\n*\[tool\.template\]\n([a-z]+ = .*\n)*", "\n", text).rstrip()
     lines = "".join(f"{key} = {json.dumps(value)}\n" for key, value in known.items())
@@ -173,7 +191,7 @@ def with_origin(text: str, known: dict[str, str]) -> str:
 
 
 def copied(
-    source: Path, target: Path, name: str, minimal: bool, known: dict[str, str]
+    source: Path, target: Path, name: str, keep: list[str] | None, known: dict[str, Any]
 ) -> dict[str, Path]:
     """Copy what a fork gets of a checkout, under the fork's name.
 
@@ -181,15 +199,21 @@ def copied(
         source: The checkout.
         target: Where its files are put.
         name: Of the fork's package.
-        minimal: Leave out the lessons and all configs but the first.
+        keep: Short names of a minimal project; None keeps all.
         known: What [tool.template] is to say.
 
     Returns:
         The path of each file in the fork, and where it lies now.
     """
     old, found = package_of(source), {}
+    names, rooms = set[str](), set[str]()
+    if keep is not None:
+        known = known | {"keep": keep}
+        configs = [path for part in MINIMAL for path in _yamls(source / part)]
+        names = kept.chosen(source / old, keep, configs)
+        rooms = kept.files(source / old, names)
     for file in files_of(source):
-        if not comes_along(file, old, minimal):
+        if not comes_along(file, old) or (keep is not None and not is_kept(file, old, rooms)):
             continue
         parts = (name, *file.parts[1:]) if file.parts[0] == old else file.parts
         path = target.joinpath(*parts)
@@ -197,7 +221,11 @@ def copied(
         shutil.copy(source / file, path)
         if is_text(file) and not in_engine(file, old):
             text = path.read_text(encoding="utf-8")
-            if parts == (name, "__init__.py"):  # import paths of the template's own past
+            if keep is not None and file.as_posix() in rooms and file.name == "__init__.py":
+                text = kept.cut(text, names)
+            if keep is not None and file.as_posix() == "tests/conftest.py":
+                text = CONFTEST.format(name=old)
+            if parts == (name, "earlier.py"):  # import paths of the template's own past
                 text = re.sub(rf'(?m)^    "{old}["./].*\n', "", text)
             text = renamed(text, file, old, name)
             if file.name == "pyproject.toml":
@@ -207,18 +235,34 @@ def copied(
     return found
 
 
-def comes_along(file: Path, package: str, minimal: bool = False) -> bool:
+def comes_along(file: Path, package: str) -> bool:
     """Whether a fork gets a file of the template."""
     name = file.as_posix()
     if name.startswith(STAYS) or (name.startswith("tests/engine/") and name not in HELPERS):
         return False
-    if name == f"{package}/{MANIFEST}":
-        return False
-    if not minimal:
-        return True
-    if file.parts[0] == "configs":
+    return name != f"{package}/{MANIFEST}"
+
+
+def is_kept(file: Path, package: str, rooms: set[str]) -> bool:
+    """Whether a minimal project gets a file.
+
+    Args:
+        file: A file that comes along, relative to the top folder.
+        package: The package's name.
+        rooms: The files of the rooms that it gets.
+    """
+    name, top = file.as_posix(), file.parts[0]
+    if top == package:
+        return in_engine(file, package) or len(file.parts) == 2 or name in rooms
+    if top == "configs":
         return name.startswith(MINIMAL)
-    return not {*LESSONS} & {*file.parts[:-1]} or in_engine(file, package)
+    if top == "tests":
+        return name in MINIMAL_TESTS
+    return file.suffix == ".sh" if top == "scripts" else name not in ELSEWHERE
+
+
+def _yamls(path: Path) -> list[Path]:
+    return sorted(path.glob("*.yaml")) if path.is_dir() else [path]
 
 
 def write_manifest(root: Path, package: str) -> None:

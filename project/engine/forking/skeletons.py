@@ -232,7 +232,10 @@ def add(kind: str, name: str) -> list[Path]:
     table = ROOT / PACKAGE / skeleton.room / "__init__.py"
     line = f'    "{name}": (".{skeleton.room}.{module}.{name}", "say what it is"),\n'
     text, count = re.subn(
-        rf"(?ms)^({skeleton.table} = \{{\n.*?)^\}}", rf"\g<1>{line}}}", table.read_text(), count=1
+        rf"(?ms)^({skeleton.table}\b[^\n]* = \{{)\n?(.*?)^?\}}$",
+        rf"\g<1>\n\g<2>{line}}}",
+        table.read_text(),
+        count=1,
     )
     if not count:
         raise UserError(f"{table}: it has no table {skeleton.table}; add the line yourself: {line}")

@@ -13,6 +13,7 @@ import os
 import shutil
 import subprocess
 import tempfile
+import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -69,9 +70,9 @@ def update(source: Path, only_check: bool) -> Change:
         raise UserError(
             f"{len(changed.splitlines())} files are changed and not committed; commit them first"
         )
-    minimal = not (ROOT / PACKAGE / "lessons").is_dir()
+    about = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["template"]
     with tempfile.TemporaryDirectory(prefix="update-") as place:
-        there = copied(source, Path(place), PACKAGE, minimal, origin(source))
+        there = copied(source, Path(place), PACKAGE, about.get("keep"), origin(source))
         there = {name: path for name, path in there.items() if name not in OWN}
         change, content = _compare(known, there)
         if change.conflicts and not only_check:

@@ -113,11 +113,19 @@ def test_each_skeleton_trains_and_passes_its_test_and_a_renamed_project_goes_on(
 
 @pytest.mark.slow
 def test_a_minimal_project_is_green(project: Project, tmp_path: Path) -> None:
-    assert project("new", [str(tmp_path / "small")], "--minimal --name tiny")[0] == 0
+    keep = "--keep mlp,regression --name tiny"
+    assert project("new", [str(tmp_path / "small")], keep)[0] == 0
     fork = tmp_path / "small"
     assert sorted(path.name for path in (fork / "configs").glob("*.yaml")) == ["lenet.yaml"]
+    rooms = {path.name for path in (fork / "tiny").glob("[dnt]*/*") if path.name[0] != "_"}
+    kept = {"augment.py", "classification.py", "digits.py", "digits.csv.gz", "lenet.py", "mlp.py"}
+    assert rooms == kept | {"regression.py", "schedules.py"}
     assert not (fork / "tiny" / "lessons").exists()
+    out = run(fork, "-m", "tiny", "list")
+    assert "Regression" in out and "CNN" not in out
+    run(fork, "-m", "tiny", "new", "network", "Hawk")
     run(fork, "-m", "pytest", "-q", "-n", "2", "-p", "no:cacheprovider")
+    run(fork, "-m", "ruff", "check", "tiny", "tests")
 
 
 # (file, a line of it, the line under the name birds)
@@ -154,6 +162,7 @@ MISTAKES = {
     "new x --name class": "'class' is no name for a package",
     "new x --name": "--name: expected a value",
     "new x --nam y": "--nam: unknown option; did you mean --name?",
+    "new x --keep LeNat": "--keep LeNat: no such name; did you mean LeNet",
     "new x --year soon": "--year soon: expected a year, as in 2026",
     "new network hawk": "'hawk': a class begins with a capital letter, as in Hawk",
     "new network LeNet": "LeNet: there is a network of this name already",
