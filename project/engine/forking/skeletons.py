@@ -232,7 +232,7 @@ def add(kind: str, name: str) -> list[Path]:
     table = ROOT / PACKAGE / skeleton.room / "__init__.py"
     line = f'    "{name}": (".{skeleton.room}.{module}.{name}", "say what it is"),\n'
     text, count = re.subn(
-        rf"(?ms)^({skeleton.table}\b[^\n]* = \{{)\n?(.*?)^?\}}$",
+        rf"(?ms)^({skeleton.table}\b[^\n]* = \{{)\n?(.*?)\}}$",
         rf"\g<1>\n\g<2>{line}}}",
         table.read_text(),
         count=1,
