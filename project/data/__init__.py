@@ -1,6 +1,6 @@
 """LightningDataModules. A new dataset is a file here and a line in this table."""
 
-DATA: dict[str, tuple[str, str]] = {
+DATA = {
     "Digits": (".data.digits.Digits", "1,797 handwritten digits of 8x8, shipped with the package"),
     "MNIST": (".data.vision.MNIST", "70,000 handwritten digits, 28x28"),
     "FashionMNIST": (".data.vision.FashionMNIST", "70,000 pieces of clothing, 28x28, 10 classes"),
@@ -15,7 +15,7 @@ DATA: dict[str, tuple[str, str]] = {
     "CSVTable": (".data.table.CSVTable", "a table: classification or regression of one column"),
 }
 
-AUGMENTS: dict[str, tuple[str, str]] = {
+AUGMENTS = {
     "Crop": (".data.augment.Crop", "shift by a random crop of the padded image"),
     "Flip": (".data.augment.Flip", "mirror left and right, half the images"),
     "Affine": (".data.augment.Affine", "rotate, shift, scale and shear a little"),

@@ -1,6 +1,6 @@
 """Plain torch networks. A new network is a file here and a line in this table."""
 
-NETWORKS: dict[str, tuple[str, str]] = {
+NETWORKS = {
     "LeNet": (
         ".networks.lenet.LeNet",
         "LeNet-5: two convolutions, three linear layers, 61,706 parameters",

@@ -1,6 +1,6 @@
 """LightningModules: what a batch means. A new task is a file here and a line in this table."""
 
-TASKS: dict[str, tuple[str, str]] = {
+TASKS = {
     "Classification": (
         ".tasks.classification.Classification",
         "one class of several, yes or no, or several labels",

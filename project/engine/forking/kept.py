@@ -76,4 +76,4 @@ def _data_of(path: Path) -> list[Path]:
 def cut(text: str, names: set[str]) -> str:
     """A table's file with the rows of these names alone."""
     text = ROW.sub(lambda row: row[0] if row[1] in names else "", text)
-    return re.sub(r"\{\n\}", "{}", text)
+    return re.sub(r"(?m)^(\w+)(?:: .*)? = \{\n\}", r"\1: dict[str, tuple[str, str]] = {}", text)
