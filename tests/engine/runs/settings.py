@@ -55,7 +55,8 @@ SETTINGS = {
 }
 # Further ones, killed at random by `python -m tests.engine.runs.kills --settings`.
 MORE = {
-    "chained schedules": "--model.schedule Chain --model.schedule.schedules [Linear,StepLR] "
+    "chained schedules": "--model.schedule Chain --model.schedule.schedules "
+    '[{"class_path":"Linear"},{"class_path":"StepLR","init_args":{"step_size":2}}] '
     "--model.schedule.milestones [3]",
     "warm restarts": "--model.schedule WarmRestarts --model.schedule.T_0 4",
     "lambda schedule": "--model.schedule Lambda --model.schedule.factor 1/(1+step)",
@@ -75,7 +76,7 @@ MORE = {
     "gradient clipping": "--trainer.gradient_clip_val 0.5",
     "clipping by value": "--trainer.gradient_clip_val 0.1 --trainer.gradient_clip_algorithm value",
     "batch norm": "--data.size 12 --model.net CNN --model.net.batch_norm true",
-    "initial weights": '--model.init [{"match":"Linear.weight","init":"kaiming_normal_"}]',
+    "initial weights": '--model.init [{"match":"Linear.weight","init":"kaiming_normal"}]',
     "yes or no": "--model.positive [1,3,5] --model.loss BCEWithLogits",
     "metric learning": "--data.size 12 --model MetricLearning",
     "ranking": "--data Numbers --model Ranking",
@@ -93,7 +94,6 @@ MORE = {
     "callback TQDMProgressBar": callback("TQDMProgressBar", refresh_rate=5),
     "callback OnExceptionCheckpoint": callback("OnExceptionCheckpoint", dirpath="more"),
     "callback ModelPruning": callback("ModelPruning", pruning_fn="l1_unstructured", amount=0.2),
-    "callback ThroughputMonitor": callback("ThroughputMonitor") + " --run.tensorboard true",
     "callback StochasticWeightAveraging": callback("StochasticWeightAveraging", swa_lrs=0.01),
 }
 
