@@ -1,31 +1,32 @@
-"""How much of the machine is left for training: `fit` with everything on, against two plain loops.
+"""How much of the machine is left for training: `fit` with everything on, against plain loops.
 
-    python scripts/benchmark.py --root data --threads 1
+    python scripts/benchmark.py --root data --threads 1 2
+    python scripts/benchmark.py --root data --threads 1 --rows lenet-64 test --picture speed.png
 
-All three train LeNet-5 on MNIST with Adam, batch 64, in one process, in turn, so that a change of
-the machine's speed meets them alike. The clock runs from the step WARM_UP to the last one of a
-round. Printed are the images per second of each (median over the rounds) and the ratios of `fit` to
-the others, round by round (minimum, median, maximum).
+Each row runs two loops in turn inside one process, a block of steps of one after a block of the
+other, so that a change of the machine's speed meets both alike, and everything a block costs is
+counted: rows, TensorBoard, checkpoints, the finite-loss check. Printed are the median of the ratios
+of neighbouring blocks, with quartiles, and the milliseconds of a step.
 
-bare     an in-memory uint8 tensor, index_select, channels_last, fused Adam: about the limit of
-eager torch classic  torchvision's MNIST with ToTensor and Normalize, a DataLoader, default Adam:
-what tutorials write fit      this project: metrics, logs, TensorBoard, checkpoints and the
-finite-loss check on
-
-    python scripts/benchmark.py --root data --threads 2 --watched 10
-
-measures something else: the share that TensorBoard takes of so many whole epochs of `fit`, by the
-clock and by the processor, as the time spent inside its hooks.
+null            the bare loop against itself: how far from 1 chance leads
+lenet-64, -256  LeNet-5 on MNIST against the bare loop: an in-memory uint8 tensor, index_select,
+                channels_last, fused Adam, about the limit of eager torch
+resnet-128      ResNet-20 on CIFAR-10 with crop and flip, against the bare loop without them
+test            validation and test of 10,000 images against a bare loop under no_grad
+classic         LeNet-5, batch 64, against torchvision's dataset with ToTensor and Normalize in a
+                DataLoader and default Adam: what tutorials write
+folder-64, 224  an epoch of an ImageFolder against torchvision's with two workers, first and later
 """
 
 from __future__ import annotations
 
 import argparse
-import functools
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -40,152 +41,291 @@ from project.engine.cli.machine import quiet
 from project.engine.cli.parser import ProjectCLI
 from project.engine.cli.trainer import make_trainer
 from project.engine.runs.folder import RunFolder
-from project.engine.runs.tensorboard import Board, Events
+from project.engine.runs.internals import undo_nvml_check
 from project.engine.spec import DataSpec
 from project.networks.lenet import LeNet
+from project.networks.resnet import ResNet
 
-BATCH, WARM_UP = 64, 50
+WARM_UP = 3  # blocks
 MEAN, STD = 0.1307, 0.3081
 
 
-def plain_loop(
-    net: nn.Module,
-    batches: Iterable[tuple[Tensor, Tensor]],
-    optimizer: torch.optim.Optimizer,
-    steps: int,
-) -> float:
-    """Seconds of the steps after the warm-up."""
-    began = 0.0
-    for step, (images, classes) in enumerate(batches):
-        if step == WARM_UP:
-            began = time.perf_counter()
-        if step == steps:
-            break
-        optimizer.zero_grad()
-        F.cross_entropy(net(images), classes).backward()
-        optimizer.step()
-    return time.perf_counter() - began
+@dataclass
+class Result:
+    """Pairs of seconds: of ours and of the other, block by block."""
+
+    pairs: list[tuple[float, float]]
+    steps: int  # of a block
+
+    def line(self, name: str, threads: int) -> str:
+        ratios = [other / own for own, other in self.pairs]
+        low, middle, high = statistics.quantiles(ratios, n=4)
+        own, other = (statistics.median(column) for column in zip(*self.pairs, strict=True))
+        return (
+            f"{name:<12} {threads}  {middle:.3f} ({low:.3f} to {high:.3f})  "
+            f"{1000 * own / self.steps:8.2f} ms  {1000 * other / self.steps:8.2f} ms  "
+            f"{len(ratios)} pairs"
+        )
 
 
-def bare(root: str, steps: int) -> Callable[[], float]:
-    data = datasets.MNIST(root, train=True)
-    images, classes = data.data.unsqueeze(3).contiguous(), data.targets
-    net = LeNet(DataSpec(((1, 28, 28),), 10, "class")).to(memory_format=torch.channels_last)
-    optimizer = torch.optim.Adam(net.parameters(), fused=True)
-
-    def batches() -> Iterable[tuple[Tensor, Tensor]]:
-        order = torch.randperm(len(images))
-        for rows in order.split(BATCH):
-            pixels = images.index_select(0, rows).permute(0, 3, 1, 2)
-            yield (
-                pixels.to(torch.float32).sub_(255 * MEAN).mul_(1 / (255 * STD)),
-                classes.index_select(0, rows),
-            )
-
-    return lambda: plain_loop(net, batches(), optimizer, steps)
+# ---------------------------------------------------------------------- the other loops
 
 
-def classic(root: str, steps: int) -> Callable[[], float]:
-    transform = transforms.Compose([transforms.ToTensor(), transforms.Normalize((MEAN,), (STD,))])
-    loader = DataLoader(
-        datasets.MNIST(root, train=True, transform=transform), batch_size=BATCH, shuffle=True
-    )
-    net = LeNet(DataSpec(((1, 28, 28),), 10, "class"))
-    optimizer = torch.optim.Adam(net.parameters())
-    return lambda: plain_loop(net, loader, optimizer, steps)
+class Bare:
+    """A plain loop over images in memory, which goes on where it stopped."""
+
+    def __init__(self, net: nn.Module, images: Tensor, classes: Tensor, batch: int) -> None:
+        self.net = net.to(memory_format=torch.channels_last)
+        self.images, self.classes, self.batch = images, classes, batch
+        self.optimizer = torch.optim.Adam(net.parameters(), fused=True)
+        self.rows = self._rows()
+
+    def _rows(self) -> Iterator[Tensor]:
+        while True:
+            order = torch.randperm(len(self.images))
+            yield from order[: len(order) // self.batch * self.batch].split(self.batch)
+
+    def prepared(self, rows: Tensor) -> Tensor:
+        pixels = self.images.index_select(0, rows).permute(0, 3, 1, 2)
+        return pixels.to(torch.float32).sub_(255 * MEAN).mul_(1 / (255 * STD))
+
+    def train(self, steps: int) -> float:
+        began = time.perf_counter()
+        for _ in range(steps):
+            rows = next(self.rows)
+            self.optimizer.zero_grad()
+            loss = F.cross_entropy(self.net(self.prepared(rows)), self.classes[rows])
+            loss.backward()
+            self.optimizer.step()
+        return time.perf_counter() - began
+
+    @torch.no_grad()
+    def test(self, batch: int) -> float:
+        self.net.eval()
+        began, right = time.perf_counter(), torch.zeros(())
+        for rows in torch.arange(len(self.images)).split(batch):
+            answer, truth = self.net(self.prepared(rows)), self.classes[rows]
+            right += (answer.argmax(1) == truth).sum() + 0 * F.cross_entropy(answer, truth)
+        right.item()
+        return time.perf_counter() - began
 
 
-class Clock(Callback):
-    """Seconds from the start of one batch to the end of another."""
+class Classic:
+    """What tutorials write."""
 
-    def __init__(self, last: int) -> None:
-        self.last, self.seconds = last, 0.0
+    def __init__(self, root: str, batch: int) -> None:
+        steps = [transforms.ToTensor(), transforms.Normalize((MEAN,), (STD,))]
+        data = datasets.MNIST(root, transform=transforms.Compose(steps))
+        self.loader = DataLoader(data, batch_size=batch, shuffle=True)
+        self.net = lenet()
+        self.optimizer = torch.optim.Adam(self.net.parameters())
+        self.batches = iter(self.loader)
 
-    def on_train_batch_start(self, trainer: Any, module: Any, batch: Any, batch_idx: int) -> None:
-        if batch_idx == WARM_UP:
-            self.began = time.perf_counter()
+    def train(self, steps: int) -> float:
+        began = time.perf_counter()
+        for _ in range(steps):
+            if (found := next(self.batches, None)) is None:
+                self.batches = iter(self.loader)
+                found = next(self.batches)
+            self.optimizer.zero_grad()
+            F.cross_entropy(self.net(found[0]), found[1]).backward()
+            self.optimizer.step()
+        return time.perf_counter() - began
+
+
+def lenet() -> LeNet:
+    return LeNet(DataSpec(((1, 28, 28),), 10, "class"))
+
+
+def mnist(root: str, train: bool = True) -> tuple[Tensor, Tensor]:
+    data = datasets.MNIST(root, train=train)
+    return data.data.unsqueeze(3).contiguous(), data.targets
+
+
+# ---------------------------------------------------------------------- ours
+
+
+class InTurn(Callback):
+    """After each block of ours, a block of the other."""
+
+    def __init__(self, other: Callable[[int], float], steps: int, blocks: int) -> None:
+        self.other, self.steps, self.blocks = other, steps, blocks
+        self.pairs: list[tuple[float, float]] = []
+        self.began = 0.0
 
     def on_train_batch_end(
         self, trainer: Any, module: Any, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        if batch_idx == self.last:
-            self.seconds = time.perf_counter() - self.began
+        if (batch_idx + 1) % self.steps:
+            return
+        own = time.perf_counter() - self.began
+        self.pairs.append((own, self.other(self.steps)))
+        if len(self.pairs) == self.blocks + WARM_UP:
+            trainer.should_stop = True
+        self.began = time.perf_counter()
 
 
-def fit(root: str, steps: int, threads: int) -> Callable[[], float]:
+def ours(words: str, threads: int, *callbacks: Callback) -> tuple[Any, ProjectCLI]:
+    """A Trainer and what it trains, as `fit` makes them."""
+    place = tempfile.mkdtemp(prefix="benchmark-")
+    words = f"{words} --trainer.accelerator cpu --run.threads {threads}"
+    cli = ProjectCLI(merge(read_arguments("fit", words.split(), ())))
+    cli.build()
+    return make_trainer(cli, RunFolder(place).open(), callbacks=callbacks), cli
+
+
+def trained(words: str, threads: int, other: Any, steps: int, blocks: int) -> Result:
+    clock = InTurn(other.train, steps, blocks)
+    trainer, cli = ours(f"{words} --trainer.limit_val_batches 1", threads, clock)
+    trainer.fit(cli.model, datamodule=cli.datamodule)
+    return Result(clock.pairs[WARM_UP:], steps)
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What every row is told."""
+
+    root: str
+    threads: int
+    blocks: int
+    more: str  # further words of `fit`
+
+
+MNIST = "--data MNIST --data.root {0} --model.net LeNet --model.optimizer Adam"
+
+
+def null(given: Setting) -> Result:
+    one, two = (Bare(lenet(), *mnist(given.root), 64) for _ in range(2))
+    return Result([(one.train(50), two.train(50)) for _ in range(given.blocks + 3)][3:], 50)
+
+
+def lenet_row(batch: int) -> Callable[[Setting], Result]:
+    def row(given: Setting) -> Result:
+        other = Bare(lenet(), *mnist(given.root), batch)
+        steps = 50 if batch < 128 else 20
+        words = f"{MNIST.format(given.root)} --data.batch_size {batch} --trainer.max_epochs 50"
+        return trained(f"{words} {given.more}", given.threads, other, steps, given.blocks)
+
+    return row
+
+
+def resnet_row(given: Setting) -> Result:
+    data = datasets.CIFAR10(given.root)
+    images, classes = torch.from_numpy(data.data), torch.tensor(data.targets)
+    other = Bare(ResNet(DataSpec(((3, 32, 32),), 10, "class")), images, classes, 128)
     words = (
-        f"--data MNIST --data.root {root} --data.batch_size {BATCH} --model.net LeNet "
-        "--model.optimizer Adam "
-        f"--trainer.max_epochs 1 --trainer.limit_train_batches {steps} "
-        "--trainer.limit_val_batches 1 "
-        f"--trainer.accelerator cpu --run.threads {threads}"
+        f"--data CIFAR10 --data.root {given.root} --data.batch_size 128 --data.augment [Crop,Flip] "
+        f"--model.net ResNet --model.optimizer Adam --trainer.max_epochs 9 {given.more}"
     )
+    return trained(words, given.threads, other, 5, max(4, given.blocks // 3))
 
-    def one_round() -> float:
-        with tempfile.TemporaryDirectory() as place, quiet(False):
+
+def test_row(given: Setting) -> Result:
+    """Validation and test by the Trainer, after a fit that warms everything up."""
+    images, classes = mnist(given.root, train=False)
+    other = Bare(lenet(), images, classes, 64)
+    words = f"{MNIST.format(given.root)} --data.batch_size 64 --trainer.limit_train_batches 2"
+    trainer, cli = ours(f"{words} --trainer.max_epochs 1 {given.more}", given.threads)
+    trainer.fit(cli.model, datamodule=cli.datamodule)
+    pairs = []
+    for _ in range(given.blocks + WARM_UP):
+        began = time.perf_counter()
+        trainer.test(cli.model, datamodule=cli.datamodule, verbose=False)
+        pairs.append((time.perf_counter() - began, other.test(256)))
+    return Result(pairs[WARM_UP:], 40)
+
+
+def classic_row(given: Setting) -> Result:
+    other = Classic(given.root, 64)
+    words = f"{MNIST.format(given.root)} --data.batch_size 64 --trainer.max_epochs 50 {given.more}"
+    return trained(words, given.threads, other, 50, given.blocks)
+
+
+def folder_row(size: int, later: bool) -> Callable[[Setting], Result]:
+    """Seconds of an epoch of photos of 400x300 pixels, read, resized, cropped and mirrored."""
+
+    def row(given: Setting) -> Result:
+        place = Path(tempfile.mkdtemp(prefix="benchmark-"))
+        write_photos(place / "photos")
+        steps = [
+            transforms.Resize((size, size)),
+            transforms.RandomHorizontalFlip(),
+            transforms.ToTensor(),
+        ]
+        theirs = datasets.ImageFolder(place / "photos", transforms.Compose(steps))
+        loader = DataLoader(theirs, batch_size=32, shuffle=True, num_workers=2)
+        pairs = []
+        for number in range(3):
+            began = time.perf_counter()
+            words = (
+                f"--data ImageFolder --data.root {place}/photos --data.size {size} "
+                f"--data.augment Flip --data.cache {place}/cache{number} --data.batch_size 32 "
+                f"--data.validation 0 --data.test 0.01 {given.more}"
+            )
             cli = ProjectCLI(merge(read_arguments("fit", words.split(), ())))
             cli.build()
-            trainer = make_trainer(cli, RunFolder(place).open())
-            clock = Clock(steps - 1)
-            trainer.callbacks.append(clock)
-            trainer.fit(cli.model, datamodule=cli.datamodule)
-            return clock.seconds
+            data = cli.datamodule
+            data.prepare_data()
+            data.setup("fit")
+            first = time.perf_counter() - began
+            began = time.perf_counter()
+            for batch in data.train_dataloader():
+                data.on_after_batch_transfer(batch, 0)
+            epoch = time.perf_counter() - began
+            began = time.perf_counter()
+            for _ in loader:
+                pass
+            other = time.perf_counter() - began
+            pairs.append((epoch if later else first + epoch, other))
+        return Result(pairs, 1)
 
-    return one_round
-
-
-class Meter:
-    """Seconds spent in the methods of some classes, by the clock and by the processor; calls within
-    calls count once.
-    """
-
-    def __init__(self, *classes: type) -> None:
-        self.clock = self.processor = 0.0
-        self.depth = 0
-        for kind in classes:
-            for name, method in vars(kind).items():
-                if callable(method) and not name.startswith("__"):
-                    setattr(kind, name, self._timed(method))
-
-    def _timed(self, method: Callable[..., Any]) -> Callable[..., Any]:
-        @functools.wraps(method)
-        def timed(*arguments: Any, **named: Any) -> Any:
-            began = time.perf_counter(), time.process_time()
-            self.depth += 1
-            try:
-                return method(*arguments, **named)
-            finally:
-                self.depth -= 1
-                if not self.depth:
-                    self.clock += time.perf_counter() - began[0]
-                    self.processor += time.process_time() - began[1]
-
-        return timed
+    return row
 
 
-def watched(root: str, epochs: int, threads: int) -> None:
-    """Print the share of TensorBoard in a whole training."""
-    words = (
-        f"--data MNIST --data.root {root} --data.batch_size {BATCH} --model.net LeNet "
-        "--model.optimizer Adam "
-        f"--trainer.max_epochs {epochs} --trainer.accelerator cpu --trainer.enable_progress_bar "
-        f"false --run.threads {threads}"
-    )
-    with tempfile.TemporaryDirectory() as place, quiet(False):
-        cli = ProjectCLI(merge(read_arguments("fit", words.split(), ())))
-        cli.build()
-        trainer = make_trainer(cli, RunFolder(place).open())
-        meter = Meter(Events, Board)
-        began = time.perf_counter(), time.process_time()
-        trainer.fit(cli.model, datamodule=cli.datamodule)
-        whole = time.perf_counter() - began[0], time.process_time() - began[1]
-    print(
-        f"threads {threads}, {epochs} epochs in {whole[0]:.1f} s, {whole[1]:.1f} s of the processor"
-    )
-    print(
-        f"  TensorBoard {meter.clock / whole[0]:.2%} by the clock, "
-        f"{meter.processor / whole[1]:.2%} by the processor"
-    )
+def write_photos(folder: Path, count: int = 960) -> None:
+    """JPEG photos of 400x300 pixels in two classes."""
+    from PIL import Image
+
+    draw = torch.Generator().manual_seed(0)
+    for number in range(count):
+        path = folder / str(number % 2) / f"{number}.jpg"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        small = torch.randint(0, 256, (1, 3, 15, 20), generator=draw).float()
+        image = F.interpolate(small, (300, 400), mode="bicubic").clamp(0, 255).byte()[0]
+        Image.fromarray(image.permute(1, 2, 0).numpy()).save(path, quality=90)
+
+
+ROWS: dict[str, Callable[[Setting], Result]] = {
+    "null": null,
+    "lenet-64": lenet_row(64),
+    "lenet-256": lenet_row(256),
+    "resnet-128": resnet_row,
+    "test": test_row,
+    "classic": classic_row,
+    "folder-64": folder_row(64, later=False),
+    "folder-224": folder_row(224, later=False),
+    "later-224": folder_row(224, later=True),
+}
+
+
+def draw(lines: list[tuple[str, int, float, float, float]], path: str) -> None:
+    """A bar for each row and number of threads, with its quartiles."""
+    import matplotlib
+
+    matplotlib.use("agg")
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots(figsize=(7, 0.45 * len(lines) + 1))
+    names = [f"{name}, {threads}" for name, threads, *_ in lines]
+    middle = [line[3] for line in lines]
+    spread = [[m - line[2] for m, line in zip(middle, lines, strict=True)]]
+    spread += [[line[4] - m for m, line in zip(middle, lines, strict=True)]]
+    axes.barh(names, middle, xerr=spread, color="#4878a8")
+    axes.axvline(1.0, color="black", linewidth=0.8)
+    axes.invert_yaxis()
+    axes.set_xlabel("speed of fit against the other loop (row, threads)")
+    figure.tight_layout()
+    figure.savefig(path, dpi=150)
 
 
 def main() -> None:
@@ -193,39 +333,26 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--root", default="data", help="the folder with MNIST/raw")
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument(
-        "--steps", type=int, default=800, help="so many that a checkpoint is among them"
-    )
-    parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument(
-        "--watched", type=int, metavar="EPOCHS", help="the share of TensorBoard instead"
-    )
+    parser.add_argument("--threads", type=int, nargs="+", default=[1])
+    parser.add_argument("--rows", nargs="+", default=list(ROWS), choices=list(ROWS))
+    parser.add_argument("--blocks", type=int, default=30, help="pairs of blocks of a row")
+    parser.add_argument("--more", default="", help='further words of fit: "--run.lean false"')
+    parser.add_argument("--picture", help="a file for a picture of the ratios")
     given = parser.parse_args()
-    torch.set_num_threads(given.threads)
-    if given.watched:
-        return watched(given.root, given.watched, given.threads)
-    loops = {
-        "bare": bare(given.root, given.steps),
-        "classic": classic(given.root, given.steps),
-        "fit": fit(given.root, given.steps, given.threads),
-    }
-    seconds: dict[str, list[float]] = {name: [] for name in loops}
-    for _ in range(given.rounds):
-        for name, loop in loops.items():
-            seconds[name].append(loop())
-    images = (given.steps - WARM_UP) * BATCH
-    print(
-        f"threads {given.threads}, {given.rounds} rounds of {given.steps - WARM_UP} steps of "
-        f"{BATCH} images"
-    )
-    for name, times in seconds.items():
-        print(f"  {name:<8} {images / statistics.median(times):>9,.0f} images/s")
-    for name in ("bare", "classic"):
-        ratios = sorted(
-            other / own for other, own in zip(seconds[name], seconds["fit"], strict=True)
-        )
-        print(f"  fit / {name:<8} {ratios[0]:.3f} {statistics.median(ratios):.3f} {ratios[-1]:.3f}")
+    undo_nvml_check()
+    print("row          threads  ratio (quartiles)         ours         other")
+    drawn = []
+    for threads in given.threads:
+        for name in given.rows:
+            torch.set_num_threads(threads)
+            with quiet(False):
+                setting = Setting(given.root, threads, given.blocks, given.more)
+                result = ROWS[name](setting)
+            print(result.line(name, threads), flush=True)
+            ratios = [other / own for own, other in result.pairs]
+            drawn.append((name, threads, *statistics.quantiles(ratios, n=4)))
+    if given.picture:
+        draw(drawn, given.picture)
 
 
 if __name__ == "__main__":

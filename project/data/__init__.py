@@ -21,5 +21,11 @@ AUGMENTS = {
     "Affine": (".data.augment.Affine", "rotate, shift, scale and shear a little"),
     "Cutout": (".data.augment.Cutout", "blank a square"),
     "Mixup": (".data.augment.Mixup", "blend pairs of images and their classes"),
+    "ColorJitter": (".data.strong.ColorJitter", "brightness, contrast, saturation, hue"),
+    "TrivialAugmentWide": (
+        ".data.strong.TrivialAugmentWide",
+        "one of fourteen changes at a strength of chance",
+    ),
+    "RandomErasing": (".data.strong.RandomErasing", "blank a rectangle of chance"),
     "CutMix": (".data.augment.CutMix", "paste a box of another image, and share the classes"),
 }

@@ -55,6 +55,7 @@ if TYPE_CHECKING:
     from .errors import UserError as UserError
     from .errors import clip as clip
     from .errors import suggest as suggest
+    from .loading import pixels as pixels
     from .loading.arrays import Arrays as Arrays
     from .loading.arrays import ItemDataset as ItemDataset
     from .loading.augmenting import Augment as Augment
@@ -88,6 +89,8 @@ NAMES = {  # module -> the names a fork takes from it; nothing is imported befor
 
 
 def __getattr__(name: str) -> Any:
+    if name == "pixels":  # a module of functions
+        return importlib.import_module(".loading.pixels", __name__)
     for module, names in NAMES.items():
         if name in names:
             return getattr(importlib.import_module(f".{module}", __name__), name)

@@ -2,9 +2,22 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import torch.distributed as dist
+
+
+def meet_anew() -> None:
+    """Let the processes that torchrun has started again meet at a store of their own.
+
+    Its store keeps the addresses of those that were killed from one attempt to the next, and gloo
+    then waits for them (torch 2.15; with torch's TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1 it does not).
+    """
+    attempt = int(os.environ.get("TORCHELASTIC_RESTART_COUNT", 0))
+    if attempt and os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True":
+        os.environ["TORCHELASTIC_USE_AGENT_STORE"] = "False"
+        os.environ["MASTER_PORT"] = str(int(os.environ["MASTER_PORT"]) + attempt)
 
 
 def of_each_rank(value: Any) -> Any:

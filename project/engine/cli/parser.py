@@ -47,6 +47,8 @@ class RunOptions:
             epoch alone.
         threads: CPU threads; null means all cores, divided among the processes of this machine.
         compile: Compile the network with torch.compile.
+        lean: Leave out of Lightning's loop what nobody asked for, with the same bits; false takes
+            all of it.
         report: Write report.html into the run folder at the end.
     """
 
@@ -56,6 +58,7 @@ class RunOptions:
     print_every: PositiveInt | None = None
     threads: PositiveInt | None = None
     compile: bool = False
+    lean: bool = True
     report: bool = True
 
 

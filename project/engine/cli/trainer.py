@@ -14,7 +14,8 @@ from ..runs import tensorboard
 from ..runs.checkpoints import BestCheckpoint, SafeIO
 from ..runs.exact import ExactResume
 from ..runs.folder import RunFolder
-from ..runs.internals import NullProfiler, quicken
+from ..runs.internals import NullProfiler, quicken, undo_nvml_check
+from ..runs.lean import make_lean
 from ..runs.predictions import Predictions
 from ..runs.progress import StepPrinter, bars
 from ..runs.records import Epochs, MetricsFile
@@ -82,7 +83,10 @@ def make_trainer(
     }
     if has_bar:
         own["enable_progress_bar"] = any(isinstance(c, ProgressBar) for c in all_callbacks)
-    return build_trainer(cli, own, saved)
+    trainer = build_trainer(cli, own, saved)
+    if options["lean"]:
+        make_lean(trainer)
+    return trainer
 
 
 def build_trainer(cli: ProjectCLI, own: dict[str, Any], saved: Saved | None = None) -> L.Trainer:
@@ -92,6 +96,7 @@ def build_trainer(cli: ProjectCLI, own: dict[str, Any], saved: Saved | None = No
         UserError: Lightning refuses the arguments.
     """
     quicken(cli.model)
+    undo_nvml_check()
     given = cli.trainer_arguments
     plugins = [*as_list(given.get("plugins")), SafeIO(saved)]
     profiler = given.get("profiler") or NullProfiler()

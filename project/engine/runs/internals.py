@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import inspect
+import os
 from operator import attrgetter
 from typing import Any
 
@@ -26,6 +27,21 @@ LOGGED = (
     "add_dataloader_idx",
     "metric_attribute",
 )
+
+
+def undo_nvml_check() -> None:
+    """Let torch ask CUDA itself whether there is a GPU, where there is none.
+
+    Importing lightning sets PYTORCH_NVML_BASED_CUDA_CHECK, by which torch opens NVML to answer; and
+    its optimizers ask in every step. With torch's CUDA build on a machine without a GPU that takes
+    a quarter of a millisecond a step. Where there is a GPU the variable stays: it keeps processes
+    that only ask from holding its memory.
+    """
+    if os.environ.get(NVML) == "1" and not torch.cuda.is_available():
+        os.environ[NVML] = "0"
+
+
+NVML = "PYTORCH_NVML_BASED_CUDA_CHECK"
 
 
 class NullProfiler(PassThroughProfiler):

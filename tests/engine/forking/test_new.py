@@ -67,6 +67,7 @@ def test_a_new_project_has_its_own_name_everywhere(birds: Path) -> None:
     assert found == []
     about = tomllib.loads((birds / "pyproject.toml").read_text())
     assert about["project"]["name"] == "birds" and about["tool"]["mypy"]["packages"] == ["birds"]
+    assert {"dev", "parquet"} <= set(about["project"]["optional-dependencies"])
     assert set(about["tool"]["template"]) == {"source", "version"}
     assert "2031 Ada" in (birds / "LICENSE").read_text()
     engine = sorted(
@@ -140,6 +141,8 @@ LINES = [
     ("README.md", "A project: pyproject.toml", "A project: pyproject.toml"),
     ("pyproject.toml", 'name = "project"', 'name = "birds"'),
     ("pyproject.toml", "[tool.project]", "[tool.project]"),
+    ("pyproject.toml", "[project.scripts]", "[project.scripts]"),
+    ("configs/a.yaml", "callbacks: [project.a.B]", "callbacks: [birds.a.B]"),
     ("pyproject.toml", '{ attr = "project.__version__" }', '{ attr = "birds.__version__" }'),
     ("configs/a.yaml", "net: project.networks.hawk.Hawk", "net: birds.networks.hawk.Hawk"),
 ]

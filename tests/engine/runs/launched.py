@@ -64,18 +64,16 @@ def environment(**more: str) -> dict[str, str]:
 
 
 def children(parent: int) -> list[int]:
+    found = []
     with contextlib.suppress(OSError):
-        text = Path(f"/proc/{parent}/task/{parent}/children").read_text()
-        return [int(child) for child in text.split()]
-    return []
+        for thread in Path(f"/proc/{parent}/task").iterdir():
+            found += [int(child) for child in (thread / "children").read_text().split()]
+    return found
 
 
-def begun(folder: Path, name: str, before: int) -> bool:
-    """Whether a run that was disturbed so often trains again."""
-    output = folder / f"{name}.txt"
-    return (folder / name / "checkpoints").is_dir() and (
-        output.read_text().count("continuing") == before
-    )
+def newest(folder: Path, name: str) -> str:
+    """The newest checkpoint of a run: when it changes, the run trains."""
+    return max((path.name for path in (folder / name / "checkpoints").glob("step-*")), default="")
 
 
 # ---------------------------------------------------------------------- torchrun
@@ -95,13 +93,17 @@ def start_torchrun(folder: Path, name: str, words: str = TORCHRUN) -> subprocess
 
 def kill_ranks(folder: Path, name: str, most: int, draw: random.Random) -> int:
     """Run, and kill a rank up to so often while it trains; returns how often it was."""
-    process, done = start_torchrun(folder, name), 0
+    process, done, seen = start_torchrun(folder, name), 0, ""
     while done < most and process.poll() is None:
-        if begun(folder, name, done) and (victims := children(process.pid)):
+        victims = children(process.pid)
+        if newest(folder, name) != seen and victims:
             time.sleep(draw.uniform(0, 0.5))
             with contextlib.suppress(ProcessLookupError):
                 os.kill(draw.choice(victims), signal.SIGKILL)
                 done += 1
+            while process.poll() is None and set(children(process.pid)) & set(victims):
+                time.sleep(0.02)
+            seen = newest(folder, name)
         time.sleep(0.02)
     assert process.wait(SECONDS) == 0, (folder / f"{name}.txt").read_text()[-2000:]
     return done
@@ -146,8 +148,8 @@ def preempt(folder: Path, name: str, tasks: int, most: int, draw: random.Random)
     """Run a job, end it up to so often, queue it again; returns how often it was."""
     done = 0
     while True:
-        job = start_job(folder, name, tasks)
-        while done < most and job.poll() is None and not begun(folder, name, done):
+        job, seen = start_job(folder, name, tasks), newest(folder, name)
+        while done < most and job.poll() is None and newest(folder, name) == seen:
             time.sleep(0.02)
         if done < most and job.poll() is None:
             time.sleep(draw.uniform(0, 0.5))
