@@ -18,10 +18,13 @@ import lightning.pytorch as L
 import torch
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loops.fetchers import _DataFetcher, _DataLoaderIterDataFetcher
+from lightning.pytorch.loops.optimization.automatic import ClosureResult
 from lightning.pytorch.loops.training_epoch_loop import _TrainingEpochLoop
 from lightning.pytorch.plugins.precision import MixedPrecision, Precision
 from lightning.pytorch.profilers import PassThroughProfiler
 from lightning.pytorch.strategies import SingleDeviceStrategy
+
+from . import fused
 
 Hooks = list[Callable[..., Any]]
 # Hooks of a module that stand for a step of the loop: who overrides one gets Lightning's loop.
@@ -58,6 +61,7 @@ class Plan:
     data: Any
     module: Any
     optimizer: Any
+    stepper: Any  # the optimizer, or what steps for it
     device: torch.device
     autocast: Callable[[], Any] | None
     clips: bool
@@ -108,6 +112,7 @@ def plan_of(trainer: Any, fetcher: _DataFetcher) -> Plan | None:
         data=data,
         module=module,
         optimizer=optimizer,
+        stepper=fused.FusedStep(optimizer) if fused.fits(optimizer) else optimizer,
         device=strategy.root_device,
         autocast=precision.train_step_context if type(precision) is MixedPrecision else None,
         clips=clips or bool(trainer.gradient_clip_val),
@@ -145,8 +150,9 @@ class LeanEpochLoop(_TrainingEpochLoop):
         batch = data.transfer_batch_to_device(batch, plan.device, 0)
         batch = data.on_after_batch_transfer(batch, 0)
         progress.increment_ready()
-        connector = trainer._logger_connector
-        connector.on_batch_start(batch)
+        connector, results = trainer._logger_connector, self._results
+        connector._first_loop_iter = connector._first_loop_iter is None
+        results.batch, results.batch_size, results.dataloader_idx = batch, None, None
 
         def call(name: str, *arguments: Any) -> Any:
             noted["_current_fx_name"] = name
@@ -171,15 +177,20 @@ class LeanEpochLoop(_TrainingEpochLoop):
             with plan.autocast():
                 output = module.training_step(batch, index)
         noted["_current_fx_name"] = None
-        result = self.automatic_optimization.output_result_cls.from_training_step_output(output, 1)
+        if isinstance(output, torch.Tensor):
+            loss: Any = output
+            outputs: dict[str, Any] = {"loss": output.detach()}
+        else:
+            result = ClosureResult.from_training_step_output(output)
+            loss, outputs = result.closure_loss, {} if result.loss is None else result.asdict()
         steps.zero_grad.increment_ready()
         call("on_before_zero_grad", optimizer)
         steps.zero_grad.increment_started()
-        optimizer.zero_grad()
+        plan.stepper.zero_grad()
         steps.zero_grad.increment_completed()
-        if result.closure_loss is not None:
-            call("on_before_backward", result.closure_loss)
-            result.closure_loss.backward()
+        if loss is not None:
+            call("on_before_backward", loss)
+            loss.backward()
             call("on_after_backward")
         call("on_before_optimizer_step", optimizer)
         if plan.clips:
@@ -188,15 +199,37 @@ class LeanEpochLoop(_TrainingEpochLoop):
                 optimizer, trainer.gradient_clip_val, trainer.gradient_clip_algorithm
             )
             noted["_current_fx_name"] = None
-        optimizer.step()
+        plan.stepper.step()
         steps.step.increment_completed()
-        outputs = {} if result.loss is None else result.asdict()
         progress.increment_processed()
         self._schedules()
         call("on_train_batch_end", outputs, batch, index)
-        connector.on_batch_end()
-        progress.increment_completed()
-        connector.update_train_step_metrics()
+        if all(value.has_reset for value in results.values()):  # nobody has logged
+            results.batch = results.batch_size = None
+            progress.increment_completed()
+        else:
+            connector.on_batch_end()
+            progress.increment_completed()
+            connector.update_train_step_metrics()
+
+    def on_advance_end(self, data_fetcher: _DataFetcher) -> None:
+        """Validate where that is due."""
+        trainer: Any = self.trainer
+        if (
+            self.plan is None
+            or self._skip_next_val
+            or self.batch_progress.is_last_batch
+            or trainer.should_stop
+            or trainer.received_sigterm
+            or trainer.lr_scheduler_configs
+            or trainer.check_val_every_n_epoch is None
+            or trainer._val_check_time_interval is not None
+            or trainer.val_check_batch is None
+            or not (self.batch_idx + 1) % trainer.val_check_batch
+        ):
+            super().on_advance_end(data_fetcher)
+        else:
+            self._batches_that_stepped += 1
 
     def _schedules(self) -> None:
         if self.trainer.lr_scheduler_configs:
