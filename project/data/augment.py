@@ -74,15 +74,25 @@ class Flip(Augment):
         self.probability = probability
 
     def forward(self, images: Tensor, generator: Generator) -> Tensor:
-        chosen = (
-            (torch.rand(len(images), generator=generator) < self.probability)
-            .nonzero()
-            .squeeze(1)
-            .to(images.device)
-        )
-        flipped = images.clone()
+        drawn = torch.rand(len(images), generator=generator) < self.probability
+        chosen = drawn.nonzero().squeeze(1)
+        if images.device.type == "cpu":
+            return flip_by_slices(images, chosen)
+        chosen, flipped = chosen.to(images.device), images.clone()
         flipped[chosen] = images[chosen].flip(3)
         return flipped
+
+
+def flip_by_slices(images: Tensor, chosen: Tensor) -> Tensor:
+    """Some of the images mirrored: on the CPU, numpy's slices of each channel are 2 to 4 times
+    faster than an index.
+    """
+    flipped = images.clone()
+    source, target = images.numpy(), flipped.numpy()
+    for i in chosen.tolist():
+        for channel in range(images.shape[1]):
+            target[i, channel] = source[i, channel, :, ::-1]
+    return flipped
 
 
 class Affine(Augment):
@@ -152,12 +162,19 @@ def affine(
     )
     inverse = inverse / scale.reshape(-1, 1, 1)
     moved = -inverse @ shift.to(inverse.dtype).unsqueeze(2)
-    # affine_grid counts in halves of the image, height and width apart.
+    # grid_sample counts in halves of the image, height and width apart.
     halves = torch.tensor([width / 2, height / 2], device=images.device)
     theta = torch.cat(
         [inverse * halves / halves.reshape(2, 1), moved / halves.reshape(2, 1)], dim=2
     )
-    grid = F.affine_grid(theta, list(images.shape), align_corners=False)
+    x, y = (
+        (torch.arange(side, device=images.device) * 2 + 1 - side) / side for side in (width, height)
+    )
+    grid = torch.empty(len(images), height, width, 2, device=images.device)
+    for axis in range(2):  # what depends on the column and on the row, added once for each pixel
+        of_column = (theta[:, axis, :1] * x).unsqueeze(1)
+        of_row = (theta[:, axis, 1:2] * y + theta[:, axis, 2:]).unsqueeze(2)
+        torch.add(of_column, of_row, out=grid[..., axis])
     sampled = F.grid_sample(
         images.to(torch.float32),
         grid,

@@ -64,7 +64,7 @@ def _noting(name: str) -> Any:
     def hook(self: Spy, trainer: Any, module: Any, *arguments: Any, **_: Any) -> None:
         loop = trainer.fit_loop.epoch_loop
         numbers = [a for a in arguments if isinstance(a, int)]
-        loss = [float(a) for a in arguments if isinstance(a, torch.Tensor) and a.ndim == 0]
+        loss = [float(a.detach()) for a in arguments if isinstance(a, torch.Tensor) and a.ndim == 0]
         outputs = [sorted(a) for a in arguments if isinstance(a, dict)]
         progress = loop.batch_progress
         place = (trainer.global_step, trainer.current_epoch, loop.batch_idx, trainer.is_last_batch)
