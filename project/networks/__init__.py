@@ -12,6 +12,10 @@ NETWORKS = {
         "AlexNet for images of 224, and a form for small images",
     ),
     "ResNet": (".networks.resnet.ResNet", "a compact residual network for images of about 32x32"),
+    "WhitenedCNN": (
+        ".networks.whitened.WhitenedCNN",
+        "six convolutions behind a whitening layer, for fast training on small images",
+    ),
     "ImageAndNumbers": (
         ".networks.image_and_numbers.ImageAndNumbers",
         "a CNN and an MLP joined: an image and numbers beside it",

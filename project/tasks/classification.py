@@ -18,6 +18,7 @@ from project.engine import (
     NetworkFactory,
     Task,
     UserError,
+    as_tuple,
     check_weights,
     clip,
     loss_spec,
@@ -42,6 +43,8 @@ class Classification(Task):
         loss: Compares logits with classes.
         positive: Classes that mean yes, all others meaning no: `[1, 3, 5, 7, 9]` asks of a digit
             whether it is odd.
+        mirrored: Outside of training, answer with the mean of an image's logits and its mirror
+            image's.
         class_weights: "balanced" weighs each class in the loss by the inverse of its share in the
             training split.
     """
@@ -56,10 +59,11 @@ class Classification(Task):
         loss: nn.Module = nn.CrossEntropyLoss(),
         positive: Sequence[str | int] = (),
         class_weights: Literal["balanced"] | None = None,
+        mirrored: bool = False,
         **training: Any,
     ) -> None:
         super().__init__(net, loss, **training)
-        self.positive, self.class_weights = positive, class_weights
+        self.positive, self.class_weights, self.mirrored = positive, class_weights, mirrored
 
     def adapt(self, spec: DataSpec) -> DataSpec:
         if spec.target not in ("class", "labels"):
@@ -136,6 +140,9 @@ class Classification(Task):
     def step(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
         assert self.spec is not None
         logits, targets, read = self(batch.inputs), self._asked(batch.targets), loss_spec(self.loss)
+        if self.mirrored and not self.training:
+            images, *beside = as_tuple(batch.inputs)
+            logits = (logits + self((images.flip(3), *beside))) / 2
         mixed = targets.ndim == 2  # labels, or shares of classes in images that were blended
         if self.spec.target == "labels":
             truth = (targets > 0.5).int()

@@ -8,13 +8,16 @@ LOSSES: dict[str, tuple[str, str]] = {
     "Dice": (".training.dice.Dice", "masks, by the overlap of foreground; smooth"),
 }
 
-OPTIMIZERS: dict[str, tuple[str, str]] = {}
+OPTIMIZERS = {
+    "FilterMuon": (".training.muon.FilterMuon", "orthogonalised momentum for convolutions, too"),
+}
 
 SCHEDULES: dict[str, tuple[str, str]] = {
     "Cosine": (
         ".training.schedules.Cosine",
         "linear warm-up, then cosine down to min_lr over the run",
     ),
+    "LinearDecay": (".training.schedules.LinearDecay", "linear warm-up, then linear to min_lr"),
     "Lambda": (".training.schedules.Lambda", "times an arithmetic expression of epoch or step"),
     "Chain": (".training.schedules.Chain", "several schedules, one after the other"),
 }

@@ -38,9 +38,22 @@ class Cosine(LambdaLR):
             if step < warm:
                 return (step + 1) / (warm + 1)
             done = min(1.0, (step - warm) / max(1, total_steps - warm))
-            return min_lr + (1 - min_lr) * 0.5 * (1 + math.cos(math.pi * done))
+            return min_lr + (1 - min_lr) * self.fallen(done)
 
         super().__init__(optimizer, factor)
+
+    @staticmethod
+    def fallen(done: float) -> float:
+        """What is left of the peak, 1 to 0, where a share of the way down is done."""
+        return 0.5 * (1 + math.cos(math.pi * done))
+
+
+class LinearDecay(Cosine):
+    """Linear warm-up, then a straight line down to `min_lr`, with the arguments of Cosine."""
+
+    @staticmethod
+    def fallen(done: float) -> float:
+        return 1 - done
 
 
 class Lambda(LambdaLR):

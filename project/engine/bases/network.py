@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from torch import nn
+from torch import Tensor, nn
 
 from ..errors import UserError
 from ..spec import DataSpec
@@ -24,6 +24,15 @@ class Network(nn.Module):
         Returns where they came from -> the names of the parameters.
         """
         return {}
+
+    def first_look(self, inputs: Tensor) -> None:
+        """Set what depends on the data from training inputs (N, ...) as the network gets them.
+
+        Called when a new run begins, not when one continues, by those that override it.
+        """
+
+
+LOOKED_AT = 5000  # training samples
 
 
 def image_shape(spec: DataSpec, name: str, at_least: int = 1) -> tuple[int, int, int]:

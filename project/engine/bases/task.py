@@ -33,7 +33,7 @@ from ..spec import Batch, DataSpec, Inputs, as_tuple
 from ..targets import TARGETS
 from .metrics import MetricAccumulator
 from .monitors import check_monitors
-from .network import Network
+from .network import LOOKED_AT, Network
 
 NetworkFactory = Callable[[DataSpec], Network]
 ScheduleFactory = Callable[[Optimizer], LRScheduler]
@@ -160,6 +160,7 @@ class Task(L.LightningModule, ABC):
                 )
             self.build(data.spec, data.preprocessing)
             self.load_pretrained()
+            self.look_at(data)
         check_monitors(self)
 
     def build(self, spec: DataSpec, preprocessing: dict[str, Any] | None = None) -> None:
@@ -226,6 +227,17 @@ class Task(L.LightningModule, ABC):
         """Take weights made elsewhere, where the network has an option for that."""
         for how, names in self.net.load_pretrained().items():
             self._note(how, names)
+
+    def look_at(self, data: Any) -> None:
+        """Let the network see some of the training data, prepared and not augmented, if it asks."""
+        if type(self.net).first_look is Network.first_look:
+            return
+        part = data.loaded("train")
+        rows = part.rows[torch.linspace(0, len(part) - 1, min(len(part), LOOKED_AT)).long()]
+        inputs, targets = part.fetch(rows)
+        batch = data.on_after_batch_transfer(Batch(inputs, targets, rows, (0, 0)), 0)
+        with torch.no_grad():
+            self.net.first_look(*as_tuple(batch.inputs))
 
     def load_weights(
         self, state: Mapping[str, Tensor], fresh: str | None = None, source: str = "weights"

@@ -193,6 +193,7 @@ def assemble(
         task.load_weights(read_weights(locate(weights)), fresh, f"--weights {weights}")
     elif not saved:
         task.load_pretrained()
+        task.look_at(data)
     if cli.config_tree["run"]["compile"]:
         task.net.compile()
 

@@ -126,19 +126,24 @@ def common_shape(
         UserError: images that are not readable, or of different sizes and no size to resize them
             to.
     """
+    if size is not None:  # an image in colour settles it; whether each can be read, decoding tells
+        for path in paths if channels is None else ():
+            channels = header(path)[2]
+            if channels > 1:
+                break
+        return size, size, channels or 1
     shapes = list(_each(header, paths, threads, "looking at images"))
     height, width, _ = shapes[0]
-    if size is None:
-        other = next((i for i, shape in enumerate(shapes) if shape[:2] != (height, width)), None)
-        if other is not None:
-            raise UserError(
-                f"the images have different sizes, {paths[0]} {width}x{height} and "
-                f"{paths[other]} {shapes[other][1]}x"
-                f"{shapes[other][0]}: give the size they are to have with `data.size`, for "
-                "example `data.size` 64"
-            )
+    other = next((i for i, shape in enumerate(shapes) if shape[:2] != (height, width)), None)
+    if other is not None:
+        raise UserError(
+            f"the images have different sizes, {paths[0]} {width}x{height} and "
+            f"{paths[other]} {shapes[other][1]}x"
+            f"{shapes[other][0]}: give the size they are to have with `data.size`, for "
+            "example `data.size` 64"
+        )
     deep = channels or max(depth for _, _, depth in shapes)
-    return (size, size, deep) if size else (height, width, deep)
+    return height, width, deep
 
 
 def cached_images(
