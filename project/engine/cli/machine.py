@@ -41,6 +41,8 @@ def quiet(debug: bool) -> Iterator[None]:
     """Without Lightning's tips and start-up notes, and without warnings about what is settled here
     on purpose.
     """
+    import lightning.pytorch  # noqa: F401 - which sets the levels of its loggers, once
+
     loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
     levels = [logger.level for logger in loggers]
     with warnings.catch_warnings():

@@ -20,6 +20,7 @@ STUDIES = {  # command -> (module, function, the options it takes beside those o
         "find_size",
         ("--min_batch", "--max_batch", "--rounds", "--output"),
     ),
+    "profile": ("..studies.profile", "profile", ("--weights", "--fresh", "--steps", "--output")),
     "kfold": ("..studies.folds", "kfold", ("--folds", "--run", "--weights", "--fresh")),
 }
 
@@ -66,7 +67,19 @@ command again continues what was stopped.
 
   PROGRAM kfold --config configs/iris.yaml --folds 5"""
 
-HELP = {"lr-find": LR_FIND, "batch-size": BATCH_SIZE, "kfold": KFOLD}
+PROFILE = """usage: PROGRAM profile [--config FILE]... [--KEY VALUE]...
+
+Trains some steps as fit does, with everything on, and says where the time of a
+step goes: reading, preparation, forward, backward, optimizer, records, and the
+framework around them; which of torch's operations take longest; what to change.
+Writes a picture and leaves nothing else behind.
+
+  --steps 100         training steps that are timed
+  --output FILE       the picture; default: profile.png
+
+  PROGRAM profile --config configs/lenet.yaml"""
+
+HELP = {"profile": PROFILE, "lr-find": LR_FIND, "batch-size": BATCH_SIZE, "kfold": KFOLD}
 
 
 def main(command: str, arguments: Sequence[str], debug: bool) -> int:
