@@ -31,7 +31,8 @@ class FilterMuon(Optimizer):
     ) -> None:
         super().__init__(params, {"lr": lr, "momentum": momentum, "steps": steps})
         for group in self.param_groups:
-            if small := next((p for p in group["params"] if p.ndim < 2), None):
+            small = next((p for p in group["params"] if p.ndim < 2), None)
+            if small is not None:
                 raise UserError(
                     f"`model.optimizer`: FilterMuon takes filters and matrices, one parameter is "
                     f"{tuple(small.shape)}: give biases and norms another optimizer by "

@@ -103,3 +103,16 @@ def test_a_margin_between_labels_has_its_boundary_at_zero() -> None:
 def test_what_does_not_fit_is_one_line(task: Classification, data: DataSpec, message: str) -> None:
     with pytest.raises(UserError, match=message):
         task.build(data)
+
+
+def test_mirrored_answers_are_the_mean_of_both_views() -> None:
+    spec = DataSpec(((1, 8, 8),), 10, "class", names=tuple("0123456789"), counts=(1,) * 10)
+    task = Classification(MLP, mirrored=True)
+    task.build(spec)
+    images, classes = torch.randn(4, 1, 8, 8), torch.arange(4)
+    batch = Batch(images, classes, torch.arange(4), (0, 0))
+    both = (task.net(images) + task.net(images.flip(3))) / 2
+    task.eval()
+    assert torch.equal(task.step(batch)[1], both)
+    task.train()
+    assert torch.equal(task.step(batch)[1], task.net(images))

@@ -14,7 +14,7 @@ from torch.optim import lr_scheduler
 
 from project.engine.building.schedules import build_schedule, rebuild, steps_every
 from project.engine.errors import UserError
-from project.training.schedules import Chain, Cosine, Lambda
+from project.training.schedules import Chain, Cosine, Lambda, LinearDecay
 from tests.conftest import Project
 
 
@@ -37,6 +37,8 @@ def test_cosine_warms_up_and_comes_down_to_its_last_rate() -> None:
     assert rates[:3] == pytest.approx([1 / 3, 2 / 3, 1])
     assert rates[6] == pytest.approx(0.1 + 0.9 * 0.5 * (1 + math.cos(math.pi / 2)))
     assert rates[10] == pytest.approx(0.1)
+    straight = curve(LinearDecay(sgd(), total_steps=10, warmup=2), 11)
+    assert straight[2:] == pytest.approx([straight[2] * (8 - n) / 8 for n in range(9)])
     assert curve(Cosine(sgd(), total_steps=10, warmup=0.2), 3) == pytest.approx(rates[:3])
 
 

@@ -6,6 +6,7 @@ import contextlib
 import gc
 import logging
 import os
+import re
 import signal
 import sys
 import threading
@@ -140,6 +141,16 @@ def settle_threads(tree: dict[str, Any]) -> None:
         free = int(asked) if asked.isdecimal() and int(asked) else idle_cores()
         tree["run"]["threads"] = max(1, free // processes)
     torch.set_num_threads(tree["run"]["threads"])
+
+
+def emulates_bf16(cpu_info: Path = Path("/proc/cpuinfo")) -> bool:
+    """Whether this CPU has no bfloat16 of its own, which is then many times slower than float32;
+    false where nobody knows.
+    """
+    if not cpu_info.is_file():
+        return False
+    found = re.search(r"(?mi)^(?:flags|features)\s*:(.*)$", cpu_info.read_text(errors="replace"))
+    return found is not None and not {"avx512_bf16", "amx_bf16", "bf16"} & set(found[1].split())
 
 
 def idle_cores() -> int:

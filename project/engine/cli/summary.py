@@ -19,6 +19,7 @@ from ..runs.progress import WIDTH
 from ..spec import DataSpec
 from ..targets import TARGETS
 from .classes import shorten
+from .machine import emulates_bf16
 from .parser import ProjectCLI
 from .screen import show_table
 
@@ -52,6 +53,11 @@ def opening(
         print(
             f"note      {samples} samples validate: accuracy tells few checkpoints apart,\n"
             "          --model.monitor val/loss tells more"
+        )
+    if "bf16" in str(trainer.precision) and task.device.type == "cpu" and emulates_bf16():
+        print(
+            "note      this CPU emulates bfloat16, many times slower than float32:\n"
+            "          --trainer.precision 32-true"
         )
     print(flush=True)
 

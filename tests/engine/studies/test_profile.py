@@ -23,7 +23,8 @@ def test_the_parts_make_up_the_step(project: Project) -> None:
     assert sum(rows.values()) > 0.9 * whole
     assert "aten::" in out and "change    " in out
     assert [path.name for path in Path().iterdir() if path.name != "cache"] == ["p.png"]
-    assert Image.open("p.png").size[0] > 400
+    with Image.open("p.png") as picture:
+        assert picture.size[0] > 400
 
 
 def test_what_is_inside_another_part_counts_once() -> None:
