@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 import numpy as np
+import pandas as pd
 import torch
 from jsonargparse.typing import PositiveInt
 from torch import Tensor
@@ -391,6 +392,25 @@ class CSVTable(DataModule):
                 )
             columns[:, i] = np.array([*places, 0])[column.codes]
         return torch.from_numpy(columns)
+
+    def accept(self, inputs: Any) -> tuple[Tensor, bool]:
+        """Rows as a DataFrame, a dictionary of values or of columns, or a list of dictionaries,
+        encoded: (N, columns), and whether it was one dictionary of values.
+        """
+        columns = (list, tuple, np.ndarray, pd.Series)
+        single = isinstance(inputs, dict) and not any(
+            isinstance(value, columns) for value in inputs.values()
+        )
+        file = CSVFile.of(pd.DataFrame([inputs] if single else inputs), self.read)
+        texts = {*self.preprocessing["categories"]}
+        file.read(texts, {*file.names} - {*self.preprocessing["numbers"], *texts})
+        missing = [n for n in (*self.preprocessing["numbers"], *texts) if n not in file.columns]
+        if missing:
+            raise UserError(
+                f"no column {missing[0]!r}, which the training had; "
+                f"{suggest(missing[0], file.names, 'there are')}"
+            )
+        return self._inputs(file), single
 
     def _encoded_targets(self, part: Table) -> Tensor:
         """The targets of a whole file: (N,) int64 classes of the training split, or (N, 1) numbers

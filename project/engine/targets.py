@@ -216,6 +216,21 @@ def describe(
     return DataSpec(inputs, len(names), kind, names, scale=tuple(scale))
 
 
+def unknown(spec: DataSpec, size: int) -> Tensor:
+    """Return targets for inputs that have none, so that a task's step can be taken: (size, ...)."""
+    columns = len(spec.names)
+    shapes: dict[str, tuple[tuple[int, ...], torch.dtype]] = {
+        "class": ((), torch.int64),
+        "labels": ((columns,), torch.float32),
+        "number": ((columns,), torch.float32),
+        "count": ((columns,), torch.int64),
+        "mask": (spec.inputs[0][1:], torch.uint8),
+        "sequence": ((1,), torch.int64),
+    }
+    shape, kind = shapes[spec.target]
+    return torch.zeros(size, *shape, dtype=kind)
+
+
 def suited_task(spec: DataSpec) -> str:
     """Return the short name of the task that is made for this data."""
     return TARGETS[spec.target].task

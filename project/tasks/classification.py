@@ -187,6 +187,15 @@ class Classification(Task):
         yes = targets[:, self.is_positive].sum(1)
         return torch.stack([1 - yes, yes], dim=1)
 
+    def chances(self, predictions: Tensor) -> Tensor | None:
+        assert self.spec is not None
+        if self.spec.target == "labels":
+            return None
+        if self.spec.outputs > 1:
+            return predictions.softmax(1)
+        yes = predictions.sigmoid()
+        return torch.stack([1 - yes, yes], dim=1)
+
     def to_columns(self, predictions: Tensor) -> dict[str, list[Any]]:
         assert self.spec is not None
         names = self.spec.names
@@ -198,11 +207,8 @@ class Classification(Task):
                     for row in on.tolist()
                 ]
             }
-        if self.spec.outputs == 1:
-            yes = predictions.sigmoid()
-            chances = torch.stack([1 - yes, yes], dim=1)
-        else:
-            chances = predictions.softmax(1)
+        chances = self.chances(predictions)
+        assert chances is not None
         best = chances.max(1)
         return {
             "prediction": [names[i] for i in best.indices.tolist()],

@@ -57,9 +57,10 @@ ENGINE = {
     "sweeps": {"reports", *UPPER},
     "reports": UPPER,
     "forking": UPPER,
+    "shipping": UPPER,
     "api": {"commands", "reports", *UPPER},
     "testing": {"registry"},
-    "commands": {"studies", "sweeps", "reports", "forking", *UPPER},
+    "commands": {"studies", "sweeps", "reports", "forking", "shipping", *UPPER},
 }
 FILES = sorted(PACKAGE.rglob("*.py"))
 

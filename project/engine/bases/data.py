@@ -309,6 +309,20 @@ class DataModule(L.LightningDataModule, ABC):
         """
         return self._parts[split].fetch(ids)
 
+    def accept(self, inputs: Any) -> tuple[Inputs, bool]:
+        """New inputs as a person has them as (N, ...), not prepared yet, and whether it was a
+        single one.
+
+        Raises:
+            UserError: this kind of data cannot take them.
+        """
+        values = torch.as_tensor(inputs)
+        wanted = self.spec.inputs[0]
+        if len(self.spec.inputs) > 1 or values.shape[-len(wanted) :] != wanted:
+            raise UserError(f"inputs of shape {tuple(values.shape)}: expected {self.spec.shape()}")
+        is_single = values.ndim == len(wanted)
+        return (values[None] if is_single else values), is_single
+
     def pictures(self, inputs: Tensor) -> Tensor | None:
         """Prepared inputs (B, ...) as a person can look at them, (B, 1 or 3, H, W) uint8; None
         where they are no images.

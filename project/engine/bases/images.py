@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from jsonargparse.typing import PositiveInt
+from PIL import Image
 from torch import Generator, Tensor, nn
 
 from ..errors import UserError
 from ..loading.arrays import Arrays, ItemDataset
 from ..loading.augmenting import Mixing, augmented
+from ..loading.cache import Shape, decode, fitted
 from ..randomness import generator, run_seed
-from ..spec import Batch, DataSpec, as_tuple
+from ..spec import Batch, DataSpec, Inputs, as_tuple
 from .data import DataModule
 
 CHUNK = 4096  # images converted at a time, which bounds the memory
@@ -131,6 +135,15 @@ class ImageData(DataModule):
         )
         return batch._replace(inputs=prepared if beside else prepared[0], targets=targets)
 
+    def accept(self, inputs: Any) -> tuple[Inputs, bool]:
+        if len(self.spec.inputs) > 1:
+            raise UserError("images with numbers beside them are predicted from their files alone")
+        channels, height, width = self.spec.inputs[0]
+        shape = (height, width, channels)
+        if is_single := not isinstance(inputs, (list, tuple)) and getattr(inputs, "ndim", 3) < 4:
+            inputs = [inputs]
+        return torch.stack([one_image(value, shape) for value in inputs]), is_single
+
     def pictures(self, inputs: Tensor) -> Tensor | None:
         """Normalised images (B, C, H, W) as they were; those of a dataset with transforms of its
         own from black to white.
@@ -152,6 +165,31 @@ class ImageData(DataModule):
         if self.channels not in (None, images.shape[1]):
             images = grey(images) if self.channels == 1 else images.expand(-1, 3, -1, -1)
         return resize(images, self.size) if self.size else images
+
+
+def one_image(value: Any, shape: Shape) -> Tensor:
+    """An image as a person has it as (C, H, W) uint8 of the shape (H, W, C) that was trained on: a
+    path, an image of PIL, an array (H, W) or (H, W, C), or a tensor, channels first or last.
+
+    Raises:
+        UserError: it is none of these, or cannot be read.
+    """
+    if isinstance(value, (str, Path)):
+        pixels = decode(Path(value), shape)
+    elif isinstance(value, Image.Image):
+        pixels = fitted(value, shape)
+    else:
+        array = np.asarray(value.detach().cpu() if isinstance(value, Tensor) else value)
+        if array.ndim == 3 and array.shape[0] in (1, 3) and array.shape[2] not in (1, 3, 4):
+            array = array.transpose(1, 2, 0)
+        if array.ndim not in (2, 3) or array.shape[2:] not in ((), (1,), (3,), (4,)):
+            raise UserError(f"an image of shape {array.shape}: expected (H, W) or (H, W, channels)")
+        if array.dtype != np.uint8:
+            raise UserError(f"an image of {array.dtype}: expected whole numbers 0 to 255, uint8")
+        pixels = fitted(
+            Image.fromarray(array.squeeze(2) if array.shape[2:] == (1,) else array), shape
+        )
+    return torch.tensor(pixels).permute(2, 0, 1)
 
 
 def resize(images: Tensor, size: int) -> Tensor:

@@ -20,6 +20,7 @@ from .settings import GROUPS, Settings, from_assignments, from_yaml
 
 OPTIONS = {"--config", "--run", "--ckpt_path", "--weights", "--fresh", "--output"}
 OPTIONS |= {"--min_lr", "--max_lr", "--steps", "--min_batch", "--max_batch", "--rounds", "--folds"}
+OPTIONS |= {"--input", "--top", "--on_error"}
 SWITCHES = {"--print_config": "print_config", "--print_init": "print_init"}  # fields of CommandLine
 # What may differ from the checkpoint's config at a resume: where the data lies and how it is read,
 # not what it is.

@@ -14,10 +14,11 @@ from ..bases.task import Task
 from ..building.weights import misfit
 from ..errors import UserError
 from ..runs.checkpoints import SafeIO, locate, read, resumable
-from ..runs.files import csv_line, update_json, write_atomic
+from ..runs.files import update_json
 from ..runs.folder import RunFolder
 from ..runs.predictions import Predictions
 from ..runs.progress import bars
+from ..runs.rows import RowsFile
 from ..runs.saved import Saved
 from ..spec import DataSpec
 from .describe import refuse_other_data
@@ -123,10 +124,8 @@ def write_predictions(task: Task, data: DataModule, kept: Kept, path: Path) -> N
     known = targets if data.targets_known else None
     columns = prediction_columns(task, ids, known, predictions)
     columns = {"id": columns.pop("id")} | data.sample_columns("test", ids.tolist()) | columns
-    lines = [csv_line(list(columns))]
-    lines += [csv_line(list(row)) for row in zip(*columns.values(), strict=True)]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomic(path, lambda file: file.write(b"".join(lines)))
+    with RowsFile(path) as file:
+        file.write(columns)
     print(f"{len(ids):,} predictions in {path}")
 
 
@@ -165,7 +164,7 @@ def restore_task(task: Task, saved: Saved) -> None:
 def load(path: str | Path) -> Task:
     """Return the trained task of a run folder or checkpoint file, in eval mode.
 
-    It has its `spec` and `preprocessing`; no code of the file is run.
+    It has its `spec` and `preprocessing`, and `predict` for new inputs; no code of the file is run.
 
     Raises:
         UserError: there is no checkpoint, or it is damaged.
@@ -176,6 +175,8 @@ def load(path: str | Path) -> Task:
     cli = ProjectCLI(settings, seeds=False)
     cli.build()
     restore_task(cli.model, saved)
+    cli.datamodule.restore(saved.preprocessing)
+    cli.model.reader = cli.datamodule
     return cli.model.eval()
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..cli.arguments import merge, read_arguments
+from ..cli.arguments import CommandLine, merge, read_arguments
 from ..errors import UserError
 from .report import write_page
 
@@ -13,7 +13,13 @@ TEXT = """usage: PROGRAM {command} --ckpt_path RUN [--KEY VALUE]...
 
   --ckpt_path RUN     a run folder (its best.ckpt) or a checkpoint file
   --data.root DIR     where the data is now, if it has moved; other keys can be changed too{more}"""
-OUTPUT = "\n  --output FILE       where the predictions go; default: predictions.csv"
+OUTPUT = """
+  --output FILE       where the predictions go: .csv, .jsonl or .parquet; default: predictions.csv
+  --input WHAT        new inputs instead of the test split: of images a file, a folder at any
+                      depth, a pattern, a text file of paths, or - for paths on standard input;
+                      of a table a CSV or Parquet file, with or without the target
+  --top 3             images: so many classes with their probabilities
+  --on_error skip     images: leave out files that cannot be read, and count them"""
 HELP = {
     command: TEXT.format(command=command, more=OUTPUT * (command == "predict"))
     for command in ("validate", "test", "predict")
@@ -22,11 +28,13 @@ HELP = {
 
 def main(command: str, arguments: Sequence[str], debug: bool) -> int:
     """Evaluate a checkpoint: print its metrics and keep them, or write predictions.csv."""
-    options = ("--ckpt_path", "--output") if command == "predict" else ("--ckpt_path",)
+    options = ("--ckpt_path", *(NEW if command == "predict" else ()))
     line = read_arguments(command, arguments, options)
     checkpoint = line.path("--ckpt_path")
     if checkpoint is None:
         raise UserError(f"{command} needs --ckpt_path RUN (a run folder or a checkpoint file)")
+    if "--input" in line.options:
+        return predict_input(line, checkpoint, debug)
     settings = merge(line)
     from ..cli.evaluation import evaluate, folder_of
     from ..cli.machine import quiet
@@ -38,3 +46,35 @@ def main(command: str, arguments: Sequence[str], debug: bool) -> int:
         if metrics and folder is not None:
             write_page(folder)
     return 0
+
+
+NEW = ("--output", "--input", "--top", "--on_error")
+
+
+def predict_input(line: CommandLine, checkpoint: Path, debug: bool) -> int:
+    """Predict what is no split of the data; returns the exit code."""
+    word, output = line.options["--input"], line.path("--output") or Path("predictions.csv")
+    top, on_error = line.options.get("--top", "1"), line.options.get("--on_error", "stop")
+    if not top.isdecimal() or int(top) < 1:
+        raise UserError(f"--top {top}: expected a whole number of classes, 1 or more")
+    if on_error not in ("skip", "stop"):
+        raise UserError(f"--on_error {on_error}: skip or stop")
+    if Path(word).suffix.lower() in TABLES_OF:
+        table = Path(word).expanduser().absolute()
+        line.assignments += [("data.root", str(table.parent)), ("data.test_file", table.name)]
+        settings = merge(line)
+        from ..cli.evaluation import evaluate
+        from ..cli.machine import quiet
+
+        with quiet(debug):
+            evaluate("predict", checkpoint, settings, output, line.print_config)
+        return 0
+    from ..cli.machine import quiet
+    from ..shipping.streams import predict_images
+
+    with quiet(debug):
+        predict_images(checkpoint, word, output, int(top), on_error)  # type: ignore[arg-type]
+    return 0
+
+
+TABLES_OF = (".csv", ".tsv", ".parquet", ".pq")

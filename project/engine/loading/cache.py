@@ -68,18 +68,20 @@ def decode(path: Path, shape: Shape) -> NDArray[np.uint8]:
     Raises:
         UserError: it cannot be read to its end.
     """
-    height, width, channels = shape
+    height, width, _ = shape
     with _opened(path) as image:
-        image.draft(
-            None, (2 * width, 2 * height)
-        )  # a large JPEG is decoded at a fraction of its size, and several times faster
-        upright = _plain(ImageOps.exif_transpose(image), channels)
-        resized = (
-            upright
-            if upright.size == (width, height)
-            else upright.resize((width, height), Image.Resampling.BILINEAR)
-        )
-        return np.asarray(resized).reshape(shape)
+        # a large JPEG is decoded at a fraction of its size, and several times faster
+        image.draft(None, (2 * width, 2 * height))
+        return fitted(image, shape)
+
+
+def fitted(image: Image.Image, shape: Shape) -> NDArray[np.uint8]:
+    """The pixels of an open image: (H, W, C) uint8, as `decode` gives those of a file."""
+    height, width, channels = shape
+    upright = _plain(ImageOps.exif_transpose(image), channels)
+    if upright.size != (width, height):
+        upright = upright.resize((width, height), Image.Resampling.BILINEAR)
+    return np.asarray(upright).reshape(shape)
 
 
 def _plain(image: Image.Image, channels: int) -> Image.Image:

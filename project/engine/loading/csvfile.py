@@ -87,6 +87,15 @@ class CSVFile:
                 f"{path}: the header has {clip(name)!r} {times} times: rename one{self.advice()}"
             )
 
+    @classmethod
+    def of(cls, frame: pd.DataFrame, how: ReadOptions) -> CSVFile:
+        """A table in memory, read like a file."""
+        file = cls.__new__(cls)
+        file.path, file.how, file.size, file.skipped = Path("the rows"), how, 0, 0
+        file.columns, file.notes, file.sep, file.is_parquet = {}, [], how.sep, True
+        file.frame, file.names = frame, [str(name) for name in frame.columns]
+        return file
+
     # ------------------------------------------------------------------ columns
 
     def find(self, column: int | str, option: str) -> str:

@@ -1,0 +1,1 @@
+"""A trained run in use: new inputs, and files that run without this package."""
