@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from tests.conftest import REPOSITORY, Project
 from tests.fakes import write_data
@@ -34,6 +35,7 @@ SHORT = {
         "2",
     ],
     "kfold": LIMITS,
+    "profile": ["--run.threads", "1", "--steps", "20"],
     "lr-find": ["--run.threads", "1", "--steps", "20"],
     "batch-size": ["--run.threads", "1", "--rounds", "1"],
 }
@@ -51,6 +53,8 @@ def test_the_commands_of_a_page_work_one_after_the_other(
     page: Path, project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_data(tmp_path / "data", monkeypatch)
+    (tmp_path / "photos").mkdir()
+    Image.new("L", (40, 30), 255).save(tmp_path / "photos" / "one.png")
     (tmp_path / "configs").symlink_to(REPOSITORY / "configs")
     for line in commands(page):
         words = shlex.split(line)[3:]
