@@ -42,7 +42,7 @@ ROWS = {
     "mnist": Row("lenet", words="--data MNIST --trainer.max_epochs 10"),
     "fashion-cnn": Row("fashion_cnn"),
     "fashion-mlp": Row("fashion_mlp"),
-    "cifar-one-epoch": Row("cifar_resnet", words="--trainer.max_epochs 1"),
+    "cifar": Row("cifar_fast"),
     "sign-digits": Row("sign_digits", data="sign_language_digits"),
     "characters": Row("characters", data="handwritten_chars"),
     "housing": Row("housing", "test/r2", data="tables", values=FIVE),

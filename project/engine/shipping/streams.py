@@ -14,8 +14,9 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
+from ..bases.answering import ANSWERED
 from ..bases.images import ImageData, one_image
-from ..bases.task import ANSWERED, Task
+from ..bases.task import Task
 from ..cli.evaluation import load, shortest
 from ..errors import UserError, clip
 from ..runs.progress import say
