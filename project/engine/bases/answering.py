@@ -1,4 +1,4 @@
-"""Answers of a trained task to new inputs, as a person has them."""
+"""What a task does with data outside of training: a first look at them, and answers to new ones."""
 
 from __future__ import annotations
 
@@ -10,22 +10,35 @@ from torch import Tensor
 from ..errors import UserError
 from ..spec import Batch, DataSpec, Inputs, as_tuple
 from ..targets import unknown
+from .network import LOOKED_AT, Network
 
 ANSWERED = 256  # inputs at a time
 
 
 class Answering:
-    """The part of a task that `load(RUN).predict` and `predict --input` use."""
+    """The part of a task that `load(RUN).predict` and `predict --input` use, and a new run once."""
 
     reader: Any = None  # the data whose preparation new inputs get, set by `load`
     spec: DataSpec | None
 
     if TYPE_CHECKING:
         device: torch.device
+        net: Any
 
         def step(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]: ...
 
         def to_columns(self, predictions: Tensor) -> dict[str, list[Any]]: ...
+
+    def look_at(self, data: Any) -> None:
+        """Let the network see some of the training data, prepared and not augmented, if it asks."""
+        if type(self.net).first_look is Network.first_look:
+            return
+        part = data.loaded("train")
+        rows = part.rows[torch.linspace(0, len(part) - 1, min(len(part), LOOKED_AT)).long()]
+        inputs, targets = part.fetch(rows)
+        batch = data.on_after_batch_transfer(Batch(inputs, targets, rows, (0, 0)), 0)
+        with torch.no_grad():
+            self.net.first_look(*as_tuple(batch.inputs))
 
     @torch.no_grad()
     def answer(self, inputs: Inputs) -> Tensor:

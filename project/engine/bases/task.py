@@ -34,7 +34,7 @@ from ..targets import TARGETS
 from .answering import Answering
 from .metrics import MetricAccumulator
 from .monitors import check_monitors
-from .network import LOOKED_AT, Network
+from .network import Network
 
 NetworkFactory = Callable[[DataSpec], Network]
 ScheduleFactory = Callable[[Optimizer], LRScheduler]
@@ -228,17 +228,6 @@ class Task(Answering, L.LightningModule, ABC):
         """Take weights made elsewhere, where the network has an option for that."""
         for how, names in self.net.load_pretrained().items():
             self._note(how, names)
-
-    def look_at(self, data: Any) -> None:
-        """Let the network see some of the training data, prepared and not augmented, if it asks."""
-        if type(self.net).first_look is Network.first_look:
-            return
-        part = data.loaded("train")
-        rows = part.rows[torch.linspace(0, len(part) - 1, min(len(part), LOOKED_AT)).long()]
-        inputs, targets = part.fetch(rows)
-        batch = data.on_after_batch_transfer(Batch(inputs, targets, rows, (0, 0)), 0)
-        with torch.no_grad():
-            self.net.first_look(*as_tuple(batch.inputs))
 
     def load_weights(
         self, state: Mapping[str, Tensor], fresh: str | None = None, source: str = "weights"
