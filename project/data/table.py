@@ -34,6 +34,13 @@ MISSING = "; `data.read.na_values` names the texts that mean a missing value"
 MIXED = f"{MISSING}, `data.categorical` the columns that are categories"
 
 
+def _places(column: Numbers | Texts) -> np.ndarray:
+    """The values of a column as numbers that are equal where they are: (N,) int64."""
+    if isinstance(column, Texts):
+        return column.codes.astype(np.int64)
+    return np.unique(column.values, return_inverse=True)[1].astype(np.int64)
+
+
 class Table(Arrays):
     """The rows of a file before they are encoded.
 
@@ -76,6 +83,10 @@ class CSVTable(DataModule):
         categorical: Columns of numbers that mean categories, such as postal codes.
         min_count: Texts rarer than this in the training split share the code of unseen ones.
         label_suffix: What is cut from the end of each class name.
+        group: A column whose values must not be parted, such as a person: all rows of one are in
+            one split or fold. It is no input.
+        time: A column of dates or numbers: the latest rows are tested, those before validate, the
+            past is trained on. It is no input.
         drop_unlabelled: Leave out rows whose target is missing.
         read: How the files are written, by the names of pandas.read_csv: sep, decimal, thousands,
             header (false: no line names the columns), encoding, comment, skiprows, na_values, ...
@@ -93,6 +104,8 @@ class CSVTable(DataModule):
         min_count: PositiveInt = 2,
         label_suffix: str = "",
         drop_unlabelled: bool = False,
+        group: str | int | None = None,
+        time: str | int | None = None,
         read: dict[str, Any] | None = None,
         **options: Any,
     ) -> None:
@@ -102,6 +115,7 @@ class CSVTable(DataModule):
         self.target, self.target_type, self.label_suffix = target, target_type, label_suffix
         self.drop, self.categorical, self.min_count = drop, categorical, min_count
         self.drop_unlabelled, self.read = drop_unlabelled, ReadOptions(read)
+        self.group, self.time = group, time
 
     # ------------------------------------------------------------------ reading
 
@@ -112,7 +126,10 @@ class CSVTable(DataModule):
             self._fitted_columns if self.preprocessing else self._chosen_columns
         )(file)
         skip = {*file.names} - {*wanted}
+        apart = self._apart(file) if split == "train" else {}
+        skip -= {*apart}
         file.read(categorical | {target} if kind == "class" else categorical, skip)
+        found = {what: file.columns.pop(name) for name, what in apart.items()}
         if kind == "auto" and (guess := self._guess(file, target)):
             kind = guess
             if kind == "class":  # as they are written
@@ -133,7 +150,33 @@ class CSVTable(DataModule):
                 raise
             self.targets_known = False
             self.note(f"{error}; the predictions are written without targets")
-        return Table(file, target, targets, labels, categorical, torch.from_numpy(rows))
+        table = Table(file, target, targets, labels, categorical, torch.from_numpy(rows))
+        if "group" in found:
+            table.groups = torch.from_numpy(_places(found["group"]))
+        if "time" in found:
+            table.times = torch.from_numpy(self._times(file, found["time"]))
+        return table
+
+    def _apart(self, file: CSVFile) -> dict[str, str]:
+        """The columns that decide the splits and are no inputs, and what each is."""
+        given = {"group": self.group, "time": self.time}
+        return {
+            file.find(column, f"`data.{what}`"): what
+            for what, column in given.items()
+            if column is not None
+        }
+
+    def _times(self, file: CSVFile, column: Numbers | Texts) -> np.ndarray:
+        """When each row was: (N,) float64."""
+        if isinstance(column, Numbers):
+            return column.values
+        texts = pd.Series([*column.texts, ""])
+        times = pd.to_datetime(texts, errors="coerce", format="mixed")
+        wrong = times.isna().to_numpy()
+        if wrong[column.codes].any():
+            row = int(wrong[column.codes].argmax())
+            raise file.fault(row, f"`data.time`: {clip(texts[column.codes[row]])!r} is no date")
+        return times.to_numpy().astype("datetime64[s]").astype(np.float64)[column.codes]
 
     def _guess(self, file: CSVFile, target: str) -> str:
         """The kind of whole numbers, which may be any: what the task is for."""
@@ -207,6 +250,7 @@ class CSVTable(DataModule):
         target = file.find(self.target, "`data.target`")
         categorical = {file.find(column, "`data.categorical`") for column in self.categorical}
         dropped = {file.find(column, "`data.drop`") for column in self.drop}
+        dropped |= {*self._apart(file)}
         wanted = [name for name in file.names if name not in dropped]
         if target in dropped:
             raise UserError(f"`data.drop` {target}: that is the target")

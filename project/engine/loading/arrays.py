@@ -27,7 +27,12 @@ class Arrays(Dataset[Batch]):
     targets: (N,) int64 classes, (N, K) float32 numbers or labels, (N, K) int64 counts, or the N
         class names themselves, which the DataModule encodes.
     rows: which rows of the arrays belong to this split; all of them by default.
+    groups: (N,) int64 which samples must not be parted, such as those of one person; times: (N,)
+        float64 when each was. By them held-out shares are made, where `load` sets them.
     """
+
+    groups: Tensor | None = None
+    times: Tensor | None = None
 
     def __init__(
         self, inputs: Inputs, targets: Tensor | Sequence[str], rows: Tensor | None = None
@@ -101,8 +106,13 @@ class ItemDataset(Dataset[Batch]):
     An input may be a tuple of several.
     """
 
+    groups: Tensor | None = None
+    times: Tensor | None = None
+
     def __init__(self, dataset: Any, seed: int, rows: Tensor | None = None) -> None:
         self.dataset, self.seed = dataset, seed
+        self.groups = getattr(dataset, "groups", None)
+        self.times = getattr(dataset, "times", None)
         self.rows = torch.arange(len(dataset)) if rows is None else rows
 
     def __len__(self) -> int:
