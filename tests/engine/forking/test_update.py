@@ -75,8 +75,8 @@ def places(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     text = (template / "project/networks/lenet.py").read_text()
     (template / "project/networks/lenet.py").write_text(f"{text}\n# a later line\n")
     (template / "project/engine/later.py").write_text('"""New in the engine."""\n')
-    (template / "project/engine/shipping").mkdir()
-    (template / "project/engine/shipping/__init__.py").write_text('"""A new room."""\n')
+    (template / "project/engine/flying").mkdir()
+    (template / "project/engine/flying/__init__.py").write_text('"""A new room."""\n')
     (template / "configs/later.yaml").write_text("trainer: {max_epochs: 1}\n")
     (template / "docs/sweeps.md").unlink()
     edit(template / "project/__init__.py", '__version__ = "', '__version__ = "9.')
@@ -112,7 +112,7 @@ def test_both_changes_are_there_afterwards(places: tuple[Path, Path], tmp_path: 
     table = (birds / "birds/networks/__init__.py").read_text()
     assert "Networks in plain torch." in table and '"Hawk"' in table
     assert (birds / "birds/engine/later.py").exists() and (birds / "configs/later.yaml").exists()
-    assert (birds / "birds/engine/shipping/__init__.py").exists()
+    assert (birds / "birds/engine/flying/__init__.py").exists()
     assert not (birds / "configs/wine.yaml").exists(), "what the fork deleted stays deleted"
     assert not (birds / "docs/sweeps.md").exists(), "what the template deleted goes"
     assert (birds / "README.md").read_text() == "# birds\n"

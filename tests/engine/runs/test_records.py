@@ -124,7 +124,7 @@ def test_fetching_items_leaves_the_generators_alone() -> None:
 
 
 @pytest.mark.parametrize("kind", TASKS)
-def test_samples_hold_the_first_and_the_worst_with_their_inputs(
+def test_samples_hold_some_of_all_and_the_worst_with_their_inputs(
     kind: str, project: Project, tmp_path: Path
 ) -> None:
     words, dtype, tells = TASKS[kind]
@@ -134,9 +134,10 @@ def test_samples_hold_the_first_and_the_worst_with_their_inputs(
         np.load(tmp_path / "run/samples.npz"),
         np.load(tmp_path / "run/predictions-val.npz"),
     )
-    assert set(kept) == {"id", "input", "target", "prediction", "error", "worst"}
+    assert set(kept) == {"id", "input", "target", "prediction", "error", "worst", "even"}
     assert kept["input"].dtype == dtype and len(kept["id"]) == len(np.unique(kept["id"]))
-    assert set(whole["id"][:64]) <= set(kept["id"]) and len(kept["id"]) <= 96
+    assert kept["even"].sum() == min(64, len(whole["id"])) and (kept["even"] | kept["worst"]).all()
+    assert len(kept["id"]) <= 96
     place = np.searchsorted(whole["id"], kept["id"])
     for column in ("target", "prediction"):
         assert np.array_equal(kept[column], whole[column][place])
@@ -160,11 +161,10 @@ def test_samples_show_the_pictures_of_their_ids(project: Project, tmp_path: Path
 
 def test_large_samples_are_fewer(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(predictions, "SAMPLE_BYTES", 960)
-    positions, worst = shown(torch.arange(200.0), row_bytes=100)
-    assert (
-        positions.tolist() == [0, 1, 2, 3, 4, 5, 197, 198, 199]
-        and worst.tolist() == [False] * 6 + [True] * 3
-    )
+    positions, worst, even = shown(torch.arange(200.0), torch.arange(200), row_bytes=100)
+    assert positions.tolist() == [0, 1, 2, 3, 4, 5, 197, 198, 199]
+    assert worst.tolist() == [False] * 6 + [True] * 3
+    assert even.tolist() == [True] * 6 + [False] * 3
 
 
 def test_epochs_csv_counts_time_across_a_stop(project: Project, tmp_path: Path) -> None:
