@@ -560,6 +560,7 @@ def test_a_parquet_file_is_the_same_table(project: Project) -> None:
 
 
 def test_a_file_that_is_no_parquet_is_one_line(project: Project) -> None:
+    pytest.importorskip("pyarrow")
     Path("t.parquet").write_text("a,b\n1,2\n")
     code, _, err = project("fit --data CSVTable --data.root . --data.file t.parquet")
     assert (code, err.count("\n")) == (2, 1) and "t.parquet: not a Parquet file" in err

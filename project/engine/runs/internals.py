@@ -1,5 +1,5 @@
-"""Every private name of Lightning the engine touches, each with the reason;
-tests/engine/runs/test_internals.py pins them.
+"""Every private name of Lightning the engine touches, but for those of its loop over batches
+(runs/lean.py), each with the reason; tests/engine/runs/test_internals.py pins them.
 
 lightning is held to 2.6 in pyproject.toml. When a test there fails after an upgrade, the place to
 mend is this file.
