@@ -334,7 +334,7 @@ class Run:
             table = np.array(
                 [[float(cell or "nan") for cell in row] for row in rows], dtype=np.float64
             )
-            return dict(zip(names, table.reshape(len(rows), len(names)).T, strict=True))
+            columns = dict(zip(names, table.reshape(len(rows), len(names)).T, strict=True))
         except ValueError:
             wrong = next(
                 (
@@ -345,6 +345,10 @@ class Run:
                 2,
             )
             raise UserError(f"{path}:{wrong}: not {len(names)} numbers") from None
+        for name in ("epoch", "step"):
+            if (odd := ~np.isfinite(columns[name])).any():
+                raise UserError(f"{path}:{int(odd.argmax()) + 2}: {name} is no number")
+        return columns
 
     def _arrays(self, path: Path, names: tuple[str, ...], also: str = "") -> Columns:
         try:

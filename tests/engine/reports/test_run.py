@@ -107,6 +107,14 @@ MISTAKES: dict[str, tuple[Callable[[Path], None], str]] = {
         damage("metrics.csv", "iteration,loss\n1,2\n"),
         "metrics.csv: no columns step and epoch",
     ),
+    "an epoch that is no number": (
+        damage("epochs.csv", "epoch,step,train/loss\n0,1,2\nnan,2,1\n"),
+        "epochs.csv:3: epoch is no number",
+    ),
+    "a step without an end": (
+        damage("metrics.csv", "step,epoch,train/loss\n1e999,1,2\n"),
+        "metrics.csv:2: step is no number",
+    ),
     "metrics that are none": (
         damage("metrics.csv", "step,epoch,a\n1,0,2\n2,0,x\n3,0,1\n"),
         "metrics.csv:3: not 3 numbers",
