@@ -42,8 +42,10 @@ DESCRIPTION: dict[str, type] = {
     **dict.fromkeys(("state", "task", "net", "monitor", "monitor_mode", "command", "report"), str),
     "seed": int,
 }
-LAYER = {"name", "kind", "output", "parameters"}  # of each row of `layers`
-WEIGHT = {"shape", "mean", "std", "min", "max"}  # of each parameter in `initialised`
+Kinds = dict[str, type | tuple[type, ...]]
+# of each row of `layers`, and of each parameter in `initialised`
+LAYER: Kinds = {"name": str, "kind": str, "output": (list, type(None)), "parameters": int}
+WEIGHT: Kinds = {"shape": list, **dict.fromkeys(("mean", "std", "min", "max"), (int, float))}
 RESULTS: dict[str, type] = {
     **dict.fromkeys(("best", "last", "val", "test"), dict),
     **dict.fromkeys(("parameters", "steps", "epochs"), int),
@@ -119,7 +121,7 @@ class Run:
             "initialised": (list(weights.values()) if isinstance(weights, dict) else [0], WEIGHT),
         }
         for name, (rows, keys) in tables.items():
-            if not all(isinstance(row, dict) and keys <= row.keys() for row in rows):
+            if not all(_is_row(row, keys) for row in rows):
                 raise UserError(
                     f"{self.folder.description}: {name} is not what this version writes there"
                 )
@@ -361,6 +363,17 @@ class Run:
         if len({len(array) if array.ndim else -1 for array in arrays.values()}) != 1:
             raise UserError(f"{path}: its columns differ in length; it is damaged")
         return arrays
+
+
+def _is_row(row: Any, kinds: Kinds) -> bool:
+    """Whether a row has these keys with values of these kinds, lists being of whole numbers."""
+    return isinstance(row, dict) and all(
+        key in row
+        and isinstance(row[key], kind)
+        and not isinstance(row[key], bool)
+        and (not isinstance(row[key], list) or all(type(side) is int for side in row[key]))
+        for key, kind in kinds.items()
+    )
 
 
 def _number(value: Any) -> float | None:

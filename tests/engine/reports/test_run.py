@@ -244,9 +244,10 @@ def test_the_metrics_of_validation_are_all_of_the_best_checkpoint(make_run: Make
     assert Run(folder).metric("test/accuracy") == 0.8
 
 
+@pytest.mark.parametrize("emptied", [True, False], ids=["emptied", "taken out"])
 @pytest.mark.parametrize("part", ["layers", "initialised"])
-def test_a_description_with_a_key_taken_out_is_one_line(
-    part: str, make_run: MakeRun, project: Project
+def test_a_description_with_a_key_taken_out_or_emptied_is_one_line(
+    part: str, emptied: bool, make_run: MakeRun, project: Project
 ) -> None:
     folder = make_run("a/000")
     make_run("a/001")
@@ -256,9 +257,11 @@ def test_a_description_with_a_key_taken_out_is_one_line(
     about["initialised"] = {
         "layers": {"a": {"shape": [1], "mean": 0, "std": 1, "min": 0, "max": 1}}
     }
-    del (about["layers"][0] if part == "layers" else about["initialised"]["layers"]["a"])[
-        "output" if part == "layers" else "mean"
-    ]
+    row = about["layers"][0] if part == "layers" else about["initialised"]["layers"]["a"]
+    key = "parameters" if part == "layers" else "mean"
+    row[key] = None
+    if not emptied:
+        del row[key]
     path.write_text(json.dumps(about))
     code, _, err = project("report", [str(folder)])
     assert (code, err.count("\n")) == (2, 1) and f"{part} is not what this version writes" in err
