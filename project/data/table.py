@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import re
 from collections.abc import Sequence
 from typing import Any, Literal
 
 import numpy as np
-import pandas as pd
 import torch
 from jsonargparse.typing import PositiveInt
 from torch import Tensor
@@ -18,27 +16,24 @@ from project.engine.loading.columns import (
     MOSTLY,
     all_numbers,
     fit_numbers,
+    frame_of,
     frequent,
     how_written,
     is_date,
     is_gap,
     number_targets,
+    places,
     spread,
+    times,
 )
-from project.engine.loading.csvfile import UNNAMED, CSVFile, Numbers, Texts
+from project.engine.loading.csvfile import CSVFile, Numbers, Texts
 from project.engine.loading.csvoptions import ReadOptions, existing_file
+from project.engine.targets import unknown
 
 # texts that stand for a missing number where all others of a column are numbers
 BLANKS = ("-", "--", ".", "unknown", "missing", "none", "na", "n.a.", "nil", "#value!", "#ref!")
 MISSING = "; `data.read.na_values` names the texts that mean a missing value"
 MIXED = f"{MISSING}, `data.categorical` the columns that are categories"
-
-
-def _places(column: Numbers | Texts) -> np.ndarray:
-    """The values of a column as numbers that are equal where they are: (N,) int64."""
-    if isinstance(column, Texts):
-        return column.codes.astype(np.int64)
-    return np.unique(column.values, return_inverse=True)[1].astype(np.int64)
 
 
 class Table(Arrays):
@@ -136,7 +131,9 @@ class CSVTable(DataModule):
                 file = CSVFile(file.path, self.read).read(categorical | {target}, skip)
         self._look_at(file, target, categorical, kind)
         rows = self._used_rows(file, target)
-        targets, labels = self._stand_ins(file.size) if self.preprocessing else (torch.empty(0), [])
+        targets, labels = torch.empty(0), list[str]()
+        if self.preprocessing:  # stand-ins, for a file to predict that has none
+            targets, labels = unknown(self.spec, file.size), [*self.spec.names[:1]]
         try:
             if target not in file.columns:
                 self.targets_known = False
@@ -152,9 +149,9 @@ class CSVTable(DataModule):
             self.note(f"{error}; the predictions are written without targets")
         table = Table(file, target, targets, labels, categorical, torch.from_numpy(rows))
         if "group" in found:
-            table.groups = torch.from_numpy(_places(found["group"]))
+            table.groups = torch.from_numpy(places(found["group"]))
         if "time" in found:
-            table.times = torch.from_numpy(self._times(file, found["time"]))
+            table.times = torch.from_numpy(times(file, found["time"]))
         return table
 
     def _apart(self, file: CSVFile) -> dict[str, str]:
@@ -165,18 +162,6 @@ class CSVTable(DataModule):
             for what, column in given.items()
             if column is not None
         }
-
-    def _times(self, file: CSVFile, column: Numbers | Texts) -> np.ndarray:
-        """When each row was: (N,) float64."""
-        if isinstance(column, Numbers):
-            return column.values
-        texts = pd.Series([*column.texts, ""])
-        times = pd.to_datetime(texts, errors="coerce", format="mixed")
-        wrong = times.isna().to_numpy()
-        if wrong[column.codes].any():
-            row = int(wrong[column.codes].argmax())
-            raise file.fault(row, f"`data.time`: {clip(texts[column.codes[row]])!r} is no date")
-        return times.to_numpy().astype("datetime64[s]").astype(np.float64)[column.codes]
 
     def _guess(self, file: CSVFile, target: str) -> str:
         """The kind of whole numbers, which may be any: what the task is for."""
@@ -254,13 +239,7 @@ class CSVTable(DataModule):
         wanted = [name for name in file.names if name not in dropped]
         if target in dropped:
             raise UserError(f"`data.drop` {target}: that is the target")
-        nameless = (n for n in wanted if n != target and re.match(f"(?i){UNNAMED}|unnamed: ", n))
-        if (name := next(nameless, None)) is not None:
-            number = file.names.index(name)
-            raise UserError(
-                f"{file.path}: column {number} has no name, often a saved row number: `data.drop` "
-                f"[{number}] or name it"
-            )
+        file.refuse_nameless([name for name in wanted if name != target])
         return target, self.target_type, categorical, wanted
 
     def _fitted_columns(self, file: CSVFile) -> tuple[str, str, set[str], list[str]]:
@@ -277,14 +256,6 @@ class CSVTable(DataModule):
             hint += "; predict does without the target" if absent == [target] else ""
             raise UserError(f"{file.path}: no column {absent[0]!r}, which the training had; {hint}")
         return target, self.preprocessing["spec"]["target"], categorical, wanted
-
-    def _stand_ins(self, size: int) -> tuple[Tensor, list[str]]:
-        """What stands in for targets that a file to predict does not have: the first class, or the
-        mean.
-        """
-        if self.spec.target == "class":
-            return torch.zeros(size, dtype=torch.int64), [self.spec.names[0]]
-        return torch.full((size, 1), self.spec.scale[0][0]), []
 
     def _targets(
         self, file: CSVFile, name: str, kind: str, rows: np.ndarray
@@ -438,14 +409,9 @@ class CSVTable(DataModule):
         return torch.from_numpy(columns)
 
     def accept(self, inputs: Any) -> tuple[Tensor, bool]:
-        """Rows as a DataFrame, a dictionary of values or of columns, or a list of dictionaries,
-        encoded: (N, columns), and whether it was one dictionary of values.
-        """
-        columns = (list, tuple, np.ndarray, pd.Series)
-        single = isinstance(inputs, dict) and not any(
-            isinstance(value, columns) for value in inputs.values()
-        )
-        file = CSVFile.of(pd.DataFrame([inputs] if single else inputs), self.read)
+        """Rows as `frame_of` takes them, encoded: (N, columns), and whether it was one alone."""
+        frame, single = frame_of(inputs)
+        file = CSVFile.of(frame, self.read)
         texts = {*self.preprocessing["categories"]}
         file.read(texts, {*file.names} - {*self.preprocessing["numbers"], *texts})
         missing = [n for n in (*self.preprocessing["numbers"], *texts) if n not in file.columns]

@@ -7,10 +7,11 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 from torch import Tensor
 
-from ..errors import UserError
+from ..errors import UserError, clip
 from .csvfile import CSVFile, Numbers, Texts
 
 ROUNDING = 1e-3  # of the spread: more is lost in 32 bits, so 64 are kept until they are scaled
@@ -114,3 +115,35 @@ def how_written(text: str) -> str:
     if re.fullmatch(r"[-+]?[$€£¥]\s?[-+]?[\d.,]+|[-+]?[\d.,]+\s?[$€£¥%]", text):
         return "a number with a sign: store it as a plain one"
     return ""
+
+
+def places(column: Numbers | Texts) -> np.ndarray:
+    """The values of a column as numbers that are equal where they are: (N,) int64."""
+    if isinstance(column, Texts):
+        return column.codes.astype(np.int64)
+    return np.unique(column.values, return_inverse=True)[1].astype(np.int64)
+
+
+def times(file: CSVFile, column: Numbers | Texts) -> np.ndarray:
+    """When each row was, by numbers or dates: (N,) float64.
+
+    Raises:
+        UserError: one is no date.
+    """
+    if isinstance(column, Numbers):
+        return column.values
+    texts = pd.Series([*column.texts, ""])
+    found = pd.to_datetime(texts, errors="coerce", format="mixed")
+    wrong = found.isna().to_numpy()
+    if wrong[column.codes].any():
+        row = int(wrong[column.codes].argmax())
+        raise file.fault(row, f"`data.time`: {clip(texts[column.codes[row]])!r} is no date")
+    return found.to_numpy().astype("datetime64[s]").astype(np.float64)[column.codes]
+
+
+def frame_of(rows: Any) -> tuple[pd.DataFrame, bool]:
+    """Rows as a person has them as a DataFrame, and whether it is one, a dictionary of values."""
+    single = isinstance(rows, dict) and not any(
+        isinstance(value, (list, tuple, np.ndarray, pd.Series)) for value in rows.values()
+    )
+    return pd.DataFrame([rows] if single else rows), single

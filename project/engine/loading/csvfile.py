@@ -7,7 +7,7 @@ import csv
 import itertools
 import re
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -111,6 +111,20 @@ class CSVFile:
             return self.names[int(text)]
         hint = self.advice() or f"; {suggest(text, self.names, 'it has')}"
         raise UserError(f"{option} {column}: {self.path} has no such column{hint}")
+
+    def refuse_nameless(self, wanted: Sequence[str]) -> None:
+        """Refuse inputs without a name, which are often saved row numbers.
+
+        Raises:
+            UserError: names the place and both ways out.
+        """
+        nameless = (name for name in wanted if re.match(f"(?i){UNNAMED}|unnamed: ", name))
+        if (name := next(nameless, None)) is not None:
+            number = self.names.index(name)
+            raise UserError(
+                f"{self.path}: column {number} has no name, often a saved row number: `data.drop` "
+                f"[{number}] or name it"
+            )
 
     def advice(self) -> str:
         """What a header looks like that is none."""
