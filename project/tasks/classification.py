@@ -72,6 +72,8 @@ class Classification(Task):
             raise UserError(
                 f"Classification needs classes, the target {which} a {spec.target}: {hint}"
             )
+        if self.mirrored and len(spec.inputs[0]) != 3:
+            raise UserError(f"`model.mirrored` needs images, the inputs are of {spec.shape()}")
         if self.positive:
             spec = self._yes_or_no(spec)
         kinds = loss_spec(self.loss).kinds

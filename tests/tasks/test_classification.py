@@ -116,3 +116,8 @@ def test_mirrored_answers_are_the_mean_of_both_views() -> None:
     assert torch.equal(task.step(batch)[1], both)
     task.train()
     assert torch.equal(task.step(batch)[1], task.net(images))
+
+
+def test_only_images_are_mirrored() -> None:
+    with pytest.raises(UserError, match="mirrored needs images, the inputs are of 4"):
+        Classification(MLP, mirrored=True).adapt(FRUIT)

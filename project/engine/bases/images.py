@@ -226,15 +226,21 @@ def statistics(part: Arrays | ItemDataset) -> tuple[list[float], list[float]]:
             return AS_IT_COMES  # a dataset of its own transforms: left as it comes
         part = Arrays(samples, torch.zeros(len(samples)))
     shape = part.shapes[0]
-    counts = torch.zeros(shape[0], 256, dtype=torch.int64)  # of each value: exact, and quick
+    count, total, squares = 0, torch.zeros(shape[0]).double(), torch.zeros(shape[0]).double()
+    values = torch.arange(256).double()
     for rows in part.rows.split(max(1, CHUNK * 1024 // math.prod(shape))):
         pixels = part.input(0, rows)
-        for channel in range(shape[0]):
-            counts[channel] += torch.bincount(pixels[:, channel].reshape(-1), minlength=256)
-    values = torch.arange(256).double()
-    total = counts.sum(1)
-    mean = counts.double() @ values / total
-    std = (counts.double() @ values.square() / total - mean.square()).clamp_min(1e-8).sqrt()
+        count += pixels.numel() // shape[0]
+        for channel, plane in enumerate(pixels.unbind(1)):
+            if plane.dtype == torch.uint8:  # counted, which is as exact as doubles, and quicker
+                times = torch.bincount(plane.reshape(-1), minlength=256).double()
+                total[channel] += times @ values
+                squares[channel] += times @ values.square()
+            else:
+                total[channel] += plane.double().sum()
+                squares[channel] += plane.double().square().sum()
+    mean = total / count
+    std = (squares / count - mean.square()).clamp_min(1e-8).sqrt()
     return (mean / 255).tolist(), (std / 255).tolist()
 
 

@@ -17,7 +17,7 @@ from typing import Any
 import lightning.pytorch as L
 import torch
 from lightning.pytorch.callbacks import Callback
-from lightning.pytorch.loops.fetchers import _DataFetcher, _DataLoaderIterDataFetcher
+from lightning.pytorch.loops.fetchers import _DataFetcher
 from lightning.pytorch.loops.optimization.automatic import ClosureResult
 from lightning.pytorch.loops.training_epoch_loop import _TrainingEpochLoop
 from lightning.pytorch.plugins.precision import MixedPrecision, Precision
@@ -33,6 +33,8 @@ REPLACED = (
     "backward",
     "optimizer_zero_grad",
     "on_before_batch_transfer",
+    "transfer_batch_to_device",
+    "on_after_batch_transfer",
     "lr_scheduler_step",
 )
 
@@ -67,29 +69,23 @@ class Plan:
     clips: bool
 
 
-def plan_of(trainer: Any, fetcher: _DataFetcher) -> Plan | None:
+def plan_of(trainer: Any) -> Plan | None:
     """The plan of an epoch; None where Lightning's own loop is needed."""
     data, strategy = trainer.datamodule, trainer.strategy
     module: Any = trainer.lightning_module
     precision = strategy.precision_plugin
     if (
         type(strategy) is not SingleDeviceStrategy
-        or trainer.world_size > 1
         or id(strategy.model) != id(module)  # compiled or wrapped
         or not module.automatic_optimization
-        or len(trainer.optimizers) != 1
         or trainer.accumulate_grad_batches != 1
         or trainer.fit_loop._skip_backward
         or not isinstance(trainer.profiler, PassThroughProfiler)
-        or isinstance(fetcher, _DataLoaderIterDataFetcher)
         or type(precision) not in (Precision, MixedPrecision)
         or getattr(precision, "scaler", None) is not None
-        or data is None
         or any(is_overridden(module, name, L.LightningModule) for name in REPLACED)
         or list(inspect.signature(module.training_step).parameters) != ["batch", "batch_idx"]
         or is_overridden(data, "on_before_batch_transfer", L.LightningDataModule)
-        or not is_overridden(data, "on_after_batch_transfer", L.LightningDataModule)
-        or not is_overridden(data, "transfer_batch_to_device", L.LightningDataModule)
     ):
         return None
     optimizer = trainer.optimizers[0]
@@ -133,7 +129,7 @@ class LeanEpochLoop(_TrainingEpochLoop):
 
     def on_run_start(self, data_fetcher: _DataFetcher) -> None:
         super().on_run_start(data_fetcher)
-        self.plan = plan_of(self.trainer, data_fetcher)
+        self.plan = plan_of(self.trainer)
 
     def advance(self, data_fetcher: _DataFetcher) -> None:
         """Run one batch."""

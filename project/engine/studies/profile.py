@@ -70,19 +70,15 @@ class Kernels(Callback):
         if torch.cuda.is_available():
             kinds.append(torch.profiler.ProfilerActivity.CUDA)
         self.profile = torch.profiler.profile(activities=kinds)
-        self.running = False
 
     def on_train_batch_start(
         self, trainer: L.Trainer, module: L.LightningModule, batch: Any, i: int
     ) -> None:
-        if i == WARM_UP:
-            self.profile.__enter__()
-            self.running = True
+        if trainer.global_step == WARM_UP:
+            self.profile.start()
 
     def on_train_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
-        if self.running:
-            self.profile.__exit__(None, None, None)
-            self.running = False
+        self.profile.stop()
 
     def longest(self) -> list[tuple[str, float]]:
         """The operations that take longest, with their share of all."""
@@ -106,7 +102,7 @@ def profile(request: CommandLine) -> int:
         return 0
     clock = StepClock()
     steps_of(cli, steps + WARM_UP, clock)
-    whole = statistics.mean(clock.seconds[WARM_UP - 1 :] or clock.seconds)
+    whole = statistics.mean(clock.seconds[WARM_UP - 1 :])
     profiler = SimpleProfiler()
     steps_of(cli, steps + WARM_UP, profiler=profiler)
     parts = parts_of(profiler.recorded_durations, type(cli.model).__name__)

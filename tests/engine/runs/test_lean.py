@@ -137,7 +137,7 @@ def test_the_lean_loop_is_taken_where_nothing_unusual_is_asked(
         return plans[-1]
 
     monkeypatch.setattr(lean, "plan_of", noted)
-    short = {"data.size": 8, "trainer.max_steps": 2, "run.report": False, "run.tensorboard": False}
+    short = {"trainer.max_steps": 2, "run.report": False, "run.tensorboard": False}
     for number, (more, is_taken) in enumerate(
         {
             "": True,
@@ -145,10 +145,12 @@ def test_the_lean_loop_is_taken_where_nothing_unusual_is_asked(
             "trainer.profiler=simple": False,
             "model.optimizer=LBFGS": False,
             "trainer.precision=bf16-mixed": True,
+            "data=Numbers": True,
         }.items()
     ):
         key, _, value = more.partition("=")
-        fit(settings=short | ({key: value} if key else {}), run=tmp_path / str(number))
+        own = {"model": "Regression"} if value == "Numbers" else {"data.size": 8}
+        fit(settings=short | own | ({key: value} if key else {}), run=tmp_path / str(number))
         assert (plans.pop() is not None) == is_taken, more
 
 

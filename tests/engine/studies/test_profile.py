@@ -14,8 +14,9 @@ from tests.conftest import Project
 TINY = "--data.size 8 --model.net MLP --model.net.hidden [8] --run.threads 1 --steps 20"
 
 
-def test_the_parts_make_up_the_step(project: Project) -> None:
-    code, out, err = project("profile", TINY, "--output p.png")
+@pytest.mark.parametrize("batch", ["64", "512"], ids=["long epochs", "short epochs"])
+def test_the_parts_make_up_the_step(batch: str, project: Project) -> None:
+    code, out, err = project("profile", TINY, f"--data.batch_size {batch} --output p.png")
     assert code == 0, err
     rows = {name: float(ms) for name, ms in re.findall(r"^(\w+) +([\d.]+) +\d+ %", out, re.M)}
     assert list(rows) == list(PARTS)
