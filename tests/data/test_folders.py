@@ -569,3 +569,12 @@ def test_from_the_command_line_to_a_test(project: Callable[..., tuple[int, str, 
         and err.startswith("error: d/cat/3.png: not an image")
         and len(err.splitlines()) == 1
     )
+
+
+def test_statistics_of_floats_are_those_of_the_same_bytes() -> None:
+    images = torch.randint(256, (20, 3, 5, 7), dtype=torch.uint8)
+    same = (
+        statistics(Arrays(images.to(kind), torch.zeros(20)))
+        for kind in (torch.uint8, torch.float32)
+    )
+    assert next(same) == next(same)

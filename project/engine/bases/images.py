@@ -17,7 +17,7 @@ from torch import Generator, Tensor, nn
 from ..errors import UserError
 from ..loading.arrays import Arrays, ItemDataset
 from ..loading.augmenting import Mixing, augmented
-from ..loading.cache import Shape, decode, fitted
+from ..loading.cache import Shape, decode, pixels_of
 from ..randomness import generator, run_seed
 from ..spec import Batch, DataSpec, Inputs, as_tuple
 from .data import DataModule
@@ -177,7 +177,7 @@ def one_image(value: Any, shape: Shape) -> Tensor:
     if isinstance(value, (str, Path)):
         pixels = decode(Path(value), shape)
     elif isinstance(value, Image.Image):
-        pixels = fitted(value, shape)
+        pixels = pixels_of(value, shape)
     else:
         array = np.asarray(value.detach().cpu() if isinstance(value, Tensor) else value)
         if array.ndim == 3 and array.shape[0] in (1, 3) and array.shape[2] not in (1, 3, 4):
@@ -186,7 +186,7 @@ def one_image(value: Any, shape: Shape) -> Tensor:
             raise UserError(f"an image of shape {array.shape}: expected (H, W) or (H, W, channels)")
         if array.dtype != np.uint8:
             raise UserError(f"an image of {array.dtype}: expected whole numbers 0 to 255, uint8")
-        pixels = fitted(
+        pixels = pixels_of(
             Image.fromarray(array.squeeze(2) if array.shape[2:] == (1,) else array), shape
         )
     return torch.tensor(pixels).permute(2, 0, 1)

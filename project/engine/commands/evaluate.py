@@ -24,23 +24,31 @@ HELP = {
     command: TEXT.format(command=command, more=OUTPUT * (command == "predict"))
     for command in ("validate", "test", "predict")
 }
+OF_PREDICT = ("--output", "--input", "--top", "--on_error")
+TABLES = (".csv", ".tsv", ".parquet", ".pq")  # endings of --input
 
 
 def main(command: str, arguments: Sequence[str], debug: bool) -> int:
     """Evaluate a checkpoint: print its metrics and keep them, or write predictions.csv."""
-    options = ("--ckpt_path", *(NEW if command == "predict" else ()))
+    options = ("--ckpt_path", *(OF_PREDICT if command == "predict" else ()))
     line = read_arguments(command, arguments, options)
     checkpoint = line.path("--ckpt_path")
     if checkpoint is None:
         raise UserError(f"{command} needs --ckpt_path RUN (a run folder or a checkpoint file)")
-    if "--input" in line.options:
-        return predict_input(line, checkpoint, debug)
+    word, output = line.options.get("--input"), line.path("--output") or Path("predictions.csv")
+    of_images = [option for option in ("--top", "--on_error") if option in line.options]
+    if word is not None and Path(word).suffix.lower() in TABLES:
+        table = Path(word).expanduser().absolute()
+        line.assignments += [("data.root", str(table.parent)), ("data.test_file", table.name)]
+    elif word is not None:
+        return predict_images(line, checkpoint, word, output, debug)
+    if of_images:
+        raise UserError(f"{of_images[0]} is for the images that --input names")
     settings = merge(line)
     from ..cli.evaluation import evaluate, folder_of
     from ..cli.machine import quiet
 
     with quiet(debug):
-        output = line.path("--output") or Path("predictions.csv")
         metrics = evaluate(command, checkpoint, settings, output, line.print_config)  # type: ignore[arg-type]
         folder = folder_of(checkpoint)
         if metrics and folder is not None:
@@ -48,33 +56,20 @@ def main(command: str, arguments: Sequence[str], debug: bool) -> int:
     return 0
 
 
-NEW = ("--output", "--input", "--top", "--on_error")
-
-
-def predict_input(line: CommandLine, checkpoint: Path, debug: bool) -> int:
-    """Predict what is no split of the data; returns the exit code."""
-    word, output = line.options["--input"], line.path("--output") or Path("predictions.csv")
+def predict_images(
+    line: CommandLine, checkpoint: Path, word: str, output: Path, debug: bool
+) -> int:
+    """Predict new images; returns the exit code."""
     top, on_error = line.options.get("--top", "1"), line.options.get("--on_error", "stop")
     if not top.isdecimal() or int(top) < 1:
         raise UserError(f"--top {top}: expected a whole number of classes, 1 or more")
     if on_error not in ("skip", "stop"):
         raise UserError(f"--on_error {on_error}: skip or stop")
-    if Path(word).suffix.lower() in TABLES_OF:
-        table = Path(word).expanduser().absolute()
-        line.assignments += [("data.root", str(table.parent)), ("data.test_file", table.name)]
-        settings = merge(line)
-        from ..cli.evaluation import evaluate
-        from ..cli.machine import quiet
-
-        with quiet(debug):
-            evaluate("predict", checkpoint, settings, output, line.print_config)
-        return 0
+    if line.assignments or line.configs or line.print_config:
+        raise UserError("predict --input takes the run as it is; no settings beside it")
     from ..cli.machine import quiet
-    from ..shipping.streams import predict_images
+    from ..shipping import streams
 
     with quiet(debug):
-        predict_images(checkpoint, word, output, int(top), on_error)  # type: ignore[arg-type]
+        streams.predict_images(checkpoint, word, output, int(top), on_error)  # type: ignore[arg-type]
     return 0
-
-
-TABLES_OF = (".csv", ".tsv", ".parquet", ".pq")

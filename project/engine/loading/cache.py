@@ -72,10 +72,10 @@ def decode(path: Path, shape: Shape) -> NDArray[np.uint8]:
     with _opened(path) as image:
         # a large JPEG is decoded at a fraction of its size, and several times faster
         image.draft(None, (2 * width, 2 * height))
-        return fitted(image, shape)
+        return pixels_of(image, shape)
 
 
-def fitted(image: Image.Image, shape: Shape) -> NDArray[np.uint8]:
+def pixels_of(image: Image.Image, shape: Shape) -> NDArray[np.uint8]:
     """The pixels of an open image: (H, W, C) uint8, as `decode` gives those of a file."""
     height, width, channels = shape
     upright = _plain(ImageOps.exif_transpose(image), channels)

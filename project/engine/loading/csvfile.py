@@ -60,8 +60,8 @@ class CSVFile:
         self.notes: list[str] = []
         self.skipped = int(how.get("skiprows", 0))
         self.sep = how.sep
-        self.is_parquet = path.suffix.lower() in (".parquet", ".pq")
-        if self.is_parquet:
+        self.in_memory = path.suffix.lower() in (".parquet", ".pq")
+        if self.in_memory:
             self.frame = read_parquet(path)
             self.names = [str(name) for name in self.frame.columns]
             return
@@ -92,7 +92,7 @@ class CSVFile:
         """A table in memory, read like a file."""
         file = cls.__new__(cls)
         file.path, file.how, file.size, file.skipped = Path("the rows"), how, 0, 0
-        file.columns, file.notes, file.sep, file.is_parquet = {}, [], how.sep, True
+        file.columns, file.notes, file.sep, file.in_memory = {}, [], how.sep, True
         file.frame, file.names = frame, [str(name) for name in frame.columns]
         return file
 
@@ -134,7 +134,7 @@ class CSVFile:
             other = next((shown for mark, shown in marks.items() if mark in names[0]), None)
             is_it = f": is it `{option}.sep` {other}?" if other else ""
             return f"; it has one column, {clip(names[0])!r}{is_it}"
-        if not self.how.header and not self.is_parquet:
+        if not self.how.header and not self.in_memory:
             return (
                 f"; without a header they are the numbers 0 to {len(names) - 1}: `{option}.header` "
                 "true takes names from the first line"
@@ -159,7 +159,7 @@ class CSVFile:
             UserError: a line has too many or too few fields, is badly quoted or badly encoded.
         """
         wanted = [name for name in self.names if name not in skip]
-        if self.is_parquet:
+        if self.in_memory:
             self.size = len(self.frame)
             self.columns = {name: self._converted(name, name in texts) for name in wanted}
         else:
@@ -305,7 +305,7 @@ class CSVFile:
 
     def where(self, row: int) -> str:
         """A row as file:line."""
-        return f"{self.path}:{row + 1 if self.is_parquet else self.lines[row + self.how.header]}"
+        return f"{self.path}:{row + 1 if self.in_memory else self.lines[row + self.how.header]}"
 
     @cached_property
     def lines(self) -> list[int]:

@@ -7,6 +7,7 @@ with torch on the validation split before it may stay.
 
 from __future__ import annotations
 
+import copy
 import importlib
 import json
 import shutil
@@ -22,7 +23,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..bases.data import DataModule
-from ..bases.images import ImageData
+from ..bases.images import ImageData, Normalise
 from ..bases.task import Task
 from ..cli.evaluation import config_of, restore_task
 from ..cli.parser import ProjectCLI
@@ -30,6 +31,7 @@ from ..cli.settings import Settings
 from ..errors import UserError, clip
 from ..registry import VERSION
 from ..runs.checkpoints import locate, read
+from ..spec import Batch
 from .card import card
 
 MOST = 10_000  # validation samples that are compared
@@ -40,18 +42,12 @@ BATCH = 64
 class Shipped(nn.Module):
     """Preparation and network in one: raw inputs (N, ...) to outputs (N, ...)."""
 
-    mean: Tensor
-    std: Tensor
-
     def __init__(self, task: Task, data: DataModule) -> None:
         super().__init__()
-        self.net = task.net
-        self.is_image = isinstance(data, ImageData)
-        self.size = tuple(data.spec.inputs[0][1:]) if self.is_image else ()
+        self.net, self.is_image = task.net, isinstance(data, ImageData)
+        self.size = tuple(data.spec.inputs[0][1:])
         if self.is_image:
-            for name in ("mean", "std"):
-                values = torch.tensor(data.preprocessing[name]).mul(255).reshape(1, -1, 1, 1)
-                self.register_buffer(name, values)
+            self.normalise = Normalise(data.preprocessing["mean"], data.preprocessing["std"])
 
     def forward(self, inputs: Tensor) -> Tensor:
         if not self.is_image:
@@ -59,7 +55,7 @@ class Shipped(nn.Module):
         images = inputs.to(torch.float32)
         if images.shape[2:] != self.size:
             images = F.interpolate(images, self.size, mode="bilinear", antialias=True)
-        return self.net((images - self.mean) / self.std)
+        return self.net(self.normalise(images))
 
 
 @dataclass(frozen=True)
@@ -79,6 +75,12 @@ class Source:
             inputs = part.fetch(rows)[0]
             assert isinstance(inputs, Tensor)
             yield inputs.contiguous()
+
+    def wanted(self, inputs: Tensor) -> Tensor:
+        """The outputs for raw inputs, prepared as in training."""
+        size = len(inputs)
+        batch = Batch(inputs, torch.zeros(size), torch.arange(size), (0, 0))
+        return self.task(self.data.on_after_batch_transfer(batch, 0).inputs)
 
 
 def source_of(checkpoint: Path) -> Source:
@@ -152,8 +154,9 @@ def to_safetensors(source: Source, example: Tensor, folder: Path) -> Run:
     weights = {name: value.contiguous() for name, value in source.task.net.state_dict().items()}
     path = folder / "model.safetensors"
     tensors.save_file(weights, path, {k: json.dumps(v) for k, v in metadata(source).items()})
-    source.task.net.load_state_dict(tensors.load_file(path))
-    return lambda inputs: source.module(torch.from_numpy(inputs)).numpy()
+    read = copy.deepcopy(source.module)
+    read.net.load_state_dict(tensors.load_file(path))
+    return lambda inputs: read(torch.from_numpy(inputs)).numpy()
 
 
 WAYS: dict[str, Callable[[Source, Tensor, Path], Run]] = {
@@ -216,7 +219,7 @@ def compared(source: Source, run: Run) -> Parity:
     samples, largest, equal = 0, 0.0, 0
     with torch.no_grad():
         for inputs in source.validation():
-            wanted, found = source.module(inputs), torch.from_numpy(np.array(run(inputs.numpy())))
+            wanted, found = source.wanted(inputs), torch.from_numpy(np.array(run(inputs.numpy())))
             if wanted.shape != found.shape:
                 return Parity(len(inputs), float("inf"), 0)
             far = (wanted - found).abs().max() / wanted.abs().max().clamp_min(1.0)

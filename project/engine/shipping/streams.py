@@ -10,7 +10,6 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
 import torch
 from tqdm import tqdm
 
@@ -145,5 +144,5 @@ def _write_mask(folder: Path, path: Path, mask: torch.Tensor) -> str:
     target, number = folder / f"{path.stem}.png", 1
     while target.exists():
         target, number = folder / f"{path.stem}-{number}.png", number + 1
-    Image.fromarray(mask.to(torch.uint8).numpy().astype(np.uint8)).save(target)
+    Image.fromarray(mask.to(torch.uint8).numpy()).save(target)
     return str(target)

@@ -186,6 +186,9 @@ MISTAKES = {
     "--input photos --top none": "--top none: expected a whole number",
     "--input photos --on_error ask": "--on_error ask: skip or stop",
     "--input photos --output p.xls": "unknown ending '.xls'",
+    "--input photos --trainer.precision bf16-true": "takes the run as it is",
+    "--input t.csv --top 3": "--top is for the images that --input names",
+    "--on_error skip": "--on_error is for the images that --input names",
 }
 
 

@@ -13,6 +13,7 @@ import pytest
 import torch
 from PIL import Image
 
+from project.engine.commands.export import NAMES
 from project.engine.shipping import export as exporting
 from tests.conftest import Project, the_rest_slow
 
@@ -86,6 +87,27 @@ def test_answers_that_differ_leave_nothing(
     code, _, err = project("export --ckpt_path run --to onnx --output out")
     assert (code, err.count("\n")) == (2, 1) and "nothing is written" in err
     assert not Path("out").exists()
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_wrong_preparation_or_wrong_weights_are_noticed(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project("fit --data.size 16", SHORT)
+    source = exporting.source_of(Path("run"))
+    run = exporting.to_safetensors(source, torch.empty(0), Path())
+    assert exporting.compared(source, run).holds
+    with torch.no_grad():
+        next(source.task.net.parameters()).mul_(1.1)
+    assert not exporting.compared(source, run).holds
+    source = exporting.source_of(Path("run"))
+    source.module.normalise.shift += 5
+    run = exporting.to_safetensors(source, torch.empty(0), Path())
+    assert not exporting.compared(source, run).holds
+
+
+def test_the_names_of_the_command_are_the_ways() -> None:
+    assert tuple(exporting.WAYS) == NAMES
 
 
 MISTAKES = {
