@@ -184,7 +184,7 @@ def trained(words: str, threads: int, other: Any, steps: int, blocks: int) -> Re
 
 @dataclass(frozen=True)
 class Setting:
-    """What every row is told."""
+    """What every row is given."""
 
     root: str
     threads: int

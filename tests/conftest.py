@@ -10,14 +10,8 @@ from typing import Any
 import pytest
 
 from project.engine import registry
-from project.engine.testing import (  # noqa: F401 - fixtures are found by their names here
-    REPOSITORY,
-    Project,
-    empty_folder,
-    one_thread,
-    project,
-    pytest_configure,
-)
+from project.engine.testing import *  # noqa: F403 - fixtures are found by their names here
+from project.engine.testing import REPOSITORY
 
 STAND_INS = "Numbers YesNo YesNoLabels Counts ImagesAndNumbers Bars".split()
 HAS_LESSONS = (REPOSITORY / "project" / "lessons").is_dir()

@@ -8,7 +8,7 @@ from typing import Any
 import torch.distributed as dist
 
 
-def meet_anew() -> None:
+def meet_again() -> None:
     """Let the processes that torchrun has started again meet at a store of their own.
 
     Its store keeps the addresses of those that were killed from one attempt to the next, and gloo

@@ -35,6 +35,7 @@ class TargetKind:
         count: Targets (N, ...) and the number of classes to how often each occurs (classes,);
             None where the kind has no classes: then mean and std of each column are kept instead.
         counted: What `count` counts.
+        unknown: A target (...) that stands in where a sample has none.
         is_overlay: Whether a target is drawn over its image instead of written.
     """
 
@@ -43,6 +44,7 @@ class TargetKind:
     report: str
     fits: Callable[[Tensor], bool]
     write: Callable[[Names, Tensor], list[Any]]
+    unknown: Callable[[DataSpec], Tensor]
     count: Callable[[Tensor, int], Tensor] | None = None
     counted: str = "samples"
     is_overlay: bool = False
@@ -135,6 +137,7 @@ TARGETS: dict[str, TargetKind] = {
         report="masks",
         fits=lambda targets: targets.ndim == 3 and not targets.is_floating_point(),
         write=write_masks,
+        unknown=lambda spec: torch.zeros(spec.inputs[0][1:], dtype=torch.uint8),
         count=occurrences,
         counted="pixels",
         is_overlay=True,
@@ -145,6 +148,7 @@ TARGETS: dict[str, TargetKind] = {
         report="labels",
         fits=are_labels,
         write=write_labels,
+        unknown=lambda spec: torch.zeros(len(spec.names)),
         count=lambda targets, classes: targets.sum(0).long(),
     ),
     "number": TargetKind(
@@ -153,6 +157,7 @@ TARGETS: dict[str, TargetKind] = {
         report="numbers",
         fits=lambda targets: targets.is_floating_point(),
         write=write_numbers,
+        unknown=lambda spec: torch.zeros(len(spec.names)),
     ),
     "sequence": TargetKind(
         task="Transcription",
@@ -160,6 +165,7 @@ TARGETS: dict[str, TargetKind] = {
         report="sequences",
         fits=are_sequences,
         write=write_sequences,
+        unknown=lambda spec: torch.zeros(1, dtype=torch.int64),
         count=occurrences,
         counted="characters",
     ),
@@ -169,6 +175,7 @@ TARGETS: dict[str, TargetKind] = {
         report="numbers",
         fits=lambda targets: targets.ndim == 2,
         write=write_numbers,
+        unknown=lambda spec: torch.zeros(len(spec.names), dtype=torch.int64),
     ),
     "class": TargetKind(
         task="Classification",
@@ -176,6 +183,7 @@ TARGETS: dict[str, TargetKind] = {
         report="classes",
         fits=lambda targets: targets.ndim == 1,
         write=write_classes,
+        unknown=lambda spec: torch.zeros((), dtype=torch.int64),
         count=occurrences,
     ),
 }
@@ -218,17 +226,8 @@ def describe(
 
 def unknown(spec: DataSpec, size: int) -> Tensor:
     """Return targets for inputs that have none, so that a task's step can be taken: (size, ...)."""
-    columns = len(spec.names)
-    shapes: dict[str, tuple[tuple[int, ...], torch.dtype]] = {
-        "class": ((), torch.int64),
-        "labels": ((columns,), torch.float32),
-        "number": ((columns,), torch.float32),
-        "count": ((columns,), torch.int64),
-        "mask": (spec.inputs[0][1:], torch.uint8),
-        "sequence": ((1,), torch.int64),
-    }
-    shape, kind = shapes[spec.target]
-    return torch.zeros(size, *shape, dtype=kind)
+    one = TARGETS[spec.target].unknown(spec)
+    return one.expand(size, *one.shape).clone()
 
 
 def suited_task(spec: DataSpec) -> str:

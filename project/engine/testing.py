@@ -1,5 +1,5 @@
 """What the tests of a project share: a command line that runs in this process, in an empty folder,
-on one thread. tests/conftest.py imports it.
+on one thread. tests/conftest.py imports all of it.
 """
 
 from __future__ import annotations

@@ -1,11 +1,15 @@
-"""A command in this process as the fuzzing scripts judge it."""
+"""A command in this process as the fuzzing scripts judge it, and their own command line."""
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import io
 import signal
+import sys
+import tempfile
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 
@@ -57,3 +61,19 @@ def fault_of(code: int, err: str, root: Path) -> str:
     if code == 2 and list(root.glob("**/run.json")):
         return f"refused, and a folder is left: {errors[0][:100]}"
     return ""
+
+
+def run_script(
+    about: str, check: Callable[[float, int, Path], bool], option: str, default: float
+) -> None:
+    """The command line of a fuzzing script: how much, a seed, a folder that is thrown away; exit
+    code 1 where something went wrong.
+    """
+    parser = argparse.ArgumentParser(
+        description=about, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(option, type=float, default=default, dest="amount")
+    parser.add_argument("--seed", type=int, default=0)
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory() as place:
+        sys.exit(0 if check(given.amount, given.seed, Path(place)) else 1)

@@ -23,7 +23,7 @@ from ..bases.data import DataModule
 from ..bases.task import Task
 from ..building.weights import describe
 from ..errors import NotFinite, UserError, clip, passed_through, raised_in, suggest
-from ..ranks import meet_anew
+from ..ranks import meet_again
 from ..registry import PROGRAM
 from ..runs.checkpoints import locate, read_weights
 from ..runs.exact import ExactResume, Stop
@@ -233,7 +233,7 @@ def run_to_the_end(
     state = "failed"
     checkpoint = str(saved.path) if saved else None
     try:
-        meet_anew()
+        meet_again()
         if folder is not None:
             os.environ[CHILD] = str(folder)
         trainer.fit(cli.model, datamodule=cli.datamodule, ckpt_path=checkpoint, weights_only=True)

@@ -33,14 +33,7 @@ HELPERS = (
 ELSEWHERE = ("docs/techniques.md", "docs/losses.png", "docs/optimizers.png", "docs/rates.png")
 CONFTEST = '''"""What every test shares: it comes with the engine."""
 
-from {name}.engine.testing import (  # noqa: F401 - fixtures are found by their names here
-    REPOSITORY,
-    Project,
-    empty_folder,
-    one_thread,
-    project,
-    pytest_configure,
-)
+from {name}.engine.testing import *  # noqa: F403 - fixtures are found by their names here
 '''
 README = """# {name}
 

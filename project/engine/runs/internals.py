@@ -34,8 +34,8 @@ def undo_nvml_check() -> None:
 
     Importing lightning sets PYTORCH_NVML_BASED_CUDA_CHECK, by which torch opens NVML to answer; and
     its optimizers ask in every step. With torch's CUDA build on a machine without a GPU that takes
-    a quarter of a millisecond a step. Where there is a GPU the variable stays: it keeps processes
-    that only ask from holding its memory.
+    half of an Adam step of LeNet (164 of 313 us). Where there is a GPU the variable stays: it keeps
+    processes that only ask from holding its memory.
     """
     if os.environ.get(NVML) == "1" and not torch.cuda.is_available():
         os.environ[NVML] = "0"

@@ -124,8 +124,8 @@ class Predictions(Callback):
 
 
 def save(path: Path, columns: dict[str, Tensor]) -> None:
-    """Tensors by name as a .npz, as they are: compressing would take longer than a validation of
-    10,000 small images leaves.
+    """Tensors by name as a .npz, as they are: compressing takes half of what surrounds a test of
+    10,000 small images.
     """
     arrays: dict[str, Any] = {name: value.numpy() for name, value in columns.items()}
     write_atomic(path, lambda file: np.savez(file, **arrays))

@@ -8,12 +8,9 @@ run that was refused.
 
 from __future__ import annotations
 
-import argparse
 import os
 import random
 import shutil
-import sys
-import tempfile
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,7 +18,7 @@ from pathlib import Path
 import yaml
 
 from project.engine.cli.arguments import leaves_with_class
-from tests.engine.captured import captured, fault_of
+from tests.engine.captured import captured, fault_of, run_script
 
 ODD = ["0", "-1", "null", "nan", "[]", "", "word", "1e30", "true", "{}", "[0.1,0.2]", "-0.5", "3"]
 BASES = {
@@ -73,11 +70,4 @@ def check(share: float, seed: int, folder: Path) -> bool:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--share", type=float, default=1.0)
-    parser.add_argument("--seed", type=int, default=0)
-    given = parser.parse_args()
-    with tempfile.TemporaryDirectory() as place:
-        sys.exit(0 if check(given.share, given.seed, Path(place)) else 1)
+    run_script(__doc__, check, "--share", 1)

@@ -8,16 +8,13 @@ run that continues must end like the undamaged one.
 
 from __future__ import annotations
 
-import argparse
 import os
 import random
 import shutil
-import sys
-import tempfile
 from collections import Counter
 from pathlib import Path
 
-from tests.engine.captured import captured, fault_of
+from tests.engine.captured import captured, fault_of, run_script
 from tests.engine.runs.equal import differing
 
 RUN = (
@@ -68,7 +65,7 @@ def mutated(text: bytes, draw: random.Random) -> bytes:
     return b""
 
 
-def damage(count: int, seed: int, folder: Path) -> bool:
+def damage(count: float, seed: int, folder: Path) -> bool:
     """Damage so many files and print what went wrong; true when nothing did."""
     os.chdir(folder)
     for name in ("a", "b"):
@@ -77,7 +74,7 @@ def damage(count: int, seed: int, folder: Path) -> bool:
     shutil.copytree("whole/a", "longer")
     assert captured("fit --run longer --trainer.max_epochs 3".split())[0] == 0
     found: Counter[str] = Counter()
-    for number in range(count):
+    for number in range(int(count)):
         draw = random.Random(f"{seed}/{number}")
         pattern = draw.choice(list(READERS))
         words = draw.choice(READERS[pattern])
@@ -101,11 +98,4 @@ def damage(count: int, seed: int, folder: Path) -> bool:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--count", type=int, default=1000)
-    parser.add_argument("--seed", type=int, default=0)
-    given = parser.parse_args()
-    with tempfile.TemporaryDirectory() as place:
-        sys.exit(0 if damage(given.count, given.seed, Path(place)) else 1)
+    run_script(__doc__, damage, "--count", 1000)

@@ -9,7 +9,6 @@ undisturbed one.
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import os
 import random
@@ -17,10 +16,10 @@ import signal
 import stat
 import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
 
+from tests.engine.captured import run_script
 from tests.engine.runs.equal import differing
 
 REPOSITORY = Path(__file__).parents[3]
@@ -170,7 +169,7 @@ def preempt(folder: Path, name: str, tasks: int, most: int, draw: random.Random)
         assert code in (138, 143, -signal.SIGKILL), (code, text)
 
 
-def check(count: int, seed: int, folder: Path) -> bool:
+def check(count: float, seed: int, folder: Path) -> bool:
     """Disturb runs until each way was tried so often; print what came of it."""
     fine = True
     assert start_torchrun(folder, "whole").wait(SECONDS) == 0
@@ -196,11 +195,4 @@ def check(count: int, seed: int, folder: Path) -> bool:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--count", type=int, default=10)
-    parser.add_argument("--seed", type=int, default=0)
-    given = parser.parse_args()
-    with tempfile.TemporaryDirectory() as place:
-        sys.exit(0 if check(given.count, given.seed, Path(place)) else 1)
+    run_script(__doc__, check, "--count", 10)

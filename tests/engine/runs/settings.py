@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 WATCHED = "--data.batch_size 256 --run.save_every 1 --run.threads 1 --trainer.log_every_n_steps 2"
 TINY = f"{WATCHED} --run.tensorboard false"
 MLP = "--model.net MLP --model.net.hidden [16] --model.net.dropout 0.2"
@@ -16,8 +18,6 @@ STOPPING = '--trainer.callbacks [{"class_path":"EarlyStopping","init_args":{"mon
 
 def callback(name: str, **init: object) -> str:
     """One of Lightning's callbacks by name."""
-    import json
-
     value = json.dumps([{"class_path": name, "init_args": init}], separators=(",", ":"))
     return f"--trainer.callbacks {value}"
 
@@ -81,7 +81,7 @@ MORE = {
     "metric learning": "--data.size 12 --model MetricLearning",
     "ranking": "--data Numbers --model Ranking",
     "strings": "--data DigitStrings --model Transcription --data.strings 600",
-    "loaders made anew": "--trainer.reload_dataloaders_every_n_epochs 1",
+    "loaders made again": "--trainer.reload_dataloaders_every_n_epochs 1",
     "averaged and accumulated": EMA + " --trainer.accumulate_grad_batches 2",
     "callback LearningRateMonitor": callback("LearningRateMonitor", logging_interval="step")
     + " --run.tensorboard true",

@@ -32,7 +32,7 @@ from tests.engine.runs.settings import MORE, SETTINGS, command
 SAME = [
     *(name for name in SETTINGS if name not in ("loader workers", "max_steps")),
     *("bfloat16", "momentum", "optimizer LBFGS", "gradient clipping", "clipping by value"),
-    *("mixup", "batch norm", "metric learning", "loaders made anew", "averaged and accumulated"),
+    *("mixup", "batch norm", "metric learning", "loaders made again", "averaged and accumulated"),
     *("callback GradientAccumulationScheduler", "callback StochasticWeightAveraging"),
     *("callback LearningRateMonitor", "callback ModelPruning"),
 ]
