@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import io
 import signal
 import sys
 import tempfile
@@ -26,10 +25,14 @@ def captured(words: list[str], seconds: int = 60) -> tuple[int, str, str]:
     def stop(number: int, frame: FrameType | None) -> None:
         raise TooLong
 
-    out, err = io.StringIO(), io.StringIO()
     before = signal.signal(signal.SIGALRM, stop)
     signal.alarm(seconds)
-    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+    with (
+        tempfile.TemporaryFile("w+", encoding="utf-8") as out,  # with a number, as a terminal has
+        tempfile.TemporaryFile("w+", encoding="utf-8") as err,
+        contextlib.redirect_stdout(out),
+        contextlib.redirect_stderr(err),
+    ):
         try:
             code = main(words)
         except SystemExit as end:
@@ -42,7 +45,11 @@ def captured(words: list[str], seconds: int = 60) -> tuple[int, str, str]:
         finally:
             signal.alarm(0)
             signal.signal(signal.SIGALRM, before)
-    return code, out.getvalue(), err.getvalue()
+        texts = []
+        for file in (out, err):
+            file.seek(0)
+            texts.append(file.read())
+    return code, *texts
 
 
 def fault_of(code: int, err: str, root: Path) -> str:

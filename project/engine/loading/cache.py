@@ -15,6 +15,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from pathlib import Path
+from tokenize import TokenError
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
@@ -170,14 +171,16 @@ def cached_images(
     entry = folder / f"images-{_fingerprint(root, names, size, channels)}.npy"
     paths = [root / name for name in names]
     try:
-        if (images := _mapped(entry)) is None:
+        if (images := _mapped(entry, len(names))) is None:
             folder.mkdir(parents=True, exist_ok=True)
             with _only_one(folder):
-                if (images := _mapped(entry)) is None:  # else another process has been quicker
+                if (
+                    images := _mapped(entry, len(names))
+                ) is None:  # else another process has been quicker
                     shape = common_shape(paths, size, channels, threads)
                     _make_room(folder, len(names) * math.prod(shape), gigabytes)
                     _write(entry, paths, shape, threads)
-                    images = _mapped(entry)
+                    images = _mapped(entry, len(names))
     except OSError as error:
         raise UserError(
             f"the cache of decoded images, {folder}: {error.strerror}; another folder is given "
@@ -257,11 +260,13 @@ def _fingerprint(root: Path, names: Sequence[str], size: int | None, channels: i
     return digest.hexdigest()
 
 
-def _mapped(entry: Path) -> NDArray[np.uint8] | None:
-    """An entry, marked as used now; None where there is none or it is damaged."""
+def _mapped(entry: Path, count: int) -> NDArray[np.uint8] | None:
+    """An entry of so many images, marked as used now; None where there is none or it is damaged."""
     try:
         images = np.lib.format.open_memmap(entry, mode="r")
-    except (FileNotFoundError, ValueError):
+    except (FileNotFoundError, ValueError, SyntaxError, TokenError, TypeError):
+        return None  # numpy reads the header as Python
+    if images.dtype != np.uint8 or images.ndim != 4 or len(images) != count:
         return None
     with contextlib.suppress(OSError):  # a folder may be shared and not ours to write
         os.utime(entry)

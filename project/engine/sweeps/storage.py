@@ -159,7 +159,7 @@ class JournalFile:
             raise UserError(
                 f"the journal {path}: {error.strerror}; --storage names another file or a server"
             ) from None
-        except (KeyError, TypeError, AttributeError, AssertionError):
+        except (LookupError, TypeError, ValueError, AttributeError, AssertionError):
             raise UserError(
                 f"{path}: not a journal of Optuna's; --storage names another file or a server"
             ) from None

@@ -14,6 +14,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from ..cli.arguments import as_text
 from ..cli.classes import Tree
+from ..cli.yamltext import read_yaml
 from ..errors import UserError, clip
 from ..registry import PROGRAM
 from .plan import Plan
@@ -113,6 +114,12 @@ class Study:
         if before is None:
             self.study.set_user_attr("sweep", now)
             return
+        if not isinstance(before, dict) or {n: type(v) for n, v in before.items()} != {
+            n: type(v) for n, v in now.items()
+        }:
+            raise UserError(
+                f"the record of the sweep {plan.name} is damaged: --name begins another"
+            )
         for name, value in now.items():
             if name == "settings":
                 refuse_other_settings(plan.base(), before[name], plan.name)
@@ -286,13 +293,10 @@ def refuse_other_settings(now: str, before: str, name: str) -> None:
     Raises:
         UserError: names the key.
     """
-    import yaml
-
     from ..cli.arguments import MAY_CHANGE, differences
 
-    for path, (new, old) in differences(
-        yaml.safe_load(now) or {}, yaml.safe_load(before) or {}
-    ).items():
+    trees = (read_yaml(now, "the settings"), read_yaml(before, f"the settings of the sweep {name}"))
+    for path, (new, old) in differences(*trees).items():
         if path[0] != "run" and path not in MAY_CHANGE and path[:2] != ("trainer", "accelerator"):
             raise UserError(
                 f"--{'.'.join(path)}: the sweep {name} began with {clip(old)!r}, now it is "

@@ -295,14 +295,25 @@ def test_what_a_killed_process_left_is_removed_and_what_a_living_one_writes_is_n
     assert [name for name in entries() if name.endswith(".part")] == ["images-b.2.part"]
 
 
-@pytest.mark.parametrize(
-    "content", [b"", b"\x93NUMPY\x01\x00", None], ids=["empty", "only a start", "cut"]
-)
-def test_a_damaged_entry_is_made_anew(content: bytes | None) -> None:
+DAMAGES: dict[str, Callable[[bytes], bytes]] = {
+    "empty": lambda whole: b"",
+    "only a start": lambda whole: whole[:8],
+    "cut": lambda whole: whole[:-50],
+    "a header that is no Python": lambda whole: whole.replace(b"{'descr'", b"{{'desc("),
+    "signed bytes": lambda whole: whole.replace(b"'|u1'", b"'|i1'"),
+    "fewer images": lambda whole: whole.replace(b"'shape': (", b"'shape': (1,+", 1),
+    "another count": lambda whole: whole.replace(b"'shape': (3", b"'shape': (2"),
+}
+
+
+@pytest.mark.parametrize("name", DAMAGES)
+def test_a_damaged_entry_is_made_anew(name: str) -> None:
     names = files(Path("in"))
     whole = build(Path("in"), names).copy()
     (entry,) = Path("kept").glob("images-*.npy")
-    entry.write_bytes(entry.read_bytes()[:-50] if content is None else content)
+    damaged = DAMAGES[name](entry.read_bytes())
+    assert damaged != entry.read_bytes()
+    entry.write_bytes(damaged)
     assert np.array_equal(build(Path("in"), names), whole)
 
 

@@ -110,6 +110,30 @@ def test_another_sweep_does_not_continue_this_one(project: Project) -> None:
         assert Path("runs/s/journal.log").read_bytes() == before
 
 
+# what stands in a journal that has begun -> what stands there instead, and what the refusal says
+DAMAGED = {
+    '"user_attr":{"sweep":': (
+        '"user_attr":{"sweep":7},"was":{"sweep":',
+        "the record of the sweep s is",
+    ),
+    '"monitor":"val/accuracy"': ('"monitor":[]', "the record of the sweep s is damaged"),
+    'settings":"run:': ('settings":"run: {', "the settings of the sweep s"),
+    '\\"choices\\": [': ('\\"choices\\": [[', "not a journal of Optuna's"),
+}
+
+
+@pytest.mark.slow
+def test_a_damaged_record_of_a_sweep_is_one_line(project: Project) -> None:
+    assert project(f"sweep --name s {LR} [0.1]", TINY)[0] == 0
+    journal = Path("runs/s/journal.log")
+    before = journal.read_text()
+    for there, (instead, said) in DAMAGED.items():
+        assert there in before
+        journal.write_text(before.replace(there, instead))
+        code, _, err = project(f"sweep --name s {LR} [0.1]", TINY)
+        assert (code, err.count("\n")) == (2, 1) and said in err, err
+
+
 @pytest.mark.slow
 def test_what_does_not_change_the_results_may_change(project: Project) -> None:
     assert project(f"sweep --name s {LR} [0.1]", TINY)[0] == 0
