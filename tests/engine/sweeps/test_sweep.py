@@ -117,7 +117,7 @@ DAMAGED = {
         "the record of the sweep s is",
     ),
     '"monitor":"val/accuracy"': ('"monitor":[]', "the record of the sweep s is damaged"),
-    'settings":"run:': ('settings":"run: {', "the settings of the sweep s"),
+    '"settings":"': ('"settings":"{', "the settings of the sweep s"),
     '\\"choices\\": [': ('\\"choices\\": [[', "not a journal of Optuna's"),
 }
 
