@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
 import lightning.pytorch as L
@@ -18,7 +18,6 @@ from ..bases.task import Task
 from ..errors import UserError, clip
 from ..registry import DEFAULTS, TABLES, importable
 from .arguments import config_text
-from .classes import accepted
 from .explain import explain
 from .machine import check_trainer, settle_threads
 from .settings import Settings
@@ -112,17 +111,13 @@ class ProjectCLI(LightningCLI):
         parser.set_defaults(defaults)
 
     def parse_arguments(self, parser: Any, args: Any) -> None:
-        groups = {
-            "trainer": accepted("lightning.pytorch.Trainer"),
-            "run": {option.name for option in fields(RunOptions)},
-        }
-        self.settings.check_groups(groups)
+        owners = {"trainer": L.Trainer, "run": RunOptions}
+        self.settings.check_groups(owners)
         tree = self.settings.complete(default_classes())
         restrict_imports()
         try:
             self.config = parser.parse_object(copy.deepcopy(tree))  # it changes what it is given
         except Exception as error:
-            owners = {"trainer": L.Trainer, "run": RunOptions}
             raise UserError(explain(self.settings, parser, tree, owners, error)) from error
         seed = self.config.seed_everything
         if isinstance(seed, bool) or seed is None or not 0 <= seed < 2**32:

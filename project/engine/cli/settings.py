@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import inspect
 import json
 import re
 from collections.abc import Callable, Iterator
@@ -33,7 +34,7 @@ from .classes import (
     rule_at,
     slot_at,
 )
-from .signatures import annotation, takes_code
+from .signatures import annotation, expected, takes_code, takes_null
 from .yamltext import MAX_DEPTH, ConfigLoader, read_yaml
 
 GROUPS = ("name", "seed_everything", "data", "model", "trainer", "run")
@@ -264,8 +265,8 @@ class Settings:
                 return self.origins[path[:end]] + "".join(f".{part}" for part in path[end:])
         return f"--{'.'.join(path)}"
 
-    def check_groups(self, groups: dict[str, set[str]]) -> None:
-        """Refuse unknown keys at the top and in the groups that are no classes.
+    def check_groups(self, groups: dict[str, type]) -> None:
+        """Refuse unknown keys at the top, and in the groups that are always of one class.
 
         Raises:
             UserError: names the key, where it was written, and the nearest ones.
@@ -273,16 +274,19 @@ class Settings:
         for key in self.tree:
             if key not in GROUPS:
                 raise UserError(f"{self.say((key,))}: unknown key; {suggest(key, GROUPS, 'keys')}")
-        for group, known in groups.items():
+        for group, owner in groups.items():
+            known = set(inspect.signature(owner).parameters)
             below = self.tree.get(group, {})
             if not isinstance(below, dict):
                 raise UserError(
                     f"{self.say((group,))}: expected keys below it, such as "
                     f"{group}.{sorted(known)[0]}"
                 )
-            for key in below:
+            for key, given in below.items():
                 if key.removesuffix("+") not in known:
                     raise UserError(f"{self.say((group, key))}: unknown key; {suggest(key, known)}")
+                if given is None:
+                    self._check_null((group, key), annotation(owner, key))
 
     def complete(self, default_classes: dict[str, str]) -> Tree:
         """The tree with the class of every node, and the defaults of that class, so that those of
@@ -329,7 +333,10 @@ class Settings:
                 and "class_path" in default
             ):
                 given = {"class_path": default["class_path"], **given}
-            self._check_code(given, (*path, key), load_class(class_path, class_path), key)
+            owner = load_class(class_path, class_path)
+            self._check_code(given, (*path, key), owner, key)
+            if given is None and default is not None:
+                self._check_null((*path, key), annotation(owner, key))
             given = self._complete(given, (*path, key))
             if key.endswith("+"):
                 key, given = key[:-1], [*(completed.get(key[:-1]) or []), *given]
@@ -349,6 +356,15 @@ class Settings:
                 if not name.startswith("torch.nn.") or "._" in name:
                     where = self.say(path)
                     raise UserError(f"{where}: {clip(name)!r}: only functions of torch.nn, by path")
+
+    def _check_null(self, path: KeyPath, hint: Any) -> None:
+        """Refuse null for what has to have a value; jsonargparse takes it from a file.
+
+        Raises:
+            UserError: the argument cannot be null.
+        """
+        if slot_at(path) is None and not takes_null(hint):
+            raise UserError(f"{self.say(path)}: {expected(hint)}, got null")
 
     def _check_rule(self, rule: Tree, path: KeyPath, class_path: str) -> None:
         keys = {

@@ -99,6 +99,13 @@ def _is_tensor(hint: Any) -> bool:
     return "torch" in sys.modules and hint is sys.modules["torch"].Tensor
 
 
+def takes_null(hint: Any) -> bool:
+    """Whether an argument of this type may be null."""
+    return hint in (Any, object, None, type(None)) or any(
+        takes_null(part) for part in typing.get_args(hint)
+    )
+
+
 def takes_code(hint: Any) -> bool:
     """Whether an argument of this type takes a function or a class by its import path."""
     if any(takes_code(part) for part in typing.get_args(hint)):

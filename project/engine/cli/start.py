@@ -177,7 +177,10 @@ def claim(tree: dict[str, Any]) -> RunFolder:
         raise UserError(
             f"--name {clip(name)!r}: it names a folder under --run.root, so it has no slash"
         )
-    return RunFolder.claim(Path(tree["run"]["root"]).expanduser(), name)
+    root = tree["run"]["root"]
+    if "://" in root:
+        raise UserError(f"--run.root {clip(root)}: only local folders")
+    return RunFolder.claim(Path(root).expanduser(), name)
 
 
 def full_tree(config: dict[str, Any]) -> dict[str, Any]:

@@ -74,6 +74,15 @@ def _nodes(node: yaml.Node | None) -> int:
 class ConfigLoader(yaml.SafeLoader):
     """Safe YAML that refuses a key given twice and reads 1e-3 as a number."""
 
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        try:
+            return super().construct_object(node, deep)
+        except (ValueError, LookupError, AttributeError):  # 9,000 digits, !!int word, !!bool maybe
+            kind = node.tag.rpartition(":")[2]
+            raise yaml.constructor.ConstructorError(
+                None, None, f"{clip(node.value)!r} is no {kind}", node.start_mark
+            ) from None
+
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen: set[Any] = set()
         for key_node, _ in node.value:

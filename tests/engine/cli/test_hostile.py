@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import inspect
 import itertools
 import json
+import os
+import pickle
 import shutil
 import sys
 from collections.abc import Callable, Iterator
@@ -24,6 +27,7 @@ from project.engine.cli.signatures import annotation, takes_code
 from project.engine.errors import UserError
 from project.engine.registry import ENGINE
 from tests.conftest import Project, the_rest_slow
+from tests.engine.cli.hostile import TEXTS, TREES
 
 TINY = (
     "--data.size 8 --model.net MLP --model.net.hidden [4] --trainer.max_epochs 1 --run.threads 1 "
@@ -106,6 +110,45 @@ def evil_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(tmp_path)
 
 
+class Watch:
+    """What a process does that a config must not make it do: the audit events of Python."""
+
+    def __init__(self) -> None:
+        self.seen: list[str] = []
+        self.allowed: tuple[str, ...] | None = None  # where files may be written, while it watches
+        sys.addaudithook(self)  # for the life of the process: Python has no way to take it back
+
+    def __call__(self, event: str, arguments: tuple[Any, ...]) -> None:
+        if self.allowed is None:
+            return
+        if event in ("os.system", "os.exec", "os.posix_spawn", "subprocess.Popen", "pty.spawn"):
+            # jsonargparse looks for the stubs of types; a run notes its commit
+            if not any(own in str(arguments) for own in ("json.dumps(sys.path)", "'git'")):
+                self.seen.append(f"{event} {arguments}")
+        elif event in ("socket.connect", "socket.bind", "socket.getaddrinfo", "urllib.Request"):
+            self.seen.append(f"{event} {arguments[1:]}")
+        elif event == "import" and arguments[0] == "evilmod":
+            self.seen.append("import evilmod")
+        elif event == "open" and isinstance(arguments[0], str):
+            path, mode, flags = arguments
+            writes = flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT) or set(mode or "") & set("wax+")
+            if writes and not str(Path(path).resolve()).startswith(self.allowed):
+                self.seen.append(f"writes {path}")
+
+    @contextlib.contextmanager
+    def over(self, *allowed: str) -> Iterator[list[str]]:
+        self.seen, self.allowed = [], (*allowed, "/dev/null")
+        try:
+            yield self.seen
+        finally:
+            self.allowed = None
+
+
+@pytest.fixture(scope="module")
+def watch() -> Watch:
+    return Watch()
+
+
 def nothing_happened(folder: Path) -> bool:
     made = [name for name in ("elsewhere", "x", "imported", "runs") if (folder / name).exists()]
     return not made and "evilmod" not in sys.modules
@@ -120,6 +163,29 @@ def test_a_hostile_config_is_one_line_and_nothing_happens(
         code, _, err = project(command, "--config c.yaml")
         assert code == 2 and err.count("\n") == 1 and len(err) < 600, err
         assert nothing_happened(tmp_path)
+
+
+OURS = {name: yaml.safe_dump(tree, sort_keys=False) for name, tree in TREES.items()} | TEXTS
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_no_config_runs_imports_connects_or_writes_outside_its_run(
+    name: str, project: Project, tmp_path: Path, watch: Watch
+) -> None:
+    (tmp_path / "c.yaml").write_text(OURS[name])
+    (tmp_path / "evil.pt").write_bytes(pickle.dumps(Evil()))
+    for command in ("show", "fit"):
+        with watch.over(str(tmp_path / "runs"), str(tmp_path / "show.png")) as seen:
+            code, _, err = project(command, "--config c.yaml", TINY if command == "fit" else "")
+        assert not seen and "evilmod" not in sys.modules
+        assert code in (0, 2) and "Traceback" not in err and len(err) < 1000, err
+        known = {"c.yaml", "evil.pt", "evilmod.py", "runs", "show.png"}
+        assert {path.name for path in tmp_path.iterdir()} <= known
+
+
+class Evil:
+    def __reduce__(self) -> tuple[Any, ...]:
+        return os.system, ("touch elsewhere",)
 
 
 @pytest.mark.parametrize("name", the_rest_slow(HOSTILE, "import anything", "as a plugin"))

@@ -101,6 +101,7 @@ MISTAKES = {
     # classes
     "fit --model.net LeNett": "--model.net: unknown network 'LeNett'; did you mean LeNet",
     "fit --model.net AlexNet": "'AlexNet' is a class and also a file here",
+    "fit --run.root s3://bucket/runs": "--run.root s3://bucket/runs: only local folders",
     "fit --model.net torch.nn.Linear": "'torch.nn.Linear' is no network",
     "fit --model.net project.engine.cli.fitting.os.system": "is not a class that a config may name",
     "fit --model.net null": "--model.net: expected the name of a network",
@@ -235,3 +236,24 @@ def test_a_mistake_is_one_line_with_a_way_out(
     assert MISTAKES[words] in err
     assert (code, err.count("\n")) == (2, 1)
     assert not list(tmp_path.glob("runs/*/*")), "a refused command leaves no run behind"
+
+
+NULLS = {  # what a file sets to null -> what is expected there
+    "data: {init_args: {test: null}}": "data.test: expected a number from 0 to 1, got null",
+    "model: {init_args: {net: {class_path: LeNet, init_args: {dropout: null}}}}": (
+        "model.net.dropout: expected a number, got null"
+    ),
+    "trainer: {accumulate_grad_batches: null}": "expected a whole number, got null",
+    "run: {root: null}": "run.root: expected text, got null",
+    "run: {save_every: null}": "run.save_every: expected a whole number",
+}
+
+
+@pytest.mark.parametrize("text", NULLS)
+def test_null_in_a_file_is_refused_where_a_value_is_needed(
+    text: str, project: Project, tmp_path: Path
+) -> None:
+    (tmp_path / "c.yaml").write_text(text + "\n")
+    code, _, err = project("fit --config c.yaml")
+    assert NULLS[text] in err and (code, err.count("\n")) == (2, 1)
+    assert not (tmp_path / "runs").exists()
