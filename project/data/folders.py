@@ -29,6 +29,7 @@ from project.engine import (
 from project.engine.loading.cache import Shape, cached_images, common_shape, decode, user_folder
 from project.engine.loading.columns import number_targets
 from project.engine.loading.csvoptions import ReadOptions, composed, finite
+from project.engine.loading.inputs import IMAGES
 from project.engine.loading.listing import (
     SPLIT_NAMES,
     SPLITS,
@@ -39,9 +40,6 @@ from project.engine.loading.listing import (
     rows,
 )
 
-SUFFIXES = tuple(
-    ".jpg .jpeg .png .jpe .jfif .bmp .gif .tif .tiff .webp .avif .ppm .pgm .pbm".split()
-)
 # folders that systems and programs make beside pictures
 MADE_BY_SYSTEMS = {
     *"__macosx __pycache__ @eadir #recycle $recycle.bin lost+found thumbs.db desktop.ini".split(),
@@ -255,7 +253,7 @@ class ImageFolder(FileImages):
             files = [str(path.relative_to(self.folder)) for path in found]
             if not files:
                 raise UserError(
-                    f"{folder}: a class folder without images ({', '.join(SUFFIXES[:3])}, ...); "
+                    f"{folder}: a class folder without images ({', '.join(IMAGES[:3])}, ...); "
                     "fill or remove it"
                 )
             samples += [Sample(file, composed(folder.name)) for file in files]
@@ -305,7 +303,7 @@ def _images_below(
     for path in _visible(folder):
         if path.is_dir():
             yield from _images_below(path, seen, left_out)
-        elif path.name.lower().endswith(SUFFIXES):
+        elif path.name.lower().endswith(IMAGES):
             if not path.is_file():
                 raise UserError(f"{path}: not a file")
             yield path

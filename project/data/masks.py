@@ -16,7 +16,7 @@ from torchvision.transforms import v2
 
 from project.data.augment import Crop, Cutout, Flip
 from project.data.digits import Digits
-from project.data.folders import SUFFIXES, FileImages, ReadOnDemand
+from project.data.folders import IMAGES, FileImages, ReadOnDemand
 from project.data.vision import MNIST
 from project.engine import (
     IGNORED,
@@ -178,7 +178,7 @@ class MaskFolder(MaskData, FileImages):
             raise UserError(f"`data.masks`: there is no folder {self.masks}")
         images, masks = _by_name(self.folder), _by_name(self.masks)
         if not images:
-            raise UserError(f"{self.folder}: no images ({', '.join(SUFFIXES[:3])}, ...)")
+            raise UserError(f"{self.folder}: no images ({', '.join(IMAGES[:3])}, ...)")
         if lonely := next((name for name in images if name not in masks), None):
             raise UserError(
                 f"{self.folder / images[lonely]}: there is no mask of the same name in {self.masks}"
@@ -283,7 +283,7 @@ def read_mask(path: Path, shape: tuple[int, int], resize: bool) -> np.ndarray:
 def _name(file: str) -> str:
     """A file without the ending of an image."""
     path = Path(file.strip().replace("\\", "/"))
-    return (path.with_suffix("") if path.suffix.lower() in SUFFIXES else path).as_posix()
+    return (path.with_suffix("") if path.suffix.lower() in IMAGES else path).as_posix()
 
 
 def _by_name(folder: Path) -> dict[str, str]:
@@ -291,6 +291,6 @@ def _by_name(folder: Path) -> dict[str, str]:
     files = sorted(
         path.relative_to(folder).as_posix()
         for path in folder.rglob("*")
-        if path.suffix.lower() in SUFFIXES
+        if path.suffix.lower() in IMAGES
     )
     return {_name(file): file for file in files}

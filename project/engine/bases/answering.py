@@ -36,7 +36,7 @@ class Answering:
         part = data.loaded("train")
         rows = part.rows[torch.linspace(0, len(part) - 1, min(len(part), LOOKED_AT)).long()]
         inputs, targets = part.fetch(rows)
-        batch = data.on_after_batch_transfer(Batch(inputs, targets, rows, (0, 0)), 0)
+        batch = data.prepared(Batch(inputs, targets, rows, (0, 0)))
         with torch.no_grad():
             self.net.first_look(*as_tuple(batch.inputs))
 
@@ -56,7 +56,7 @@ class Answering:
                 (0, 0),
             )
             batch = data.transfer_batch_to_device(batch, self.device, 0)
-            found.append(self.step(data.on_after_batch_transfer(batch, 0))[1].float().cpu())
+            found.append(self.step(data.prepared(batch))[1].float().cpu())
         return torch.cat(found)
 
     def predict(self, inputs: Any, top: int = 1) -> Any:

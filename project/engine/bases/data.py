@@ -309,6 +309,10 @@ class DataModule(L.LightningDataModule, ABC):
         """
         return self._parts[split].fetch(ids)
 
+    def prepared(self, batch: Batch) -> Batch:
+        """A batch on its device as the network sees it, not augmented."""
+        return batch
+
     def accept(self, inputs: Any) -> tuple[Inputs, bool]:
         """New inputs as a person has them as (N, ...), not prepared yet, and whether it was a
         single one.

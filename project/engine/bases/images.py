@@ -118,8 +118,16 @@ class ImageData(DataModule):
             )
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
+        trainer = self.trainer
+        if self.augment and trainer is not None and trainer.training:
+            images, *beside = as_tuple(batch.inputs)
+            draw = generator(run_seed(), "augment", *batch.position, trainer.global_rank)
+            images, targets = self.changed(images, batch.targets, draw)
+            batch = batch._replace(inputs=(images, *beside) if beside else images, targets=targets)
+        return self.prepared(batch)
+
+    def prepared(self, batch: Batch) -> Batch:
         images, *beside = as_tuple(batch.inputs)
-        targets, trainer = batch.targets, self.trainer
         if not self.normalise:
             parts = [Normalise(self.preprocessing["mean"], self.preprocessing["std"])]
             parts += [
@@ -127,13 +135,10 @@ class ImageData(DataModule):
                 for how in self.preprocessing.get("beside", ())
             ]
             self.normalise = [part.to(images.device) for part in parts]
-        if self.augment and trainer is not None and trainer.training:
-            draw = generator(run_seed(), "augment", *batch.position, trainer.global_rank)
-            images, targets = self.changed(images, targets, draw)
         prepared = tuple(
             part(values) for part, values in zip(self.normalise, (images, *beside), strict=True)
         )
-        return batch._replace(inputs=prepared if beside else prepared[0], targets=targets)
+        return batch._replace(inputs=prepared if beside else prepared[0])
 
     def accept(self, inputs: Any) -> tuple[Inputs, bool]:
         if len(self.spec.inputs) > 1:

@@ -20,7 +20,7 @@ from .settings import GROUPS, Settings, from_assignments, from_yaml
 
 OPTIONS = {"--config", "--run", "--ckpt_path", "--weights", "--fresh", "--output"}
 OPTIONS |= {"--min_lr", "--max_lr", "--steps", "--min_batch", "--max_batch", "--rounds", "--folds"}
-OPTIONS |= {"--input", "--top", "--on_error"}
+OPTIONS |= {"--input", "--top", "--on_error", "--calibrate"}
 SWITCHES = {"--print_config": "print_config", "--print_init": "print_init"}  # fields of CommandLine
 # What may differ from the checkpoint's config at a resume: where the data lies and how it is read,
 # not what it is.
@@ -100,6 +100,18 @@ def read_arguments(
                 )
             line.assignments.append((key[2:], value))
     return line
+
+
+def yes_or_no(options: dict[str, str], name: str) -> bool:
+    """What an option of a command says, false where it is not given.
+
+    Raises:
+        UserError: it is neither true nor false.
+    """
+    text = options.get(name, "false")
+    if text not in ("true", "false"):
+        raise UserError(f"{name} {clip(text)}: true or false")
+    return text == "true"
 
 
 def read_words(

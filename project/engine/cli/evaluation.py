@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ..bases.data import DataModule
 from ..bases.task import Task
+from ..building.calibration import calibration_error, temperature
 from ..building.weights import misfit
 from ..errors import UserError
 from ..runs.checkpoints import SafeIO, locate, read, resumable
@@ -36,6 +37,7 @@ def evaluate(
     settings: Settings,
     output: Path = Path("predictions.csv"),
     print_config: bool = False,
+    calibrate: bool = False,
 ) -> dict[str, float]:
     """Run a checkpoint over a split.
 
@@ -45,9 +47,13 @@ def evaluate(
         settings: Over the checkpoint's config.
         output: Where `predict` writes.
         print_config: Print the effective config instead.
+        calibrate: Fit a temperature on the validation split and say what it changes in a test.
 
     Returns:
         The metrics by name; none of `predict`.
+
+    Raises:
+        UserError: the checkpoint, the data or the settings do not go together.
     """
     saved = read(locate(checkpoint))
     cli = parse(settings.over(config_of(saved)), print_config)
@@ -63,7 +69,9 @@ def evaluate(
         data.prepare_data()
         data.setup("fit")
         refuse_other_data(data.summary(), folder)
-    kept = Predictions(None if predicts else folder)
+    kept, said = Predictions(None if predicts else folder), Predictions(None)
+    if calibrate:
+        refuse_uncalibrated(task)
     bar = bars()
     own: dict[str, Any] = {
         "logger": False,
@@ -72,7 +80,7 @@ def evaluate(
         "fast_dev_run": False,
         "enable_progress_bar": bool(bar),
         "enable_checkpointing": False,
-        "callbacks": [*([kept] if predicts or folder else []), *bar],
+        "callbacks": [*([kept] if predicts or folder or calibrate else []), *bar],
     }
     trainer = build_trainer(cli, own)
     if predicts:
@@ -85,14 +93,44 @@ def evaluate(
         task, datamodule=data, verbose=False
     )
     metrics = {name: float(value) for name, value in sorted(trainer.callback_metrics.items())}
+    if calibrate:
+        judge = build_trainer(cli, own | {"callbacks": [said, *bar]})
+        judge.validate(task, datamodule=data, verbose=False)
+        metrics |= calibration(said.columns(), kept.columns())
     if trainer.is_global_zero:
         for name, value in metrics.items():
             print(f"{name:<16} {value:.6f}")
         if folder is not None:
             split = "val" if action == "validate" else "test"
+            found = {key: metrics.pop(key) for key in ("temperature",) if key in metrics}
             result = {**metrics, "checkpoint": saved.path.name, "step": saved.step}
-            update_json(folder.results, {split: result})
+            update_json(folder.results, {split: result, **found})
     return metrics
+
+
+def refuse_uncalibrated(task: Task) -> None:
+    """Refuse to calibrate what gives no probabilities of classes.
+
+    Raises:
+        UserError: the task is none of one class of several.
+    """
+    assert task.spec is not None
+    if type(task).chances is Task.chances or task.spec.target != "class":
+        raise UserError("--calibrate is for one class of several, or yes and no")
+
+
+def calibration(fitted: Kept, tested: Kept) -> dict[str, float]:
+    """The temperature that fits one split, and the calibration error of another before and after
+    it.
+    """
+    _, truth, logits = fitted
+    heat = temperature(logits, truth)
+    _, truth, logits = tested
+    return {
+        "temperature": heat,
+        "test/ece": calibration_error(logits, truth),
+        "test/ece calibrated": calibration_error(logits / heat, truth),
+    }
 
 
 def tests_a_share(data: DataModule, settings: Settings) -> bool:
@@ -161,18 +199,20 @@ def restore_task(task: Task, saved: Saved) -> None:
     task.load_state_dict(saved.weights)
 
 
-def load(path: str | Path) -> Task:
+def load(path: str | Path, over: Settings | None = None) -> Task:
     """Return the trained task of a run folder or checkpoint file, in eval mode.
 
     It has its `spec` and `preprocessing`, and `predict` for new inputs; no code of the file is run.
+
+    Args:
+        path: The run folder or checkpoint file.
+        over: Settings over those of the checkpoint, as where its data is now.
 
     Raises:
         UserError: there is no checkpoint, or it is damaged.
     """
     saved = read(locate(Path(path)))
-    settings = Settings()
-    settings.add(config_of(saved))
-    cli = ProjectCLI(settings, seeds=False)
+    cli = ProjectCLI((over or Settings()).over(config_of(saved)), seeds=False)
     cli.build()
     restore_task(cli.model, saved)
     cli.datamodule.restore(saved.preprocessing)

@@ -8,6 +8,7 @@ COMMANDS = {
     "validate": ("evaluate", "metrics of a checkpoint on the validation split"),
     "test": ("evaluate", "metrics of a checkpoint on the test split"),
     "predict": ("evaluate", "predictions of a checkpoint as a CSV"),
+    "explain": ("explain", "where in an image a run looks, or how much each column counts"),
     "export": ("export", "a trained run as a file that runs without this package"),
     "lr-find": ("study", "a learning rate by a short training in which it rises, and a picture"),
     "batch-size": ("study", "samples per second of several batch sizes, measured"),

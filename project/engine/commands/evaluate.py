@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..cli.arguments import CommandLine, merge, read_arguments
+from ..cli.arguments import CommandLine, merge, read_arguments, yes_or_no
 from ..errors import UserError
+from ..loading.inputs import TABLES
 from .report import write_page
 
 TEXT = """usage: PROGRAM {command} --ckpt_path RUN [--KEY VALUE]...
@@ -20,18 +21,21 @@ OUTPUT = """
                       of a table a CSV or Parquet file, with or without the target
   --top 3             images: so many classes with their probabilities
   --on_error skip     images: leave out files that cannot be read, and count them"""
-HELP = {
-    command: TEXT.format(command=command, more=OUTPUT * (command == "predict"))
-    for command in ("validate", "test", "predict")
+CALIBRATE = """
+  --calibrate true    fit a temperature on the validation split, and say how far the
+                      probabilities are to be believed before and after it"""
+MORE = {"predict": OUTPUT, "test": CALIBRATE, "validate": ""}
+HELP = {command: TEXT.format(command=command, more=more) for command, more in MORE.items()}
+OPTIONS = {
+    "validate": (),
+    "test": ("--calibrate",),
+    "predict": ("--output", "--input", "--top", "--on_error"),
 }
-OF_PREDICT = ("--output", "--input", "--top", "--on_error")
-TABLES = (".csv", ".tsv", ".parquet", ".pq")  # endings of --input
 
 
 def main(command: str, arguments: Sequence[str], debug: bool) -> int:
     """Evaluate a checkpoint: print its metrics and keep them, or write predictions.csv."""
-    options = ("--ckpt_path", *(OF_PREDICT if command == "predict" else ()))
-    line = read_arguments(command, arguments, options)
+    line = read_arguments(command, arguments, ("--ckpt_path", *OPTIONS[command]))
     checkpoint = line.path("--ckpt_path")
     if checkpoint is None:
         raise UserError(f"{command} needs --ckpt_path RUN (a run folder or a checkpoint file)")
@@ -44,12 +48,12 @@ def main(command: str, arguments: Sequence[str], debug: bool) -> int:
         return predict_images(line, checkpoint, word, output, debug)
     if of_images:
         raise UserError(f"{of_images[0]} is for the images that --input names")
-    settings = merge(line)
+    settings, calibrate = merge(line), yes_or_no(line.options, "--calibrate")
     from ..cli.evaluation import evaluate, folder_of
     from ..cli.machine import quiet
 
     with quiet(debug):
-        metrics = evaluate(command, checkpoint, settings, output, line.print_config)  # type: ignore[arg-type]
+        metrics = evaluate(command, checkpoint, settings, output, line.print_config, calibrate)  # type: ignore[arg-type]
         folder = folder_of(checkpoint)
         if metrics and folder is not None:
             write_page(folder)

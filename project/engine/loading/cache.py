@@ -264,7 +264,7 @@ def _mapped(entry: Path, count: int) -> NDArray[np.uint8] | None:
     """An entry of so many images, marked as used now; None where there is none or it is damaged."""
     try:
         images = np.lib.format.open_memmap(entry, mode="r")
-    except (FileNotFoundError, ValueError, SyntaxError, TokenError, TypeError):
+    except (FileNotFoundError, ValueError, OverflowError, SyntaxError, TokenError, TypeError):
         return None  # numpy reads the header as Python
     if images.dtype != np.uint8 or images.ndim != 4 or len(images) != count:
         return None

@@ -14,7 +14,7 @@ from ..errors import UserError
 from ..formats import plain as figure
 from ..spec import DataSpec
 from .parts import Part, Picture, Pictures, Table
-from .pictures import data_uri, pixels
+from .pictures import beside, data_uri, heated, pixels
 from .run import Predictions, Run
 
 MOST_SHOWN = 32  # pictures
@@ -84,13 +84,19 @@ def shown(
     assert samples is not None
     chosen = list(dict.fromkeys(chosen))[:MOST_SHOWN]
     images = {i: image for i in chosen if (image := pixels(samples["input"][i])) is not None}
+    if (heat := samples.get("heat")) is not None:  # where it looked, beside the image
+        images = {
+            i: beside(image, heated(image, heat[i])) if heat[i].any() else image
+            for i, image in images.items()
+        }
     pictures = []
     for i, image in images.items():
         truth, answer = words(i)
         lines = [f"true {truth}", f"answer {answer}", f"#{samples['id'][i]}"]
         pictures.append(Picture(data_uri(image), lines, wrong is not None and bool(wrong[i])))
     if pictures:
-        yield Pictures(pictures, title=title)
+        note = "Beside an image, where it spoke for the answer." if heat is not None else ""
+        yield Pictures(pictures, title=title, note=note)
         return
     head = ["sample", "true", "answer", "error"]
     rows = [[int(samples["id"][i]), *words(i), float(samples["error"][i])] for i in chosen]

@@ -46,6 +46,16 @@ def overlay(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
     return np.where((mask == IGNORED)[..., None], image * 0.3, shown).astype(np.uint8)
 
 
+def heated(image: np.ndarray, heat: np.ndarray) -> np.ndarray:
+    """An image, grey, with what a heatmap (H, W) uint8 marks in warm colours: (H, W, 3) uint8."""
+    if heat.shape != image.shape[:2]:
+        return image
+    share = heat[..., None].astype(np.float32) / 255
+    grey = image.mean(2, keepdims=True).astype(np.float32).repeat(3, 2)
+    colours = matplotlib.colormaps["inferno"](heat)[..., :3].astype(np.float32) * 255
+    return ((1 - 0.7 * share) * grey + 0.7 * share * colours).astype(np.uint8)
+
+
 def beside(*images: np.ndarray) -> np.ndarray:
     """Images of one size in a row, with a gap between them: (H, W, 3) each."""
     gap = np.full((images[0].shape[0], max(1, images[0].shape[1] // 24), 3), 128, np.uint8)

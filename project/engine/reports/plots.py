@@ -156,6 +156,16 @@ def bars(names: Sequence[str], values: Sequence[float], title: str, across: str)
     return drawing
 
 
+def importance(rises: Mapping[str, Sequence[float]], title: str, across: str) -> Figure:
+    """A horizontal bar for each name, the largest first, with the spread of its values."""
+    order = sorted(rises, key=lambda name: -float(np.mean(rises[name])))[:MOST_NAMED]
+    drawing = bars(order, [float(np.mean(rises[name])) for name in order], title, across)
+    (axes,) = drawing.axes
+    for place, name in enumerate(order):
+        axes.plot([min(rises[name]), max(rises[name])], [place, place], color=INK, linewidth=1)
+    return drawing
+
+
 def columns(values: Sequence[float], title: str, across: str, up: str) -> Figure:
     """A vertical bar for each value, numbered from 1."""
     drawing, (axes,) = figure(5.2, 2.4)

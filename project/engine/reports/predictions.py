@@ -14,17 +14,17 @@ import torchmetrics.functional as M
 import torchmetrics.functional.classification as C
 from torch import Tensor
 
+from ..building.calibration import BINS, calibration_error
 from ..building.overlap import IMAGES, dice_of_each
 from ..registry import TABLES
 from ..spec import IGNORED
 from ..targets import FILLER
 from . import plots
 from .cases import MOST_SHOWN, Case, Unfit, even_ones, listed, shown, worst_first
-from .parts import Drawing, Legend, Part, Picture, Pictures, Table
+from .parts import Drawing, Facts, Legend, Part, Picture, Pictures, Table
 from .pictures import beside, data_uri, overlay, pixels
 from .run import Run
 
-BINS = 15  # of the confidences: Guo et al., On Calibration of Modern Neural Networks, 2017
 MOST_PAIRS = 10  # of confused classes
 OF_A_PAIR = 4  # examples of two classes that are confused
 NEIGHBOURS_AMONG = 5000  # points of an embedding
@@ -42,11 +42,25 @@ def prediction_parts(run: Run, split: str) -> list[Part]:
         return []
     case = Case(run, split, spec, run.predictions(split), run.samples(split))
     try:
-        return list(SECTIONS[run.kind](case))
+        return [*SECTIONS[run.kind](case), *(columns(run.importance) if split == "val" else ())]
     except Unfit:
         if run.task in TABLES["tasks"]:
             raise
         return []
+
+
+def columns(rises: dict[str, list[float]]) -> Iterator[Part]:
+    """How much worse a table's answers become when each column is shuffled; nothing of none."""
+    if not rises:
+        return
+    across = "rise of the loss when the column is shuffled"
+    yield Drawing(plots.importance(rises, "What it answers by", across))
+    rows = [
+        [name, *(float(f(values)) for f in (np.mean, np.min, np.max))]
+        for name, values in sorted(rises.items(), key=lambda item: -np.mean(item[1]))
+    ]
+    head = ["column", "rise of the loss", "smallest", "largest"]
+    yield Table(head, rows, title="Each column", folded=True, most=200)
 
 
 # ---------------------------------------------------------------------- classes
@@ -72,8 +86,12 @@ def classes(case: Case) -> Iterator[Part]:
     confidence, accuracy, share = reliability_bins(
         chances.max(1).values, chances.argmax(1) == targets
     )
-    error = float(C.multiclass_calibration_error(chances, targets, count, n_bins=BINS, norm="l1"))
+    error = calibration_error(case.predictions, targets)
     yield Drawing(plots.reliability(confidence, accuracy, share, error))
+    if heat := case.run.temperature:
+        after = calibration_error(case.predictions / heat, targets)
+        facts = {"temperature": heat, "calibration error": f"{error:.4f}, with it {after:.4f}"}
+        yield Facts(facts, title="Calibrated", note="Fitted on the validation split.")
     metrics = [
         f(chances, targets, count, average="none")
         for f in (C.multiclass_precision, C.multiclass_recall, C.multiclass_f1_score)

@@ -47,7 +47,7 @@ Kinds = dict[str, type | tuple[type, ...]]
 LAYER: Kinds = {"name": str, "kind": str, "output": (list, type(None)), "parameters": int}
 WEIGHT: Kinds = {"shape": list, **dict.fromkeys(("mean", "std", "min", "max"), (int, float))}
 RESULTS: dict[str, type] = {
-    **dict.fromkeys(("best", "last", "val", "test"), dict),
+    **dict.fromkeys(("best", "last", "val", "test", "importance"), dict),
     **dict.fromkeys(("parameters", "steps", "epochs"), int),
 }
 
@@ -183,6 +183,22 @@ class Run:
         path = self.folder.results
         return self._json(path, RESULTS) if path.is_file() else {}
 
+    @property
+    def temperature(self) -> float | None:
+        """What `test --calibrate true` found to divide logits by."""
+        return _number(self.results.get("temperature"))
+
+    @property
+    def importance(self) -> dict[str, list[float]]:
+        """How much the loss rises when each column of a table is shuffled; empty of other data."""
+        found = self.results.get("importance") or {}
+        if not all(
+            isinstance(rises, list) and rises and all(_number(rise) is not None for rise in rises)
+            for rises in found.values()
+        ):
+            raise UserError(f"{self.folder.results}: importance is no table of numbers")
+        return found
+
     @functools.cached_property
     def step_metrics(self) -> Columns:
         """metrics.csv by columns: (rows,) float64, NaN where a row has no value."""
@@ -297,7 +313,7 @@ class Run:
         if not path.is_file():
             return None
         names = ("id", "input", "target", "prediction", "error", "worst")
-        return self._arrays(path, names, also="even")
+        return self._arrays(path, names, also=("even", "heat"))
 
     # ------------------------------------------------------------------ reading
 
@@ -352,10 +368,10 @@ class Run:
                 raise UserError(f"{path}:{int(odd.argmax()) + 2}: {name} is no number")
         return columns
 
-    def _arrays(self, path: Path, names: tuple[str, ...], also: str = "") -> Columns:
+    def _arrays(self, path: Path, names: tuple[str, ...], also: tuple[str, ...] = ()) -> Columns:
         try:
             with open(path, "rb") as stream, np.load(stream, allow_pickle=False) as file:
-                arrays = {name: file[name] for name in (*names, *({also} & set(file.files)))}
+                arrays = {name: file[name] for name in (*names, *({*also} & {*file.files}))}
         except KeyError as error:
             raise UserError(f"{path}: no {error.args[0]} in it; another version's?") from None
         except Exception:  # numpy and zipfile raise whatever the damage leads them to

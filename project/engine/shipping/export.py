@@ -25,13 +25,15 @@ from torch import Tensor, nn
 from ..bases.data import DataModule
 from ..bases.images import ImageData, Normalise
 from ..bases.task import Task
-from ..cli.evaluation import config_of, restore_task
+from ..building.calibration import temperature
+from ..cli.evaluation import config_of, refuse_uncalibrated, restore_task
 from ..cli.parser import ProjectCLI
 from ..cli.settings import Settings
 from ..errors import UserError, clip
 from ..registry import VERSION
 from ..runs.checkpoints import locate, read
 from ..spec import Batch
+from .bench import bench
 from .card import card
 
 MOST = 10_000  # validation samples that are compared
@@ -46,16 +48,18 @@ class Shipped(nn.Module):
         super().__init__()
         self.net, self.is_image = task.net, isinstance(data, ImageData)
         self.size = tuple(data.spec.inputs[0][1:])
+        self.temperature = 1.0
         if self.is_image:
             self.normalise = Normalise(data.preprocessing["mean"], data.preprocessing["std"])
 
     def forward(self, inputs: Tensor) -> Tensor:
-        if not self.is_image:
-            return self.net(inputs)
-        images = inputs.to(torch.float32)
-        if images.shape[2:] != self.size:
-            images = F.interpolate(images, self.size, mode="bilinear", antialias=True)
-        return self.net(self.normalise(images))
+        if self.is_image:
+            inputs = inputs.to(torch.float32)
+            if inputs.shape[2:] != self.size:
+                inputs = F.interpolate(inputs, self.size, mode="bilinear", antialias=True)
+            inputs = self.normalise(inputs)
+        outputs = self.net(inputs)
+        return outputs if self.temperature == 1 else outputs / self.temperature
 
 
 @dataclass(frozen=True)
@@ -68,19 +72,35 @@ class Source:
     path: Path
     step: int
 
-    def validation(self) -> Iterator[Tensor]:
-        """Raw inputs of up to MOST validation samples, in batches."""
+    def batches(self) -> Iterator[Batch]:
+        """Up to MOST validation samples as they are stored."""
         part = self.data.loaded("val" if self.data.has_validation else "train")
         for rows in part.rows[:MOST].split(BATCH):
-            inputs = part.fetch(rows)[0]
+            inputs, targets = part.fetch(rows)
             assert isinstance(inputs, Tensor)
-            yield inputs.contiguous()
+            yield Batch(inputs.contiguous(), targets, rows, (0, 0))
+
+    def validation(self) -> Iterator[Tensor]:
+        """Their raw inputs, in batches."""
+        for batch in self.batches():
+            assert isinstance(batch.inputs, Tensor)
+            yield batch.inputs
 
     def wanted(self, inputs: Tensor) -> Tensor:
         """The outputs for raw inputs, prepared as in training."""
         size = len(inputs)
         batch = Batch(inputs, torch.zeros(size), torch.arange(size), (0, 0))
-        return self.task(self.data.on_after_batch_transfer(batch, 0).inputs)
+        return self.task(self.data.prepared(batch).inputs) / self.module.temperature
+
+    @torch.no_grad()
+    def calibrate(self) -> None:
+        """Divide the outputs by the temperature that fits the validation split."""
+        refuse_uncalibrated(self.task)
+        if not self.data.has_validation:
+            raise UserError("--calibrate needs a validation split, and there is none")
+        said = [self.task.step(self.data.prepared(batch))[1:] for batch in self.batches()]
+        logits, targets = (torch.cat(parts) for parts in zip(*said, strict=True))
+        self.module.temperature = temperature(logits, targets)
 
 
 def source_of(checkpoint: Path) -> Source:
@@ -190,6 +210,7 @@ def metadata(source: Source) -> dict[str, Any]:
         "network": type(source.task.net).__name__,
         "inputs": list(spec.inputs[0]),
         "columns": list(spec.columns),
+        "temperature": source.module.temperature,
         "version": VERSION[0],
     }
 
@@ -235,19 +256,33 @@ def compared(source: Source, run: Run) -> Parity:
     return Parity(samples, largest, equal)
 
 
-def export(checkpoint: Path, way: str, output: Path) -> Parity:
+@dataclass(frozen=True)
+class Export:
+    """What was written: how it compares with torch, and how fast it is where that was asked."""
+
+    parity: Parity
+    speed: dict[str, Any]
+
+
+def export(
+    checkpoint: Path, way: str, output: Path, *, calibrate: bool = False, measure: bool = False
+) -> Export:
     """Write a trained run into a folder; nothing is left of one whose answers differ.
 
     Args:
         checkpoint: A run folder or a checkpoint file.
         way: A name of WAYS.
         output: The folder, new or of an earlier export.
+        calibrate: Divide the outputs by the temperature that fits the validation split.
+        measure: Time it beside torch.
 
     Raises:
         UserError: it cannot be exported, or its answers differ from torch's.
     """
     source = source_of(checkpoint)
     example = next(iter(source.validation()))[:2]
+    if calibrate:
+        source.calibrate()
     with tempfile.TemporaryDirectory(prefix="export-") as place:
         folder = Path(place)
         try:
@@ -264,10 +299,11 @@ def export(checkpoint: Path, way: str, output: Path) -> Parity:
                 f"differ from torch's, outputs by up to {parity.largest:.2g}; nothing is written"
             )
         about = metadata(source) | {"preprocessing": source.data.preprocessing}
+        speed = bench(source, run, folder, way) if measure else {}
         text = json.dumps(about, indent=2, ensure_ascii=False, default=str)
         (folder / "model.json").write_text(text + "\n", encoding="utf-8")
         (folder / "card.md").write_text(card(source, way, parity), encoding="utf-8")
         output.mkdir(parents=True, exist_ok=True)
         for path in sorted(folder.iterdir()):
             shutil.copyfile(path, output / path.name)
-    return parity
+    return Export(parity, speed)

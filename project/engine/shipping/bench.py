@@ -1,0 +1,83 @@
+"""How fast an exported file answers, beside torch: on one core, so that figures compare."""
+
+from __future__ import annotations
+
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from .export import Run, Source
+
+SIZES = (1, 64)  # samples at once
+SECONDS, ROUNDS = 0.3, 5  # of each measurement
+# What a program does before its first answer; it imports nothing of this package.
+FIRST = """
+import sys, time
+begin = time.perf_counter()
+import numpy, onnxruntime
+options = onnxruntime.SessionOptions()
+options.intra_op_num_threads = 1
+session = onnxruntime.InferenceSession(sys.argv[1], options, providers=["CPUExecutionProvider"])
+given = session.get_inputs()[0]
+kind = {"tensor(uint8)": "uint8", "tensor(float)": "float32"}[given.type]
+session.run(None, {given.name: numpy.zeros([1, *given.shape[1:]], kind)})
+assert "torch" not in sys.modules
+print(time.perf_counter() - begin)
+"""
+
+
+def bench(source: Source, run: Run, folder: Path, way: str) -> dict[str, Any]:
+    """Bytes, milliseconds a sample of the file and of torch, and seconds to the first answer.
+
+    The two are timed in turns; a figure is the median of ROUNDS.
+    """
+    inputs = next(iter(source.validation()))
+    files = {path.name: path.stat().st_size for path in folder.glob("model.*")}
+    found: dict[str, Any] = {"bytes": max(files.values())}
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        for size in SIZES:
+            some = inputs.repeat(-(-size // len(inputs)), *[1] * (inputs.ndim - 1))[:size]
+            here, there = _asked(source.module, some), _given(run, some.contiguous().numpy())
+            times = [(_milliseconds(there), _milliseconds(here)) for _ in range(ROUNDS)]
+            for name, column in zip((way, "torch"), zip(*times, strict=True), strict=True):
+                found[f"{name}, {size} at once"] = statistics.median(column) / size
+    finally:
+        torch.set_num_threads(threads)
+    if way == "onnx":
+        command = [sys.executable, "-c", FIRST, str(folder / "model.onnx")]
+        said = [subprocess.run(command, capture_output=True, check=True) for _ in range(3)]
+        found["seconds to the first answer"] = min(float(one.stdout) for one in said)
+    return found
+
+
+def _asked(module: Any, inputs: Tensor) -> Callable[[], Any]:
+    def answer() -> Tensor:
+        with torch.inference_mode():
+            return module(inputs)
+
+    return answer
+
+
+def _given(run: Run, inputs: np.ndarray) -> Callable[[], Any]:
+    return lambda: run(inputs)
+
+
+def _milliseconds(work: Callable[[], Any]) -> float:
+    """The time of one call, from as many as fit into SECONDS."""
+    work()
+    begin, calls = time.perf_counter(), 0
+    while time.perf_counter() < begin + SECONDS or not calls:
+        work()
+        calls += 1
+    return 1000 * (time.perf_counter() - begin) / calls
