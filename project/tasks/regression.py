@@ -132,31 +132,35 @@ class Regression(Task):
         if not targets.is_floating_point():
             targets = targets.to(torch.float32)
         kind = loss_spec(self.loss).kinds[0]
+        predictions = self.in_units(outputs)
         if kind == "count":
-            return self._count(outputs, targets)
+            logarithms = getattr(self.loss, "log_input", True)
+            answer = self._logarithms(outputs) if logarithms else predictions
+            return self.loss(answer, targets), predictions, targets
         scaled = self.standardised(targets).to(outputs.dtype)
         if kind == "spread":
-            outputs, spread = outputs.chunk(2, dim=1)
-            variance = F.softplus(spread) + SMALLEST_VARIANCE
-            loss = self.loss(outputs, scaled, variance)
-            mean, deviation = (
-                outputs * self.target_std + self.target_mean,
-                variance.sqrt() * self.target_std,
-            )
-            return loss, torch.cat([mean, deviation], dim=1), targets
-        return self.loss(outputs, scaled), outputs * self.target_std + self.target_mean, targets
+            means, spread = outputs.chunk(2, dim=1)
+            loss = self.loss(means, scaled, F.softplus(spread) + SMALLEST_VARIANCE)
+            return loss, predictions, targets
+        return self.loss(outputs, scaled), predictions, targets
 
-    def _count(self, outputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        usual = self.target_mean.clamp_min(SMALLEST_RATE)
+    def in_units(self, outputs: Tensor) -> Tensor:
+        kind = loss_spec(self.loss).kinds[0]
+        if kind == "spread":
+            means, spread = outputs.chunk(2, dim=1)
+            variance = F.softplus(spread) + SMALLEST_VARIANCE
+            means = means * self.target_std + self.target_mean
+            return torch.cat([means, variance.sqrt() * self.target_std], dim=1)
+        if kind != "count":
+            return outputs * self.target_std + self.target_mean
         if getattr(self.loss, "log_input", True):
-            logarithms = outputs + usual.log()
-            return (
-                self.loss(logarithms, targets),
-                logarithms.exp().clamp_min(SMALLEST_RATE),
-                targets,
-            )
-        rates = F.softplus(outputs) * usual + SMALLEST_RATE
-        return self.loss(rates, targets), rates, targets
+            return self._logarithms(outputs).exp().clamp_min(SMALLEST_RATE)
+        usual = self.target_mean.clamp_min(SMALLEST_RATE)
+        return F.softplus(outputs) * usual + SMALLEST_RATE
+
+    def _logarithms(self, outputs: Tensor) -> Tensor:
+        """The logarithms of the rates: the network counts from the usual one."""
+        return outputs + self.target_mean.clamp_min(SMALLEST_RATE).log()
 
     def per_sample_loss(self, predictions: Tensor, targets: Tensor) -> Tensor:
         """The absolute error in units of the target's deviation, summed over the targets."""

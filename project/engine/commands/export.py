@@ -17,6 +17,9 @@ one file, and beside it model.json (names, how columns are encoded) and card.md
 on the validation split; where they differ, nothing is written.
 
   --to onnx           model.onnx, for ONNX Runtime
+  --to page           page.html with the network inside, to be tried in a browser:
+                      drop images, draw, paste rows; needs the npm package
+                      onnxruntime-web, in node_modules or in --runtime FOLDER
   --to torch_export   model.pt2, for torch.export.load
   --to safetensors    model.safetensors, the weights alone
   --output FOLDER     default: exported
@@ -24,8 +27,8 @@ on the validation split; where they differ, nothing is written.
   --bench true        say its bytes, and its milliseconds a sample beside torch's, on one core
 
   PROGRAM export --ckpt_path runs/lenet/000 --to onnx"""
-OPTIONS = ("--ckpt_path", "--to", "--output", "--calibrate", "--bench")
-NAMES = ("onnx", "torch_export", "safetensors")
+OPTIONS = ("--ckpt_path", "--to", "--output", "--calibrate", "--bench", "--runtime")
+NAMES = ("onnx", "page", "torch_export", "safetensors")
 
 
 def main(command: str, arguments: Sequence[str], debug: bool) -> int:
@@ -49,6 +52,7 @@ def main(command: str, arguments: Sequence[str], debug: bool) -> int:
             output,
             calibrate=yes_or_no(given, "--calibrate"),
             measure=yes_or_no(given, "--bench"),
+            runtime=Path(given["--runtime"]).expanduser() if "--runtime" in given else None,
         )
     parity = done.parity
     print(

@@ -54,7 +54,7 @@ def bench(source: Source, run: Run, folder: Path, way: str) -> dict[str, Any]:
                 found[f"{name}, {size} at once"] = statistics.median(column) / size
     finally:
         torch.set_num_threads(threads)
-    if way == "onnx":
+    if way in ("onnx", "page"):
         command = [sys.executable, "-c", FIRST, str(folder / "model.onnx")]
         said = [subprocess.run(command, capture_output=True, check=True) for _ in range(3)]
         found["seconds to the first answer"] = min(float(one.stdout) for one in said)

@@ -60,7 +60,9 @@ def card(source: Source, way: str, parity: Parity) -> str:
     """The text of card.md."""
     spec, task = source.data.spec, source.task
     lines = [f"- {name}: {value}" for name, value in results(source).items()]
-    code = CALLS[way].format(reading=reading(source), answer=answer(source))
+    code = CALLS["onnx" if way == "page" else way].format(
+        reading=reading(source), answer=answer(source)
+    )
     what = ", ".join(spec.names[:12]) + (", ..." if len(spec.names) > 12 else "")
     digests = {split: part["digest"] for split, part in source.data.summary().items()}
     return f"""# {type(task.net).__name__}, trained by {type(task).__name__}

@@ -35,6 +35,7 @@ from ..runs.checkpoints import locate, read
 from ..spec import Batch
 from .bench import bench
 from .card import card
+from .page import page
 
 MOST = 10_000  # validation samples that are compared
 TOLERANCE = 1e-4  # of outputs in single precision; small networks keep to a tenth of it
@@ -47,6 +48,7 @@ class Shipped(nn.Module):
     def __init__(self, task: Task, data: DataModule) -> None:
         super().__init__()
         self.net, self.is_image = task.net, isinstance(data, ImageData)
+        self.in_units = task.in_units
         self.size = tuple(data.spec.inputs[0][1:])
         self.temperature = 1.0
         if self.is_image:
@@ -58,7 +60,7 @@ class Shipped(nn.Module):
             if inputs.shape[2:] != self.size:
                 inputs = F.interpolate(inputs, self.size, mode="bilinear", antialias=True)
             inputs = self.normalise(inputs)
-        outputs = self.net(inputs)
+        outputs = self.in_units(self.net(inputs))
         return outputs if self.temperature == 1 else outputs / self.temperature
 
 
@@ -90,7 +92,8 @@ class Source:
         """The outputs for raw inputs, prepared as in training."""
         size = len(inputs)
         batch = Batch(inputs, torch.zeros(size), torch.arange(size), (0, 0))
-        return self.task(self.data.prepared(batch).inputs) / self.module.temperature
+        outputs = self.task.in_units(self.task(self.data.prepared(batch).inputs))
+        return outputs / self.module.temperature
 
     @torch.no_grad()
     def calibrate(self) -> None:
@@ -181,6 +184,7 @@ def to_safetensors(source: Source, example: Tensor, folder: Path) -> Run:
 
 WAYS: dict[str, Callable[[Source, Tensor, Path], Run]] = {
     "onnx": to_onnx,
+    "page": to_onnx,
     "torch_export": to_torch_export,
     "safetensors": to_safetensors,
 }
@@ -265,7 +269,13 @@ class Export:
 
 
 def export(
-    checkpoint: Path, way: str, output: Path, *, calibrate: bool = False, measure: bool = False
+    checkpoint: Path,
+    way: str,
+    output: Path,
+    *,
+    calibrate: bool = False,
+    measure: bool = False,
+    runtime: Path | None = None,
 ) -> Export:
     """Write a trained run into a folder; nothing is left of one whose answers differ.
 
@@ -275,6 +285,7 @@ def export(
         output: The folder, new or of an earlier export.
         calibrate: Divide the outputs by the temperature that fits the validation split.
         measure: Time it beside torch.
+        runtime: Of a page: the folder of ONNX Runtime's package for browsers.
 
     Raises:
         UserError: it cannot be exported, or its answers differ from torch's.
@@ -302,6 +313,10 @@ def export(
         speed = bench(source, run, folder, way) if measure else {}
         text = json.dumps(about, indent=2, ensure_ascii=False, default=str)
         (folder / "model.json").write_text(text + "\n", encoding="utf-8")
+        if way == "page":
+            (folder / "page.html").write_text(
+                page(folder / "model.onnx", json.loads(text), runtime), encoding="utf-8"
+            )
         (folder / "card.md").write_text(card(source, way, parity), encoding="utf-8")
         output.mkdir(parents=True, exist_ok=True)
         for path in sorted(folder.iterdir()):
