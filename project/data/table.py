@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -412,15 +413,24 @@ class CSVTable(DataModule):
         """Rows as `frame_of` takes them, encoded: (N, columns), and whether it was one alone."""
         frame, single = frame_of(inputs)
         file = CSVFile.of(frame, self.read)
+        wanted, texts = self._wanted(file)
+        return self._inputs(file.read(texts, {*file.names} - {*wanted})), single
+
+    def accept_file(self, path: Path, rows: int) -> Iterator[Tensor]:
+        file = CSVFile(path, self.read)
+        for part in file.blocks(*self._wanted(file), rows):
+            yield self._inputs(part)
+
+    def _wanted(self, file: CSVFile) -> tuple[list[str], set[str]]:
+        """The columns that new rows need, and those of them that are texts."""
         texts = {*self.preprocessing["categories"]}
-        file.read(texts, {*file.names} - {*self.preprocessing["numbers"], *texts})
-        missing = [n for n in (*self.preprocessing["numbers"], *texts) if n not in file.columns]
-        if missing:
+        wanted = [*self.preprocessing["numbers"], *self.preprocessing["categories"]]
+        if missing := [name for name in wanted if name not in file.names]:
             raise UserError(
-                f"no column {missing[0]!r}, which the training had; "
+                f"{file.path}: no column {missing[0]!r}, which the training had; "
                 f"{suggest(missing[0], file.names, 'there are')}"
             )
-        return self._inputs(file), single
+        return wanted, texts
 
     def _encoded_targets(self, part: Table) -> Tensor:
         """The targets of a whole file: (N,) int64 classes of the training split, or (N, 1) numbers

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -326,6 +326,14 @@ class DataModule(L.LightningDataModule, ABC):
             raise UserError(f"inputs of shape {tuple(values.shape)}: expected {self.spec.shape()}")
         is_single = values.ndim == len(wanted)
         return (values[None] if is_single else values), is_single
+
+    def accept_file(self, path: Path, rows: int) -> Iterator[Inputs]:
+        """New inputs from a file of rows, so many at a time, as `accept` gives them.
+
+        Raises:
+            UserError: this kind of data has no rows, or the file is not as it was in training.
+        """
+        raise UserError(f"{path}: the run was trained on {type(self).__name__}, which has no rows")
 
     def pictures(self, inputs: Tensor) -> Tensor | None:
         """Prepared inputs (B, ...) as a person can look at them, (B, 1 or 3, H, W) uint8; None

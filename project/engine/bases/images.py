@@ -194,7 +194,7 @@ def one_image(value: Any, shape: Shape) -> Tensor:
         pixels = pixels_of(
             Image.fromarray(array.squeeze(2) if array.shape[2:] == (1,) else array), shape
         )
-    return torch.tensor(pixels).permute(2, 0, 1)
+    return torch.from_numpy(pixels.copy()).permute(2, 0, 1)
 
 
 def resize(images: Tensor, size: int) -> Tensor:

@@ -176,14 +176,14 @@ def prediction_columns(
         columns[f"predicted {name}" if name in TAKEN else name] = values
     if targets is not None:
         columns["target"] = task.target_columns(targets)
-    return {name: [shortest(value) for value in values] for name, values in columns.items()}
+    return {name: shortest_of(values) for name, values in columns.items()}
 
 
-def shortest(value: Any) -> Any:
-    """A number that was kept as float32 as a person wrote it: 6.1 and not 6.099999904632568."""
-    if isinstance(value, list):
-        return [shortest(part) for part in value]
-    return float(str(np.float32(value))) if isinstance(value, float) else value
+def shortest_of(values: list[Any]) -> list[Any]:
+    """Numbers that were kept as float32 as a person wrote them: 6.1 and not 6.099999904632568."""
+    if all(isinstance(value, float) for value in values):
+        return [float(text) for text in np.asarray(values, np.float32).astype("U")]
+    return [shortest_of(value) if isinstance(value, list) else value for value in values]
 
 
 def restore_task(task: Task, saved: Saved) -> None:

@@ -7,7 +7,6 @@ from pathlib import Path
 
 from ..cli.arguments import CommandLine, merge, read_arguments, yes_or_no
 from ..errors import UserError
-from ..loading.inputs import TABLES
 from .report import write_page
 
 TEXT = """usage: PROGRAM {command} --ckpt_path RUN [--KEY VALUE]...
@@ -19,7 +18,7 @@ OUTPUT = """
   --input WHAT        new inputs instead of the test split: of images a file, a folder at any
                       depth, a pattern, a text file of paths, or - for paths on standard input;
                       of a table a CSV or Parquet file, with or without the target
-  --top 3             images: so many classes with their probabilities
+  --top 3             so many classes with their probabilities
   --on_error skip     images: leave out files that cannot be read, and count them"""
 CALIBRATE = """
   --calibrate true    fit a temperature on the validation split, and say how far the
@@ -40,14 +39,10 @@ def main(command: str, arguments: Sequence[str], debug: bool) -> int:
     if checkpoint is None:
         raise UserError(f"{command} needs --ckpt_path RUN (a run folder or a checkpoint file)")
     word, output = line.options.get("--input"), line.path("--output") or Path("predictions.csv")
-    of_images = [option for option in ("--top", "--on_error") if option in line.options]
-    if word is not None and Path(word).suffix.lower() in TABLES:
-        table = Path(word).expanduser().absolute()
-        line.assignments += [("data.root", str(table.parent)), ("data.test_file", table.name)]
-    elif word is not None:
-        return predict_images(line, checkpoint, word, output, debug)
-    if of_images:
-        raise UserError(f"{of_images[0]} is for the images that --input names")
+    if word is not None:
+        return predict_inputs(line, checkpoint, word, output, debug)
+    if of_inputs := [option for option in ("--top", "--on_error") if option in line.options]:
+        raise UserError(f"{of_inputs[0]} is for what --input names")
     settings, calibrate = merge(line), yes_or_no(line.options, "--calibrate")
     from ..cli.evaluation import evaluate, folder_of
     from ..cli.machine import quiet
@@ -60,20 +55,21 @@ def main(command: str, arguments: Sequence[str], debug: bool) -> int:
     return 0
 
 
-def predict_images(
+def predict_inputs(
     line: CommandLine, checkpoint: Path, word: str, output: Path, debug: bool
 ) -> int:
-    """Predict new images; returns the exit code."""
+    """Predict new images or rows; returns the exit code."""
     top, on_error = line.options.get("--top", "1"), line.options.get("--on_error", "stop")
     if not top.isdecimal() or int(top) < 1:
         raise UserError(f"--top {top}: expected a whole number of classes, 1 or more")
     if on_error not in ("skip", "stop"):
         raise UserError(f"--on_error {on_error}: skip or stop")
-    if line.assignments or line.configs or line.print_config:
-        raise UserError("predict --input takes the run as it is; no settings beside it")
+    if line.print_config or any(not key.startswith("data.") for key, _ in line.assignments):
+        raise UserError("predict --input takes the run as it is; of its settings only --data.KEY")
+    settings = merge(line)
     from ..cli.machine import quiet
     from ..shipping import streams
 
     with quiet(debug):
-        streams.predict_images(checkpoint, word, output, int(top), on_error)  # type: ignore[arg-type]
+        streams.predict(checkpoint, word, output, settings, int(top), on_error)  # type: ignore[arg-type]
     return 0

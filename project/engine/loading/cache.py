@@ -79,7 +79,10 @@ def decode(path: Path, shape: Shape) -> NDArray[np.uint8]:
 def pixels_of(image: Image.Image, shape: Shape) -> NDArray[np.uint8]:
     """The pixels of an open image: (H, W, C) uint8, as `decode` gives those of a file."""
     height, width, channels = shape
-    upright = _plain(ImageOps.exif_transpose(image), channels)
+    image.load()  # of some formats the orientation stands behind the pixels
+    if image.getexif().get(ORIENTATION, 1) != 1:  # exif_transpose copies in any case
+        image = ImageOps.exif_transpose(image)
+    upright = _plain(image, channels)
     if upright.size != (width, height):
         upright = upright.resize((width, height), Image.Resampling.BILINEAR)
     return np.asarray(upright).reshape(shape)
@@ -97,7 +100,8 @@ def _plain(image: Image.Image, channels: int) -> Image.Image:
     if image.mode in ("LA", "PA", "RGBA") or "transparency" in image.info:
         colours = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", colours.size, "white"), colours)
-    return image.convert("L" if channels == 1 else "RGB")
+    mode = "L" if channels == 1 else "RGB"
+    return image if image.mode == mode else image.convert(mode)
 
 
 @contextlib.contextmanager

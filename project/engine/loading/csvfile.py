@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import codecs
+import contextlib
+import copy
 import csv
 import itertools
 import re
@@ -53,6 +55,8 @@ class CSVFile:
     Raises:
         UserError: the file is not there, is no table, or names two columns alike.
     """
+
+    before = 0  # rows of the file before these
 
     def __init__(self, path: Path, how: ReadOptions) -> None:
         self.path, self.how, self.size = path, how, 0
@@ -172,6 +176,44 @@ class CSVFile:
             raise UserError(f"{self.path}: no rows, only a header")
         return self
 
+    def blocks(self, wanted: Sequence[str], texts: Collection[str], rows: int) -> Iterator[CSVFile]:
+        """The columns of so many rows at a time, so that memory stays flat; to read once.
+
+        Raises:
+            UserError: a line has too many fields, is badly quoted or badly encoded.
+        """
+        frames: Any
+        if self.in_memory:
+            slices = (self.frame[at : at + rows] for at in range(0, len(self.frame), rows))
+            frames = contextlib.nullcontext(slices)
+        else:
+            frames = self._frame(list(wanted), dict.fromkeys(texts, "str"), texts, block=rows)
+        try:
+            with frames as read:
+                for frame in read:
+                    yield self._block(frame, wanted, texts)
+        except (ValueError, Warning, csv.Error) as error:
+            if isinstance(error, UserError):
+                raise
+            self.find_fault(len(self.names))
+            raise UserError(f"{self.path}: pandas cannot read it: {clip(error, 200)}") from None
+        if not self.size:
+            raise UserError(f"{self.path}: no rows, only a header")
+
+    def _block(self, frame: pd.DataFrame, wanted: Sequence[str], texts: Collection[str]) -> CSVFile:
+        """The next rows of `blocks`, read."""
+        part = copy.copy(self)
+        part.before, part.size, part.columns = self.size, len(frame), {}
+        self.size += len(frame)
+        for name in wanted:
+            column = frame[name]
+            if column.dtype.kind in "iuf" and name not in texts:
+                part.columns[name] = _numbers(column.to_numpy(np.float64, na_value=np.nan))
+            else:
+                column = column.astype("str").where(column.notna(), "")
+                part.columns[name] = _coded(column, self.how, name in texts)
+        return part
+
     def _parse(self, wanted: list[str], texts: Collection[str]) -> None:
         """The wanted columns, those found to mix numbers and texts a second time as texts."""
         sample = self._frame(self.names, {}, (), nrows=1000)
@@ -205,8 +247,11 @@ class CSVFile:
         kinds: dict[str, str],
         texts: Collection[str],
         nrows: int | None = None,
-    ) -> pd.DataFrame:
-        """Some columns; without a kind as their values look; in `texts` nothing is missing."""
+        block: int | None = None,
+    ) -> Any:
+        """Some columns; without a kind as their values look; in `texts` nothing is missing; with a
+        `block`, so many rows at a time.
+        """
         import warnings
 
         import pandas as pd
@@ -240,6 +285,7 @@ class CSVFile:
                 doublequote=how.get("doublequote", True),
                 nrows=min(filter(None, (nrows, how.get("nrows"))), default=None),
                 compression=None,
+                chunksize=block,
             )
 
     @cached_property
@@ -305,6 +351,7 @@ class CSVFile:
 
     def where(self, row: int) -> str:
         """A row as file:line."""
+        row += self.before
         return f"{self.path}:{row + 1 if self.in_memory else self.lines[row + self.how.header]}"
 
     @cached_property

@@ -7,7 +7,7 @@ import csv
 import io
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -101,8 +101,19 @@ def plain(value: Any) -> Any:
 
 
 def csv_line(row: list[Any]) -> bytes:
+    return csv_lines([[cell] for cell in row])
+
+
+def csv_lines(columns: Iterable[Sequence[Any]]) -> bytes:
+    """Columns as lines of a CSV."""
+    written = [
+        [plain(cell) for cell in column]
+        if any(isinstance(cell, str) for cell in column)
+        else column
+        for column in columns
+    ]
     text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerow([plain(cell) for cell in row])
+    csv.writer(text, lineterminator="\n").writerows(zip(*written, strict=True))
     return text.getvalue().encode()
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from ..errors import UserError
-from .files import csv_line, disk_errors
+from .files import csv_line, csv_lines, disk_errors
 
 
 class Writer(Protocol):
@@ -30,8 +30,7 @@ class CSVWriter:
         if not self.begun:
             self.file.write(csv_line(list(columns)))
             self.begun = True
-        rows = zip(*columns.values(), strict=True)
-        self.file.write(b"".join(csv_line(list(row)) for row in rows))
+        self.file.write(csv_lines(columns.values()))
 
     def close(self) -> None:
         self.file.close()

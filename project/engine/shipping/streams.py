@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,35 +14,59 @@ from tqdm import tqdm
 from ..bases.answering import ANSWERED
 from ..bases.images import ImageData, one_image
 from ..bases.task import Task
-from ..cli.evaluation import load, shortest
+from ..cli.evaluation import TAKEN, load, shortest_of
+from ..cli.settings import Settings
 from ..errors import UserError, clip
-from ..loading.inputs import paths_of
+from ..loading.inputs import TABLES, paths_of
 from ..runs.progress import say
 from ..runs.rows import RowsFile
 
+SOME = 16  # images that a thread decodes in one go
+SMALL = 64 * 64  # values of an image
+ROWS = 20_000  # of a table at a time
 NAMED = 5  # files that cannot be read are named, the others counted
 
 
-def predict_images(
+def predict(
     checkpoint: Path,
     word: str,
     output: Path,
+    settings: Settings,
     top: int = 1,
     on_error: Literal["skip", "stop"] = "stop",
 ) -> None:
-    """Predict every image that a word means, and write a row for each.
+    """Predict every image, or every row of the table, that a word means; write a row for each.
 
     Raises:
-        UserError: an image cannot be read and `on_error` is "stop", or all of them cannot.
+        UserError: an image cannot be read and `on_error` is "stop", or all of them cannot; a table
+            is not as it was in training.
     """
-    task = load(checkpoint)
-    if not isinstance(task.reader, ImageData):
+    task = load(checkpoint, settings)
+    images, of_rows = isinstance(task.reader, ImageData), Path(word).suffix.lower() in TABLES
+    if images is of_rows:
         raise UserError(
             f"--input {clip(word)}: the run was trained on {type(task.reader).__name__}"
         )
-    paths, done, faults = paths_of(word), 0, list[str]()
-    bar = tqdm(total=len(paths), desc="predict", unit=" images", leave=False, disable=None)
-    with RowsFile(output) as file, bar, torch.inference_mode():
+    done, faults = 0, list[str]()
+    blocks = _images(task, word, top, on_error, output, faults)
+    with RowsFile(output) as file, torch.inference_mode():
+        for columns in blocks if images else _rows(task, Path(word).expanduser(), top):
+            file.write(columns)
+            done += len(next(iter(columns.values())))
+        if not done:
+            raise UserError(f"--input {clip(word)}: none of {len(faults)} images can be read")
+    for fault in faults[:NAMED]:
+        say(f"left out  {fault}")
+    more = f", {len(faults):,} left out" if faults else ""
+    say(f"{done:,} predictions in {output}{more}")
+
+
+def _images(
+    task: Task, word: str, top: int, on_error: str, output: Path, faults: list[str]
+) -> Iterator[dict[str, list[Any]]]:
+    """The answers to images, a block at a time; those that cannot be read become faults."""
+    paths = paths_of(word)
+    with tqdm(total=len(paths), desc="predict", unit=" images", leave=False, disable=None) as bar:
         for block, images in decoded(task.reader, paths):
             good = [i for i, image in enumerate(images) if not isinstance(image, UserError)]
             for image in images:
@@ -51,18 +75,30 @@ def predict_images(
                         raise UserError(f"{image}; --on_error skip leaves it out")
                     faults.append(str(image))
             if good:
+                names = [block[i] for i in good]
                 predictions = task.answer(torch.stack([images[i] for i in good]))
-                columns: dict[str, list[Any]] = {"file": [str(block[i]) for i in good]}
-                columns |= answer_rows(task, predictions, top, [block[i] for i in good], output)
-                file.write(columns)
-                done += len(good)
+                yield {
+                    "file": [str(name) for name in names],
+                    **answer_rows(task, predictions, top, names, output),
+                }
             bar.update(len(block))
-        if not done:
-            raise UserError(f"--input {clip(word)}: none of {len(paths)} images can be read")
-    for fault in faults[:NAMED]:
-        say(f"left out  {fault}")
-    more = f", {len(faults):,} left out" if faults else ""
-    say(f"{done:,} predictions in {output}{more}")
+
+
+def _rows(task: Task, path: Path, top: int) -> Iterator[dict[str, list[Any]]]:
+    """The answers to the rows of a table, a block at a time."""
+    done = 0
+    with tqdm(desc="predict", unit=" rows", leave=False, disable=None) as bar:
+        for inputs in task.reader.accept_file(path, ROWS):
+            columns = task.answer_columns(task.answer(inputs), top)
+            yield {
+                "id": list(range(done, done + len(inputs))),
+                **{
+                    f"predicted {name}" if name in TAKEN else name: shortest_of(values)
+                    for name, values in columns.items()
+                },
+            }
+            done += len(inputs)
+            bar.update(len(inputs))
 
 
 def decoded(data: ImageData, paths: Iterable[Path]) -> Iterator[tuple[list[Path], list[Any]]]:
@@ -77,20 +113,33 @@ def decoded(data: ImageData, paths: Iterable[Path]) -> Iterator[tuple[list[Path]
         except UserError as error:
             return error
 
-    with ThreadPoolExecutor(max(1, torch.get_num_threads())) as pool:
-        waiting = None
-        for block in _blocks(paths):
-            now = block, [pool.submit(read, path) for path in block]
-            if waiting:
-                yield waiting[0], [future.result() for future in waiting[1]]
-            waiting = now
-        if waiting:
-            yield waiting[0], [future.result() for future in waiting[1]]
+    threads = torch.get_num_threads()
+    # of small ones decoding is Python, in which threads only take turns
+    if threads == 1 or channels * height * width < SMALL:
+        for block in _blocks(paths, ANSWERED):
+            yield block, [read(path) for path in block]
+        return
+
+    def read_some(part: list[Path]) -> list[Any]:
+        return [read(path) for path in part]
+
+    with ThreadPoolExecutor(threads) as pool:
+        waiting: list[tuple[list[Path], list[Future[list[Any]]]]] = []
+        for block in _blocks(paths, ANSWERED):
+            waiting.append((block, [pool.submit(read_some, p) for p in _blocks(block, SOME)]))
+            if len(waiting) > 1:  # one is decoded while the one before it is used
+                yield _decoded(*waiting.pop(0))
+        for last in waiting:
+            yield _decoded(*last)
 
 
-def _blocks(paths: Iterable[Path]) -> Iterator[list[Path]]:
+def _decoded(block: list[Path], parts: list[Future[list[Any]]]) -> tuple[list[Path], list[Any]]:
+    return block, [image for part in parts for image in part.result()]
+
+
+def _blocks(paths: Iterable[Path], size: int) -> Iterator[list[Path]]:
     source = iter(paths)
-    while block := list(itertools.islice(source, ANSWERED)):
+    while block := list(itertools.islice(source, size)):
         yield block
 
 
@@ -106,7 +155,7 @@ def answer_rows(
         ]
         return {**task.to_columns(predictions), "mask": written}
     columns = task.answer_columns(predictions, top)
-    return {name: [shortest(value) for value in values] for name, values in columns.items()}
+    return {name: shortest_of(values) for name, values in columns.items()}
 
 
 def _write_mask(folder: Path, path: Path, mask: torch.Tensor) -> str:

@@ -18,6 +18,7 @@ from project.__main__ import main
 from project.data.digits import Digits
 from project.engine.bases.task import Task
 from project.engine.errors import UserError
+from project.engine.shipping import streams
 from tests.conftest import Project
 
 SHORT = "--run.report false --run.tensorboard false --run.threads 1"
@@ -180,15 +181,56 @@ def test_a_table_is_predicted_without_its_target(runs: Path, project: Project) -
     assert list(pd.read_csv("p.csv")["prediction"]) == ["yes", "no"]
 
 
+def test_rows_come_in_blocks_as_from_a_whole_file(
+    runs: Path, project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = [f"{i},{'abz'[i % 3]},{'' if i % 7 == 3 else i}" for i in range(50)]
+    Path("new.csv").write_text("\n".join(["more,letter,x", *rows]) + "\n")
+    pd.read_csv("new.csv").to_parquet("new.parquet")
+    said = []
+    for size, name in ((20_000, "new.csv"), (7, "new.csv"), (7, "new.parquet")):
+        monkeypatch.setattr(streams, "ROWS", size)
+        code, out, err = project(
+            "predict --ckpt_path", [str(runs / "table")], f"--input {name} --output p.csv --top 2"
+        )
+        assert code == 0 and "50 predictions in p.csv" in out, err
+        said.append(pd.read_csv("p.csv"))
+    assert list(said[0]["id"]) == list(range(50))
+    assert {"prediction", "probability", "prediction 2", "probability 2"} <= {*said[0]}
+    for other in said[1:]:
+        pd.testing.assert_frame_equal(said[0], other, rtol=1e-5)
+
+
+# a table that is not as it was -> what the line says; rows are counted through the blocks
+TABLES = {
+    "letter,y\na,1\n": "no column 'x', which the training had",
+    "letter,x\n" + "a,1\n" * 9 + "b,word\n": "new.csv:11: 'word' in column 'x' is not a number",
+    "letter,x\na,1,2\n": "new.csv:2: 3 fields",
+    "letter,x\n": "no rows, only a header",
+    "": "the file is empty",
+}
+
+
+@pytest.mark.parametrize("text", TABLES)
+def test_a_table_that_is_not_as_it_was_is_one_line(
+    text: str, runs: Path, project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(streams, "ROWS", 4)
+    Path("new.csv").write_text(text)
+    code, _, err = project("predict --ckpt_path", [str(runs / "table")], "--input new.csv")
+    assert (code, err.count("\n")) == (2, 1) and TABLES[text] in err, err
+    assert not Path("predictions.csv").exists() and not Path("predictions.csv.part").exists()
+
+
 MISTAKES = {
     "--input empty": "no image in it",
     "--input nowhere": "no such file, folder or pattern",
     "--input photos --top none": "--top none: expected a whole number",
     "--input photos --on_error ask": "--on_error ask: skip or stop",
     "--input photos --output p.xls": "unknown ending '.xls'",
-    "--input photos --trainer.precision bf16-true": "takes the run as it is",
-    "--input t.csv --top 3": "--top is for the images that --input names",
-    "--on_error skip": "--on_error is for the images that --input names",
+    "--input photos --trainer.precision bf16-true": "of its settings only --data.KEY",
+    "--input t.csv": "the run was trained on Digits",
+    "--on_error skip": "--on_error is for what --input names",
 }
 
 
