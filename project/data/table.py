@@ -14,12 +14,10 @@ from torch import Tensor
 
 from project.engine import Arrays, DataModule, DataSpec, ItemDataset, UserError, clip, suggest
 from project.engine.loading.columns import (
-    MOSTLY,
     all_numbers,
     fit_numbers,
     frame_of,
     frequent,
-    how_written,
     is_date,
     is_gap,
     number_targets,
@@ -29,12 +27,8 @@ from project.engine.loading.columns import (
 )
 from project.engine.loading.csvfile import CSVFile, Numbers, Texts
 from project.engine.loading.csvoptions import ReadOptions, existing_file
+from project.engine.loading.surprises import MISSING, MIXED, look_at
 from project.engine.targets import unknown
-
-# texts that stand for a missing number where all others of a column are numbers
-BLANKS = ("-", "--", ".", "unknown", "missing", "none", "na", "n.a.", "nil", "#value!", "#ref!")
-MISSING = "; `data.read.na_values` names the texts that mean a missing value"
-MIXED = f"{MISSING}, `data.categorical` the columns that are categories"
 
 
 class Table(Arrays):
@@ -130,7 +124,7 @@ class CSVTable(DataModule):
             kind = guess
             if kind == "class":  # as they are written
                 file = CSVFile(file.path, self.read).read(categorical | {target}, skip)
-        self._look_at(file, target, categorical, kind)
+        look_at(file, target, categorical, kind, self.note, bool(self.preprocessing))
         rows = self._used_rows(file, target)
         targets, labels = torch.empty(0), list[str]()
         if self.preprocessing:  # stand-ins, for a file to predict that has none
@@ -174,46 +168,6 @@ class CSVTable(DataModule):
             "the task asks; `data.target_type` says otherwise"
         )
         return self.wanted_target
-
-    def _look_at(self, file: CSVFile, target: str, categorical: set[str], kind: str) -> None:
-        """Say what surprises in the columns, and take the usual words for a missing number."""
-        for note in file.notes:
-            self.note(note)
-        for name, column in file.columns.items():
-            is_number = name == target and kind in ("number", "count", "auto")
-            if (
-                isinstance(column, Numbers)
-                or name in categorical
-                or (name == target and kind == "class")
-            ):
-                continue
-            numbers = column.numbers(file.how)
-            odd = [text for text in column.texts if file.how.number(text) is None]
-            if not odd:
-                continue
-            written = next((hint for text in odd if (hint := how_written(text))), "")
-            some = len(odd) < len(column.texts)
-            if written and len([t for t in odd if how_written(t)]) > MOSTLY * len(odd):
-                row = int(np.isin(column.codes, [column.texts.index(t) for t in odd]).argmax())
-                raise file.fault(
-                    row,
-                    f"{clip(column.texts[column.codes[row]])!r} in column {clip(name)!r} looks "
-                    f"like {written}; if these are categories: `data.categorical` '[{name}]'",
-                )
-            words = ", ".join(map(repr, odd[:3])) + ", ..." * (len(odd) > 3)
-            if some and name != target and all(text.lower() in BLANKS for text in odd):
-                file.columns[name] = Numbers(numbers, False)
-                self.note(f"column {clip(name)!r}: {words} taken for missing numbers")
-            elif some and not is_number and not self.preprocessing:
-                self.note(
-                    f"column {clip(name)!r} is taken for categories, since {clip(words)} "
-                    f"{'is' if len(odd) == 1 else 'are'} no number{MISSING}"
-                )
-            if marks := [mark for mark in column.marks if mark.isalpha()]:
-                self.note(
-                    f"column {clip(name)!r}: {clip(', '.join(map(repr, marks)))} taken for "
-                    "missing; `data.read.keep_default_na` false takes it for a category"
-                )
 
     def _used_rows(self, file: CSVFile, target: str) -> np.ndarray:
         """The rows that are not blank, and have a target if those without are to be left out."""

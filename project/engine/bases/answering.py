@@ -95,3 +95,7 @@ class Answering:
     def chances(self, predictions: Tensor) -> Tensor | None:
         """Probabilities (N, K) of predictions (N, ...); None where no class is chosen."""
         return None
+
+    def in_units(self, outputs: Tensor) -> Tensor:
+        """Outputs of the network (B, ...) in the target's units, where it answers in others."""
+        return outputs

@@ -134,10 +134,6 @@ class Task(Answering, L.LightningModule, ABC):
         """
         return torch.full((len(predictions),), torch.nan)
 
-    def in_units(self, outputs: Tensor) -> Tensor:
-        """Outputs of the network (B, ...) in the target's units, where it answers in others."""
-        return outputs
-
     def to_columns(self, predictions: Tensor) -> dict[str, list[Any]]:
         """Predictions as columns for people: (B, ...) to name -> B values."""
         return {"prediction": predictions.tolist()}
