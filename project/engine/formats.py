@@ -72,7 +72,10 @@ def shortened(name: str, width: int = 18) -> str:
     return name if len(name) <= width else name[: width - 1] + "\N{HORIZONTAL ELLIPSIS}"
 
 
+SMALL = tuple("loss rmse mae mse error mape smape msle ece hamming deviance".split())
+
+
 def better(metric: str) -> Literal["min", "max"]:
     """Whether a metric is better the smaller or the larger it is: losses and errors are small."""
-    small = metric.rpartition("/")[2] in ("loss", "rmse", "mae", "mse", "error")
+    small = metric.rpartition("/")[2] in SMALL
     return "min" if small else "max"

@@ -34,6 +34,10 @@ TABLES: dict[str, Table] = {
     "optimizers": dict(torch_names.OPTIMIZERS),
     "schedules": dict(torch_names.SCHEDULES),
     "augmentations": {},
+    "metrics": {
+        name: (f"{ENGINE}.building.metrics.{name}", line)
+        for name, line in torch_names.METRICS.items()
+    },
 }
 MOVED: dict[str, str] = {}  # an earlier short name or head of an import path -> today's
 # class -> an earlier argument of it and its subclasses -> {today's key path: value, None the same}

@@ -37,6 +37,7 @@ class TargetKind:
         counted: What `count` counts.
         unknown: A target (...) that stands in where a sample has none.
         is_overlay: Whether a target is drawn over its image instead of written.
+        is_of_places: Whether it has an answer for each place; then none speaks for the whole.
     """
 
     task: str
@@ -48,6 +49,7 @@ class TargetKind:
     count: Callable[[Tensor, int], Tensor] | None = None
     counted: str = "samples"
     is_overlay: bool = False
+    is_of_places: bool = False
 
     def describe(self, spec: DataSpec) -> str:
         """What is predicted, in a few words: `10 classes`, `numbers: price`."""
@@ -141,6 +143,7 @@ TARGETS: dict[str, TargetKind] = {
         count=occurrences,
         counted="pixels",
         is_overlay=True,
+        is_of_places=True,
     ),
     "labels": TargetKind(
         task="Classification",
@@ -165,6 +168,7 @@ TARGETS: dict[str, TargetKind] = {
         report="sequences",
         fits=are_sequences,
         write=write_sequences,
+        is_of_places=True,
         unknown=lambda spec: torch.zeros(1, dtype=torch.int64),
         count=occurrences,
         counted="characters",

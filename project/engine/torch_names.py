@@ -1,5 +1,27 @@
 """Torch's own losses, optimizers and schedules by their short names."""
 
+METRICS = {  # name -> line of help; each stands in building/metrics.py
+    "F1": "precision and recall in one; of classes, labels, masks",
+    "FBeta": "the same, recall counting beta times as much",
+    "Precision": "the share of answers that are right",
+    "Recall": "the share of the truth that is found; macro: balanced accuracy",
+    "Specificity": "the share of what is not true that is not answered",
+    "Jaccard": "overlap over union; of classes, labels, masks",
+    "AUROC": "how well scores sort classes or labels",
+    "AveragePrecision": "the area below precision over recall",
+    "TopK": "the class is among the top_k most likely",
+    "MCC": "Matthews' correlation",
+    "Kappa": "Cohen's agreement beyond chance",
+    "ECE": "how far confidence and accuracy lie apart",
+    "Hamming": "the share of labels that are wrong",
+    "MSE": "mean squared error of numbers",
+    "MAPE": "mean error as a share of the truth",
+    "SMAPE": "mean error as a share of truth and answer",
+    "MSLE": "mean squared difference of logarithms",
+    "ExplainedVariance": "the share of the variance that is answered",
+    "Pearson": "linear correlation of numbers",
+    "Spearman": "correlation of the ranks of numbers",
+}
 LOSSES = {
     "CrossEntropy": (
         "torch.nn.CrossEntropyLoss",

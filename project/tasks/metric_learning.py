@@ -81,6 +81,7 @@ class MetricLearning(Task):
         dimension: Of the space.
     """
 
+    answers_targets = False
     default_monitor = ("val/neighbour", "max")
     report = "embedding"
 

@@ -62,6 +62,7 @@ class Ranking(Task):
         loss: Compares the scores of two: MarginRanking.
     """
 
+    answers_targets = False
     default_monitor = ("val/pairs", "max")
     report = "ranking"
 

@@ -123,7 +123,6 @@ class Regression(Task):
         return usual | {"deviance": TweedieDevianceScore(power=1)} if kind == "count" else usual
 
     def standardised(self, values: Tensor) -> Tensor:
-        """Numbers in the target's units as the loss sees them: (B, K) to (B, K)."""
         return (values - self.target_mean) / self.target_std
 
     def step(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:

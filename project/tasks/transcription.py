@@ -123,6 +123,7 @@ class Transcription(Task):
         loss: CTC; its `blank` is the place of the blank among the outputs.
     """
 
+    answers_targets = False
     default_monitor = ("val/characters", "max")
 
     def __init__(

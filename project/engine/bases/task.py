@@ -21,6 +21,7 @@ from ..building.groups import GroupRule, OptimizerFactory, freeze
 from ..building.initialisation import InitRule, initialise
 from ..building.layers import layers, watched
 from ..building.losses import check_options
+from ..building.metrics import MetricChoice, built
 from ..building.optimizers import build_optimizer, sparse_parameters
 from ..building.schedules import build_schedule, steps_every
 from ..building.weights import take_weights
@@ -58,6 +59,7 @@ class Task(Answering, L.LightningModule, ABC):
             frozen.
         interval: Step the schedule after every "step" or "epoch"; null means what suits the
             schedule.
+        metrics: Further metrics by name, beside the task's own.
         monitor: The metric that the best checkpoint, Plateau and early stopping look at; null means
             the task's own.
         monitor_mode: Whether it should become as small ("min") or as large ("max") as possible;
@@ -66,6 +68,7 @@ class Task(Answering, L.LightningModule, ABC):
 
     default_monitor = ("val/loss", "min")
     wanted_target = ""  # the kind of target for data that could be of several
+    answers_targets = True  # predictions can be compared with targets by any metric of their kind
     report: str | None = None  # the section of a report for its predictions; null: its target's
 
     def __init__(
@@ -77,6 +80,7 @@ class Task(Answering, L.LightningModule, ABC):
         init: list[InitRule] | None = None,
         groups: list[GroupRule] | None = None,
         interval: Literal["step", "epoch"] | None = None,
+        metrics: list[MetricChoice] | None = None,
         monitor: str | None = None,
         monitor_mode: Literal["min", "max"] | None = None,
     ) -> None:
@@ -87,6 +91,7 @@ class Task(Answering, L.LightningModule, ABC):
         )  # a default is shared by all tasks, and class weights are written into it
         self.make_schedule, self.interval = schedule, interval
         self.init_rules, self.group_rules = list(init or ()), list(groups or ())
+        self.metric_choices = list(metrics or ())
         own, mode = self.default_monitor
         self.monitor = monitor or own
         self.mode = monitor_mode or (mode if self.monitor == own else better(self.monitor))
@@ -179,8 +184,18 @@ class Task(Answering, L.LightningModule, ABC):
             self.net.to(memory_format=torch.channels_last)
         # A module may not be called "train": that is a method of Module.
         self.accumulators = nn.ModuleDict(
-            {f"{stage}_": MetricAccumulator(self.metrics(self.spec)) for stage in STAGES}
+            {f"{stage}_": MetricAccumulator(self._all_metrics(self.spec)) for stage in STAGES}
         )
+
+    def _all_metrics(self, spec: DataSpec) -> dict[str, Metric]:
+        own = dict(self.metrics(spec))
+        if self.metric_choices and not self.answers_targets:
+            raise UserError(f"`model.metrics`: {type(self).__name__} has its own: {', '.join(own)}")
+        return own | built(self.metric_choices, ("loss", *own), spec, self.standardised)
+
+    def standardised(self, values: Tensor) -> Tensor:
+        """Numbers in the target's units as the loss sees them: (B, K) to (B, K)."""
+        return values
 
     def _made_net(self, spec: DataSpec) -> Any:
         try:

@@ -63,6 +63,12 @@ SLOTS: tuple[tuple[str, Slot], ...] = (
         Slot("schedule", TABLES["schedules"], ("torch.optim.lr_scheduler",), 1, SCHEDULER),
     ),
     (
+        r"model\.metrics",
+        Slot(
+            "metric", TABLES["metrics"], base=f"{ENGINE}.building.metrics.MetricChoice", many=True
+        ),
+    ),
+    (
         r"trainer\.callbacks",
         Slot(
             "callback",

@@ -122,9 +122,9 @@ def from_assignments(
 
 
 def _at(tree: Tree, path: KeyPath) -> Any:
-    """What stands at a path, below classes as below keys."""
+    """What stands at a path, below classes as below keys; what is appended stands in its list."""
     for depth, key in enumerate(path):
-        tree = tree[key]
+        tree = tree[key if key in tree else key.removesuffix("+")]
         if depth + 1 < len(path) and "init_args" in tree:
             tree = tree["init_args"]
     return tree

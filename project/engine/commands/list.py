@@ -17,6 +17,7 @@ KEYS = {
     "optimizers": "--model.optimizer",
     "schedules": "--model.schedule",
     "augmentations": "data.augment",
+    "metrics": "--model.metrics",
 }
 
 

@@ -20,6 +20,7 @@ from torch import Tensor
 
 from ..building.explaining import MOST_ROWS, heatmaps, importance
 from ..spec import Batch, as_tuple
+from ..targets import TARGETS
 from .files import update_json, write_atomic
 from .folder import RunFolder
 
@@ -165,7 +166,10 @@ def fetched(data: Any, split: str, ids: Tensor, device: torch.device) -> Batch:
 
 def heat_of(task: Any, data: Any, split: str, ids: Tensor, chosen: Tensor) -> dict[str, Tensor]:
     """ "heat" of samples that are images, (n, H, W) uint8, 0 but in the chosen; else nothing."""
-    if len(data.spec.inputs) > 1 or len(data.spec.inputs[0]) != 3 or not chosen.any():
+    spec = data.spec
+    if TARGETS[spec.target].is_of_places or len(spec.inputs) > 1 or len(spec.inputs[0]) != 3:
+        return {}
+    if not chosen.any():
         return {}
     with evaluating(task):
         heat = heatmaps(task, *as_tuple(fetched(data, split, ids[chosen], task.device).inputs))

@@ -66,6 +66,9 @@ CASES: dict[str, dict[str, Any]] = {
     "--config stopping.yaml --trainer.callbacks+ LearningRateMonitor": {
         "callbacks": ["EarlyStopping", "LearningRateMonitor"]
     },
+    "--model.metrics F1 --model.metrics.average micro --model.metrics+ TopK "
+    "--model.metrics+.top_k 3": {"model.metrics": ["F1", "TopK"]},
+    "--data.augment Crop --data.augment+ Flip": {"data.augment": ["Crop", "Flip"]},
     "--config stopping.yaml --trainer.callbacks LearningRateMonitor": {
         "callbacks": ["LearningRateMonitor"]
     },
@@ -94,6 +97,8 @@ def value_of(config: Any, key: str) -> Any:
         ]
     for part in key.split("."):
         config = config["init_args"][part] if "class_path" in config else config[part]
+    if isinstance(config, list) and config and "class_path" in str(config[0]):
+        return [item["class_path"].rpartition(".")[2] for item in config]
     return config["class_path"] if isinstance(config, dict) else config
 
 

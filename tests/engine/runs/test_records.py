@@ -134,7 +134,8 @@ def test_samples_hold_some_of_all_and_the_worst_with_their_inputs(
         np.load(tmp_path / "run/samples.npz"),
         np.load(tmp_path / "run/predictions-val.npz"),
     )
-    assert set(kept) == {"id", "input", "target", "prediction", "error", "worst", "even"}
+    usual = {"id", "input", "target", "prediction", "error", "worst", "even"}
+    assert set(kept) == (usual | {"heat"} if kind == "classes" else usual)
     assert kept["input"].dtype == dtype and len(kept["id"]) == len(np.unique(kept["id"]))
     assert kept["even"].sum() == min(64, len(whole["id"])) and (kept["even"] | kept["worst"]).all()
     assert len(kept["id"]) <= 96
