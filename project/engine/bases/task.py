@@ -19,7 +19,7 @@ from torchmetrics import Metric
 
 from ..building.groups import GroupRule, OptimizerFactory, freeze
 from ..building.initialisation import InitRule, initialise
-from ..building.layers import layers, watched
+from ..building.layers import fitted_layers
 from ..building.losses import check_options
 from ..building.metrics import MetricChoice, built
 from ..building.optimizers import build_optimizer, sparse_parameters
@@ -179,7 +179,7 @@ class Task(Answering, L.LightningModule, ABC):
             self.net = self._made_net(self.spec)
             self.initialised = initialise(self.net, self.init_rules)
         freeze(self.net, self.group_rules)
-        self._check_shapes(self.spec)
+        self.layers = fitted_layers(self.net, self.spec, self.expected_answer(self.spec))
         if any(parameter.ndim == 4 for parameter in self.net.parameters()):
             self.net.to(memory_format=torch.channels_last)
         # A module may not be called "train": that is a method of Module.
@@ -214,30 +214,6 @@ class Task(Answering, L.LightningModule, ABC):
             for stage in STAGES
             for name in ("loss", *self.accumulator(stage).metrics)
         }
-
-    def _check_shapes(self, spec: DataSpec) -> None:
-        """Send two samples of zeros through the network, so that a misfit is one line and not a
-        traceback later.
-        """
-        name = type(self.net).__name__
-        training = self.net.training
-        try:
-            with torch.no_grad(), watched(self.net) as shapes:
-                answer = self.net.eval()(*(torch.zeros(2, *shape) for shape in spec.inputs))
-        except (RuntimeError, AssertionError, TypeError) as error:
-            raise UserError(
-                f"{name} does not fit inputs of {spec.shape()}: {clip(error, 160)}"
-            ) from error
-        finally:
-            self.net.train(training)
-        self.layers = layers(self.net, shapes)
-        got, wanted = tuple(answer.shape[1:]), self.expected_answer(spec)
-        fits = len(answer) == 2 and len(got) >= len(wanted)
-        if not fits or any(
-            side not in (None, have) for side, have in zip(wanted, got, strict=False)
-        ):
-            asked = " x ".join("any" if side is None else str(side) for side in wanted)
-            raise UserError(f"{name} outputs {got}; this data needs {asked}")
 
     def load_pretrained(self) -> None:
         """Take weights made elsewhere, where the network has an option for that."""

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor, nn
+
+from ..errors import UserError, clip
+from ..spec import DataSpec
 
 
 @dataclass(frozen=True)
@@ -94,3 +98,28 @@ def _down_to(
                 LayerInfo(name or "(itself)", type(part).__name__, shapes.get(name), parameters)
             )
     return found
+
+
+def fitted_layers(net: nn.Module, spec: DataSpec, wanted: Sequence[int | None]) -> list[LayerInfo]:
+    """The layers of a network that fits the data, found by two samples of zeros: a misfit is one
+    line, and not a traceback later.
+
+    Raises:
+        UserError: inputs or outputs do not fit.
+    """
+    name, training = type(net).__name__, net.training
+    try:
+        with torch.no_grad(), watched(net) as shapes:
+            answer = net.eval()(*(torch.zeros(2, *shape) for shape in spec.inputs))
+    except (RuntimeError, AssertionError, TypeError) as error:
+        raise UserError(
+            f"{name} does not fit inputs of {spec.shape()}: {clip(error, 160)}"
+        ) from error
+    finally:
+        net.train(training)
+    got = tuple(answer.shape[1:])
+    fits = len(answer) == 2 and len(got) >= len(wanted)
+    if not fits or any(side not in (None, have) for side, have in zip(wanted, got, strict=False)):
+        asked = " x ".join("any" if side is None else str(side) for side in wanted)
+        raise UserError(f"{name} outputs {got}; this data needs {asked}")
+    return layers(net, shapes)
