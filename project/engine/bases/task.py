@@ -184,14 +184,16 @@ class Task(Answering, L.LightningModule, ABC):
             self.net.to(memory_format=torch.channels_last)
         # A module may not be called "train": that is a method of Module.
         self.accumulators = nn.ModuleDict(
-            {f"{stage}_": MetricAccumulator(self._all_metrics(self.spec)) for stage in STAGES}
+            {f"{stage}_": MetricAccumulator(self.all_metrics()) for stage in STAGES}
         )
 
-    def _all_metrics(self, spec: DataSpec) -> dict[str, Metric]:
-        own = dict(self.metrics(spec))
+    def all_metrics(self) -> dict[str, Metric]:
+        """Fresh metrics, the task's own and those that the config names."""
+        assert self.spec is not None
+        own = dict(self.metrics(self.spec))
         if self.metric_choices and not self.answers_targets:
             raise UserError(f"`model.metrics`: {type(self).__name__} has its own: {', '.join(own)}")
-        return own | built(self.metric_choices, ("loss", *own), spec, self.standardised)
+        return own | built(self.metric_choices, ("loss", *own), self.spec, self.standardised)
 
     def standardised(self, values: Tensor) -> Tensor:
         """Numbers in the target's units as the loss sees them: (B, K) to (B, K)."""

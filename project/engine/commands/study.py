@@ -21,6 +21,7 @@ STUDIES = {  # command -> (module, function, the options it takes beside those o
         ("--min_batch", "--max_batch", "--rounds", "--output"),
     ),
     "profile": ("..studies.profile", "profile", ("--weights", "--fresh", "--steps", "--output")),
+    "baseline": ("..studies.baseline", "baseline", ("--output",)),
     "kfold": ("..studies.folds", "kfold", ("--folds", "--run", "--weights", "--fresh")),
 }
 
@@ -79,7 +80,24 @@ Writes a picture and leaves nothing else behind.
 
   PROGRAM profile --config configs/lenet.yaml"""
 
-HELP = {"profile": PROFILE, "lr-find": LR_FIND, "batch-size": BATCH_SIZE, "kfold": KFOLD}
+BASELINE = """usage: PROGRAM baseline [--config FILE]... [--KEY VALUE]...
+
+Fits what one line of scikit-learn is on the same splits: the most frequent class
+or the mean, a linear model, gradient boosting on tables, the nearest three on
+small images. Prints the metrics of the task and keeps them; the reports of runs
+on the same data show them. Takes every setting of fit.
+
+  --output FILE       default: runs/NAME/baseline.json
+
+  PROGRAM baseline --config configs/iris.yaml"""
+
+HELP = {
+    "baseline": BASELINE,
+    "profile": PROFILE,
+    "lr-find": LR_FIND,
+    "batch-size": BATCH_SIZE,
+    "kfold": KFOLD,
+}
 
 
 def main(command: str, arguments: Sequence[str], debug: bool) -> int:

@@ -188,6 +188,23 @@ class Run:
         """What `test --calibrate true` found to divide logits by."""
         return _number(self.results.get("temperature"))
 
+    @functools.cached_property
+    def baselines(self) -> list[dict[str, Any]]:
+        """What `baseline` found on the same data: name, metrics, samples, seconds of each."""
+        for place in (self.path, self.path.parent):
+            path = place / "baseline.json"
+            found = self._json(path, {"data": dict, "rows": list}) if path.is_file() else {}
+            rows = found.get("rows") or []
+            if not all(
+                _is_row(row, {"name": str, "metrics": dict, "samples": int})
+                and all(_number(value) is not None for value in row["metrics"].values())
+                for row in rows
+            ):
+                raise UserError(f"{path}: rows are not what this version writes there")
+            if rows and _digests(found["data"]) == _digests(self.description.get("data") or {}):
+                return rows
+        return []
+
     @property
     def importance(self) -> dict[str, list[float]]:
         """How much the loss rises when each column of a table is shuffled; empty of other data."""
@@ -390,6 +407,12 @@ def _is_row(row: Any, kinds: Kinds) -> bool:
         and (not isinstance(row[key], list) or all(type(side) is int for side in row[key]))
         for key, kind in kinds.items()
     )
+
+
+def _digests(data: dict[str, Any]) -> dict[str, Any]:
+    """The digests of what was trained on and chosen by."""
+    parts = {split: data.get(split) for split in ("train", "val")}
+    return {split: part.get("digest") for split, part in parts.items() if isinstance(part, dict)}
 
 
 def _number(value: Any) -> float | None:

@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 
 from ..cli.arguments import leaves_with_class
-from ..formats import setting
+from ..formats import metric, setting
 from . import plots
 from .cases import even_ones
 from .parts import Code, Drawing, Facts, Part, Picture, Pictures, Section, Table
@@ -144,6 +144,19 @@ def data(run: Run) -> Iterator[Part]:
     yield Pictures(pictures, title="Samples of the validation split")
 
 
+def baselines(run: Run) -> Iterator[Part]:
+    """The run beside what scikit-learn reaches on the same data."""
+    if not run.baselines:
+        return
+    names = [name for name in run.baselines[0]["metrics"] if run.metric(name) is not None]
+    rows = [
+        [row["name"], *(metric(row["metrics"].get(name)) for name in names), row["samples"]]
+        for row in run.baselines
+    ]
+    own = [run.name, *(metric(run.metric(name)) for name in names), ""]
+    yield Table(["", *names, "training samples"], [own, *rows])
+
+
 def network(run: Run) -> Iterator[Part]:
     """The layers with their outputs and parameters, and the first weights with the rules that set
     them.
@@ -257,4 +270,10 @@ def origin(run: Run) -> Iterator[Part]:
         yield Code(diff, title="Uncommitted changes")
 
 
-SECTIONS = {"Training": training, "Settings": settings, "Data": data, "Network": network}
+SECTIONS = {
+    "Training": training,
+    "Beside one line of scikit-learn": baselines,
+    "Settings": settings,
+    "Data": data,
+    "Network": network,
+}
