@@ -24,6 +24,7 @@ NETWORKS = {
         ".networks.torchvision.TorchVision",
         "any torchvision classification model, by its name",
     ),
+    "Timm": (".networks.timm_models.Timm", "any image model of the package timm, by its name"),
     "UNet": (".networks.unet.UNet", "an encoder and decoder with skips, an answer for each pixel"),
     "ColumnReader": (
         ".networks.reader.ColumnReader",

@@ -61,9 +61,8 @@ class TorchVision(Network):
     def load_pretrained(self) -> dict[str, list[str]]:
         if self.weights is None:
             return {}
-        state = (
-            _published(self.name) if self.weights == "DEFAULT" else _from_file(Path(self.weights))
-        )
+        published = self.weights == "DEFAULT"
+        state = self.published() if published else _from_file(Path(self.weights))
         where = f"`model.net.weights` {self.weights}"
         own = self.model.state_dict()
         last = next(reversed(own)).rpartition(".")[0]  # may be for another number of classes
@@ -89,6 +88,24 @@ class TorchVision(Network):
             ]
         }
 
+    def published(self) -> dict[str, Tensor]:
+        """The weights that are published for the model, downloaded once into the cache of its
+        package.
+        """
+        entry = models.get_model_weights(self.name).DEFAULT
+        try:
+            state = entry.get_state_dict(progress=True, check_hash=True, weights_only=True)
+        except (URLError, OSError, RuntimeError) as error:
+            place = Path(torch.hub.get_dir()) / "checkpoints" / entry.url.rpartition("/")[2]
+            raise UserError(
+                f"`model.net.weights` DEFAULT: {clip(error, 100)}; put {entry.url} at {place}"
+            ) from error
+        # The files of DenseNet still have the names of an early version.
+        return {
+            re.sub(r"(denselayer\d+\.(?:norm|conv))\.([12]\.)", r"\1\2", key): value
+            for key, value in state.items()
+        }
+
 
 def _channels(weight: Tensor, channels: int) -> Tensor:
     """A first layer's weights for other channels: (out, in, H, W) to (out, channels, H, W).
@@ -98,23 +115,6 @@ def _channels(weight: Tensor, channels: int) -> Tensor:
     if weight.shape[1] == channels:
         return weight
     return weight.sum(1, keepdim=True).expand(-1, channels, -1, -1) / channels
-
-
-def _published(name: str) -> dict[str, Tensor]:
-    """The weights torchvision publishes for a model, downloaded once into torch's own cache."""
-    entry = models.get_model_weights(name).DEFAULT
-    try:
-        state = entry.get_state_dict(progress=True, check_hash=True, weights_only=True)
-    except (URLError, OSError, RuntimeError) as error:
-        place = Path(torch.hub.get_dir()) / "checkpoints" / entry.url.rpartition("/")[2]
-        raise UserError(
-            f"`model.net.weights` DEFAULT: {clip(error, 100)}; put {entry.url} at {place}"
-        ) from error
-    # The files of DenseNet still have the names of an early version.
-    return {
-        re.sub(r"(denselayer\d+\.(?:norm|conv))\.([12]\.)", r"\1\2", key): value
-        for key, value in state.items()
-    }
 
 
 def _from_file(path: Path) -> dict[str, Tensor]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ..cli.arguments import merge, read_arguments
+from ..cli.settings import GROUPS
 from .report import write_page
 
 HELP = """usage: PROGRAM fit [--config FILE]... [--run FOLDER] [--weights RUN] [--KEY VALUE]...
@@ -14,6 +15,8 @@ HELP = """usage: PROGRAM fit [--config FILE]... [--run FOLDER] [--weights RUN] [
   --ckpt_path FILE    start a new run from one of a run's step-*.ckpt files; a folder means --run
   --weights RUN       start a new run with the weights of another
   --fresh PATTERN     but for those that match, such as a head for other classes ('classifier.*')
+  --seeds 5           train with so many seeds, and say mean and interval of each metric
+  --workers 2         so many of them at a time
   --print_config      print the whole effective config and stop
   --print_init        print the first weights by layer, and what set them, and stop
   --debug             show tracebacks and Lightning's notes
@@ -33,6 +36,9 @@ HELP = """usage: PROGRAM fit [--config FILE]... [--run FOLDER] [--weights RUN] [
 `PROGRAM list` shows every NAME, `PROGRAM list networks LeNet` the arguments of one."""
 
 
+OF_SEEDS = ("seeds", "workers")
+
+
 def main(command: str, arguments: Sequence[str], debug: bool) -> int:
     """Train; returns 0 when the run is finished.
 
@@ -40,8 +46,14 @@ def main(command: str, arguments: Sequence[str], debug: bool) -> int:
         SystemExit: 128 + the signal's number when the run was asked to stop.
     """
     options = ("--run", "--ckpt_path", "--weights", "--fresh", "--print_init")
-    line = read_arguments(command, arguments, options)
+    line = read_arguments(command, arguments, options, (*GROUPS, *OF_SEEDS))
+    several = {key: text for key, text in line.assignments if key in OF_SEEDS}
+    line.assignments = [pair for pair in line.assignments if pair[0] not in OF_SEEDS]
     settings = merge(line)  # mistakes in files and names are answered before torch is imported
+    if several:
+        from ..sweeps.seeds import fit_seeds
+
+        return fit_seeds(line, several.get("seeds"), several.get("workers", "1"), debug)
     from ..cli.fitting import fit
     from ..cli.machine import quiet
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from rich.console import Console
 
 from ..errors import UserError
@@ -14,8 +16,10 @@ from .watch import SweepDisplay, add, ranking
 from .workers import InProcess, Workers
 
 
-def run(plan: Plan, debug: bool) -> int:
-    """Run the trials that are left; returns the exit code."""
+def run(plan: Plan, debug: bool, end: Callable[[Study], int] | None = None) -> int:
+    """Run the trials that are left, and say what came of them, by `end` if that is given; returns
+    the exit code.
+    """
     crew = Workers(plan.workers) if plan.workers > 1 else InProcess(debug)
     storage: Storage | None = None
     try:
@@ -44,7 +48,7 @@ def run(plan: Plan, debug: bool) -> int:
             return 128 + stopped
         if wants_page(plan):
             crew.draw(findings(study))
-        return conclude(study)
+        return (end or conclude)(study)
     finally:
         crew.close()
         if storage is not None:
