@@ -6,6 +6,10 @@ NETWORKS = {
         "LeNet-5: two convolutions, three linear layers, 61,706 parameters",
     ),
     "MLP": (".networks.mlp.MLP", "linear layers; embeds the categorical columns of tables"),
+    "TabM": (
+        ".networks.tabm.TabM",
+        "for tables: many MLPs that share their weights, and numbers by their quantiles",
+    ),
     "CNN": (".networks.cnn.CNN", "convolution blocks with pooling, with or without batch norm"),
     "AlexNet": (
         ".networks.alexnet.AlexNet",

@@ -7,60 +7,13 @@ from collections.abc import Sequence
 from typing import Literal
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from project.engine import DataSpec, Network, UserError
 
+from .columns import Columns, Ways
+
 ACTIVATIONS = {"relu": nn.ReLU, "tanh": nn.Tanh, "gelu": nn.GELU, "silu": nn.SiLU}
-
-
-class Columns(nn.Module):
-    """The columns of a table as one vector: numbers as they are, categories one-hot or embedded.
-
-    Takes (B, columns) floats whose last columns hold category codes; returns (B, width).
-
-    Args:
-        spec: The table's description.
-        embed_above: Categories with more codes than this get a learnt embedding instead of one-hot.
-        sparse: Let an embedding's gradient hold only the rows that a batch has met.
-
-    Raises:
-        UserError: `sparse`, and no column is embedded.
-    """
-
-    def __init__(self, spec: DataSpec, embed_above: int = 16, sparse: bool = False) -> None:
-        super().__init__()
-        self.cardinalities = spec.cardinalities
-        self.numbers = len(spec.columns) - len(self.cardinalities)
-        widths = [_embedding_width(n) if n > embed_above else n for n in self.cardinalities]
-        self.embeddings = nn.ModuleDict(
-            {
-                str(i): nn.Embedding(n, width, sparse=sparse)
-                for i, (n, width) in enumerate(zip(self.cardinalities, widths, strict=True))
-                if n > embed_above
-            }
-        )
-        if sparse and not self.embeddings:
-            most = max(self.cardinalities)
-            raise UserError(
-                f"`model.net.sparse`: no column is embedded; `model.net.embed_above` {most - 1} "
-                "embeds the largest"
-            )
-        self.width = self.numbers + sum(widths)
-
-    def forward(self, columns: Tensor) -> Tensor:
-        parts = [columns[:, : self.numbers]]
-        codes = columns[:, self.numbers :].long()
-        for i, n in enumerate(self.cardinalities):
-            code = codes[:, i]
-            key = str(i)
-            parts.append(
-                self.embeddings[key](code)
-                if key in self.embeddings
-                else F.one_hot(code, n).to(columns.dtype)
-            )
-        return torch.cat(parts, dim=1)
 
 
 class Flat(nn.Module):
@@ -84,6 +37,8 @@ class MLP(Network):
         batch_norm: Normalise each hidden layer over the batch.
         embed_above: Of tables: categories with more codes than this are embedded, the others
             one-hot.
+        numbers: Of tables: numbers as they are (plain), through waves of learnt lengths (periodic),
+            or through the quantiles they lie between (piecewise).
         sparse: Of tables: the embeddings have sparse gradients, as SparseAdam wants them.
     """
 
@@ -95,6 +50,7 @@ class MLP(Network):
         dropout: float = 0.0,
         batch_norm: bool = False,
         embed_above: int = 16,
+        numbers: Ways = "plain",
         sparse: bool = False,
     ) -> None:
         super().__init__(spec)
@@ -103,8 +59,9 @@ class MLP(Network):
                 "`model.net.sparse`: the data has no categorical columns, so there is nothing to "
                 "embed"
             )
+        of_a_table = bool(spec.cardinalities) or numbers != "plain"
         self.inputs: nn.Module = (
-            Columns(spec, embed_above, sparse) if spec.cardinalities else Flat()
+            Columns(spec, embed_above, sparse, numbers) if of_a_table else Flat()
         )
         width = (
             self.inputs.width
@@ -125,7 +82,10 @@ class MLP(Network):
     def forward(self, *inputs: Tensor) -> Tensor:
         return self.layers(self.inputs(*inputs))
 
+    @property
+    def wants_a_look(self) -> bool:
+        return isinstance(self.inputs, Columns) and self.inputs.wants_a_look
 
-def _embedding_width(codes: int) -> int:
-    """About the square root of the number of codes, bounded."""
-    return min(32, round(1.6 * codes**0.5))
+    def first_look(self, inputs: Tensor) -> None:
+        if isinstance(self.inputs, Columns):
+            self.inputs.first_look(inputs)

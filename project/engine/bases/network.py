@@ -25,6 +25,13 @@ class Network(nn.Module):
         """
         return {}
 
+    members = 1  # of an ensemble in one network; in training it answers for each, sample by sample
+
+    @property
+    def wants_a_look(self) -> bool:
+        """Whether `first_look` is called."""
+        return type(self).first_look is not Network.first_look
+
     def first_look(self, inputs: Tensor) -> None:
         """Set what depends on the data from training inputs (N, ...) as the network gets them.
 

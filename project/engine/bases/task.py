@@ -263,6 +263,8 @@ class Task(Answering, L.LightningModule, ABC):
     # ------------------------------------------------------------------ training
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        if (members := self.net.members) > 1:  # each is trained by itself
+            batch = batch._replace(targets=batch.targets.repeat_interleave(members, 0))
         loss, predictions, targets = self.step(batch)
         self.accumulator("train").add(loss, predictions, targets)
         return loss

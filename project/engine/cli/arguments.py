@@ -12,11 +12,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from ..errors import UserError, clip, suggest
 from .classes import KeyPath, Tree, shorten
 from .settings import GROUPS, Settings, from_assignments, from_yaml
+from .yamltext import write_yaml
 
 OPTIONS = {"--config", "--run", "--ckpt_path", "--weights", "--fresh", "--output"}
 OPTIONS |= {"--min_lr", "--max_lr", "--steps", "--min_batch", "--max_batch", "--rounds", "--folds"}
@@ -196,7 +195,7 @@ def read_config(path: Path) -> str:
 
 def config_text(tree: Tree) -> str:
     """A config as YAML, with short names."""
-    return yaml.safe_dump(shorten(tree), sort_keys=False, allow_unicode=True, width=120)
+    return write_yaml(shorten(tree), width=120)
 
 
 def differences(new: Tree, old: Tree) -> dict[KeyPath, tuple[Any, Any]]:

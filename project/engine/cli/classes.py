@@ -7,13 +7,12 @@ from __future__ import annotations
 import enum
 import functools
 import importlib
+import json
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-import yaml
 
 from ..errors import UserError, clip, suggest
 from ..registry import ENGINE, TABLES, TRUST, KeyPath, Table, importable, moved, relative
@@ -251,8 +250,8 @@ def arguments_of(class_path: str, skip: int) -> tuple[tuple[str, ...], Tree]:
             found[name] = value.value
         elif type(value).__name__ == "device":
             found[name] = str(value)
-    text = parser.dump(found, skip_unset=True, skip_validation=True)
-    return names, yaml.safe_load(text) or {}
+    text = parser.dump(found, format="json", skip_unset=True, skip_validation=True)
+    return names, json.loads(text) or {}
 
 
 def class_parser(

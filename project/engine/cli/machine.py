@@ -183,6 +183,12 @@ def check_trainer(trainer: dict[str, Any]) -> None:
             raise UserError(f"--trainer.{key} {value}: expected a number above 0")
     if trainer.get("max_epochs", 1) is None and trainer.get("max_steps") in (None, -1):
         raise UserError("--trainer.max_epochs null: expected a number; -1 trains until stopped")
+    known = ("TORCHELASTIC_RUN_ID", "SLURM_JOB_ID", "MASTER_ADDR", "LSB_JOBID")
+    if int(trainer.get("num_nodes") or 1) > 1 and not any(name in os.environ for name in known):
+        raise UserError(
+            f"--trainer.num_nodes {trainer['num_nodes']}: a launcher starts this on every node, as "
+            "torchrun or srun does (scripts/slurm.sh); alone it would wait for the others for ever"
+        )
     strategy = trainer.get("strategy")
     arguments = strategy.get("init_args") or {} if isinstance(strategy, dict) else {}
     way = str(arguments.get("start_method") or strategy)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import copy
+import json
 from dataclasses import dataclass
 from typing import Any
 
 import lightning.pytorch as L
 import torch
-import yaml
 from jsonargparse import set_parsing_settings
 from jsonargparse.typing import PositiveInt, register_type
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
@@ -21,7 +21,6 @@ from .arguments import config_text
 from .explain import explain
 from .machine import check_trainer, settle_threads
 from .settings import Settings
-from .yamltext import ConfigLoader
 
 register_type(
     torch.Tensor,
@@ -125,8 +124,9 @@ class ProjectCLI(LightningCLI):
             raise UserError(
                 f"{where}: expected a number from 0 to 4294967295, so that the run can be repeated"
             )
-        text = parser.dump(self.config, skip_unset=False, skip_validation=True)
-        self.config_tree: dict[str, Any] = yaml.load(text, Loader=ConfigLoader)
+        # not as YAML, in which 1e30 would no longer be a name
+        text = parser.dump(self.config, format="json", skip_unset=False, skip_validation=True)
+        self.config_tree: dict[str, Any] = json.loads(text)
         self.config_tree.pop("config", None)
         if not self.seeds:
             self.config.seed_everything = False

@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from ..errors import UserError, clip
 from ..runs.checkpoints import locate, read, resumable
 from ..runs.files import read_json
@@ -17,7 +15,7 @@ from ..runs.folder import RunFolder
 from ..runs.saved import Saved, refuse_other_format
 from .classes import Tree
 from .parser import ProjectCLI
-from .settings import Settings, from_yaml
+from .settings import Settings, from_tree
 
 CHILD = "ENGINE_RUN_FOLDER"  # tells a run's other processes where it is; set only while it goes on
 
@@ -186,5 +184,5 @@ def claim(tree: dict[str, Any]) -> RunFolder:
 def full_tree(config: dict[str, Any]) -> dict[str, Any]:
     """A saved config with every default and full class paths, so that it can be compared."""
     settings = Settings()
-    settings.add(from_yaml(yaml.safe_dump(config), "the saved config"))
+    settings.add(from_tree(config, "the saved config"))
     return ProjectCLI(settings).config_tree

@@ -120,3 +120,20 @@ for name, (pattern, first) in PLAIN_SCALARS.items():
     )
 # what stands in a text, such as [1, 2] for a list, is read the same way
 set_loader("yaml", lambda text: yaml.load(text, Loader=ConfigLoader), (yaml.YAMLError,))
+
+
+class ConfigDumper(yaml.SafeDumper):
+    """Writes YAML that `read_yaml` reads as it was: a text that looks like a number has quotes."""
+
+
+ConfigDumper.yaml_implicit_resolvers = {
+    first: [*found, *ConfigLoader.yaml_implicit_resolvers.get(first, ())]
+    for first, found in yaml.SafeDumper.yaml_implicit_resolvers.items()
+}
+for first, found in ConfigLoader.yaml_implicit_resolvers.items():
+    ConfigDumper.yaml_implicit_resolvers.setdefault(first, list(found))
+
+
+def write_yaml(tree: Tree, width: int = 80) -> str:
+    """A tree as YAML, in its order."""
+    return yaml.dump(tree, Dumper=ConfigDumper, sort_keys=False, allow_unicode=True, width=width)

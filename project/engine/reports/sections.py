@@ -8,9 +8,8 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
-import yaml
-
 from ..cli.arguments import leaves_with_class
+from ..cli.yamltext import write_yaml
 from ..formats import metric, setting
 from . import plots
 from .cases import even_ones
@@ -86,9 +85,7 @@ def settings(run: Run) -> Iterator[Part]:
             )
         else:
             yield Facts({"base": base, "what differs from it": "nothing"})
-    yield Code(
-        yaml.safe_dump(run.config, sort_keys=False, allow_unicode=True), title="The whole config"
-    )
+    yield Code(write_yaml(run.config), title="The whole config")
 
 
 def data(run: Run) -> Iterator[Part]:

@@ -61,6 +61,8 @@ def check(share: float, seed: int, folder: Path) -> bool:
                 words = [word for key, text in settings.items() for word in (f"--{key}", text)]
                 code, _, err = captured(["fit", *base.split(), *words], SECONDS)
                 done += 1
+                if done and done % 250 == 0:
+                    print(f"{done} so far", flush=True)
                 fault = fault_of(code, err, Path("runs"))
                 if fault:
                     found[f"{option}: {fault}"] += 1

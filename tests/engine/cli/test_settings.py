@@ -72,6 +72,11 @@ CASES: dict[str, dict[str, Any]] = {
     "--config stopping.yaml --trainer.callbacks LearningRateMonitor": {
         "callbacks": ["LearningRateMonitor"]
     },
+    "--name 1e30 --data.root 0x1f --run.root 12": {
+        "name": "1e30",
+        "data.root": "0x1f",
+        "run.root": "12",
+    },
     "--name 007 --run.threads 1": {"name": "007", "run.threads": 1},
 }
 

@@ -105,6 +105,8 @@ def damage(count: float, seed: int, folder: Path) -> bool:
     found: Counter[str] = Counter()
     for number in range(int(count)):
         draw = random.Random(f"{seed}/{number}")
+        if number and number % 250 == 0:
+            print(f"{number} so far", flush=True)
         (pattern,) = draw.choices(list(READERS), FILES)
         words = draw.choice(READERS[pattern])
         shutil.rmtree("now")
