@@ -26,8 +26,10 @@ from project.engine import (
     clip,
     suggest,
 )
+from project.engine.building.rules import expression
 from project.engine.loading.cache import Shape, cached_images, common_shape, decode, user_folder
-from project.engine.loading.columns import number_targets
+from project.engine.loading.columns import moments, number_targets
+from project.engine.loading.csvfile import CSVFile
 from project.engine.loading.csvoptions import ReadOptions, composed, finite
 from project.engine.loading.inputs import IMAGES
 from project.engine.loading.listing import (
@@ -77,6 +79,10 @@ class FileImages(ImageData):
         cache: true decodes and resizes each image once and keeps the pixels in the user's cache
             folder, text names another folder, false decodes each image whenever it is needed.
         cache_gigabytes: What the cache folder may hold; what was not used for longest is deleted.
+        group: What must not be parted, such as the images of one person: a column of the CSV, or a
+            regular expression whose first brackets find it in a file's path: 'p([0-9]+)_'.
+        time: When an image was, found the same way: the latest are tested, those before them
+            validate, the past is trained on.
         read: How the CSV is written, by the names of pandas.read_csv: sep, header, encoding, ...
     """
 
@@ -85,12 +91,15 @@ class FileImages(ImageData):
         images: str = ".",
         cache: bool | str = True,
         cache_gigabytes: PositiveFloat = 10.0,
+        group: str | None = None,
+        time: str | None = None,
         read: dict[str, Any] | None = None,
         **options: Any,
     ) -> None:
         super().__init__(**options)
         self.folder = Path(self.root) / images
         self.cache, self.cache_gigabytes = cache, cache_gigabytes
+        self.apart = {"group": group, "time": time}
         self.left_out = Counter[str]()  # endings of files that are not taken for images
         self.read = ReadOptions({"na_values": [], "keep_default_na": False} | (read or {}))
 
@@ -109,6 +118,7 @@ class FileImages(ImageData):
             found = self.list_files()
         except OSError as error:
             raise UserError(f"{error.filename or self.folder}: {error.strerror}") from error
+        found = {split: self._set_apart(samples) for split, samples in found.items()}
         if self.left_out:
             kinds = ", ".join(
                 f"{n:,} {end or 'without ending'}" for end, n in self.left_out.items()
@@ -116,17 +126,57 @@ class FileImages(ImageData):
             self.note(f"{self.folder}: files that are not taken for images: {kinds}")
         return found
 
+    def _set_apart(self, samples: list[Sample]) -> list[Sample]:
+        """The samples with their groups and times, where those stand in their paths."""
+        for what, pattern in self.apart.items():
+            if pattern is None or (samples and getattr(samples[0], what)):
+                continue
+            where = f"`data.{what}` {pattern}"
+            wanted = expression(pattern, where)
+            if not wanted.groups:
+                raise UserError(f"{where}: expected a column of the CSV, or brackets: 'p([0-9]+)_'")
+            found = [wanted.search(sample.file) for sample in samples]
+            if None in found:
+                file = samples[found.index(None)].file
+                raise UserError(f"{where}: not found in {clip(file)!r}")
+            texts = [match[1] or "" for match in found if match]
+            samples = [
+                sample._replace(group=text) if what == "group" else sample._replace(time=text)
+                for sample, text in zip(samples, texts, strict=True)
+            ]
+        return samples
+
+    def _parted(self, split: str) -> dict[str, Tensor]:
+        """Groups and times of a split's samples, where they decide what is held out."""
+        samples, parted = self.listed[split], dict[str, Tensor]()
+        if self.apart["group"] is not None:
+            groups = np.unique([sample.group for sample in samples], return_inverse=True)[1]
+            parted["groups"] = torch.from_numpy(groups.astype(np.int64))
+        if self.apart["time"] is not None:
+
+            def fault(row: int, reason: str) -> UserError:
+                return UserError(f"{samples[row].file}: {reason}")
+
+            parted["times"] = torch.from_numpy(moments([one.time for one in samples], fault))
+        return parted
+
     @property
     def splits(self) -> Sequence[str]:
         return tuple(self.listed)
 
     def load(self, split: str) -> Arrays | ReadOnDemand:
+        part = self._pixels(split)
+        for name, values in self._parted(split).items():
+            setattr(part, name, values)
+        return part
+
+    def _pixels(self, split: str) -> Arrays | ReadOnDemand:
         if split not in self.listed:
             raise UserError(
                 f"{self.folder}: no image belongs to the {split} split; there is "
                 f"{' and '.join(self.listed)}"
             )
-        files, names, beside = zip(*self.listed[split], strict=True)
+        files, names, beside, *_ = zip(*self.listed[split], strict=True)
         numbers = torch.tensor(beside) if beside[0] else None
         labels = self._labels(files, names)
         # Validation and test images get the channels of the training split, even if all of them
@@ -191,7 +241,7 @@ class ImageFolder(FileImages):
 
     Args:
         split_file: A CSV below root with the columns file and split (train, val, test); files are
-            relative to `images`.
+            relative to `images`. Without `split`, `group` or `time` names a column that decides.
     """
 
     def __init__(self, split_file: str | None = None, **options: Any) -> None:
@@ -264,12 +314,17 @@ class ImageFolder(FileImages):
 
     def _listed_in(self, path: Path) -> Samples:
         listing = Listing(self.folder)
-        for where, (file, split) in rows(
-            path, ["file", "split"], ["`data.split_file`", "`data.split_file`"], self.read
+        columns, present = ["file"], CSVFile(path, self.read).names
+        columns += ["split"] * ("split" in present or not {*self.apart.values()} & {*present})
+        columns += [str(name) for name in self.apart.values() if name in present]
+        for where, (file, *more) in rows(
+            path, columns, ["`data.split_file`"] * len(columns), self.read
         ):
-            name = normal(file)
+            name, told = normal(file), dict(zip(columns[1:], more, strict=True))
             label = name.partition("/")[0] if "/" in name else ""
-            listing.add(where, name, label, split, no_label="it lies in no class folder")
+            apart = [told.get(str(column), "") for column in self.apart.values()]
+            split, no_label = told.get("split", "train"), "it lies in no class folder"
+            listing.add(where, name, label, split, no_label=no_label, apart=apart)
         return listing.finished(path)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from project.data.folders import FileImages
 from project.engine import Arrays, DataSpec, ItemDataset, UserError
+from project.engine.loading.csvfile import CSVFile
 from project.engine.loading.listing import Listing, Samples, normal, rows
 
 
@@ -71,19 +72,23 @@ class CSVImages(FileImages):
             : len(self.columns)
         ]
         options += ["`data.number_columns`"] * len(self.number_columns)
-        named = set()
-        for where, values in rows(
-            self.labels, [*self.columns, *self.number_columns], options, self.read
-        ):
-            (file, label, *written), beside = (
-                values[: len(self.columns)],
-                values[len(self.columns) :],
+        present, named = CSVFile(self.labels, self.read).names, set()
+        parted = [str(column) for column in self.apart.values() if column in present]
+        options += [f"`data.{what}`" for what, column in self.apart.items() if column in present]
+        asked = [*self.columns, *self.number_columns, *parted]
+        ends = len(self.columns), len(self.columns) + len(self.number_columns)
+        for where, values in rows(self.labels, asked, options, self.read):
+            file, label, *written = values[: ends[0]]
+            beside, told = (
+                values[ends[0] : ends[1]],
+                dict(zip(parted, values[ends[1] :], strict=True)),
             )
+            apart = [told.get(str(column), "") for column in self.apart.values()]
             name = normal(file)
             named.add(name)
             split = written[0] if written else places.get(name, ("", rest))[1]
             if split or written:
-                listing.add(where, name, label, split, beside)
+                listing.add(where, name, label, split, beside, apart=apart)
         listing.wrong += [
             f"{where}: {name} is not in {self.labels}"
             for name, (where, _) in places.items()

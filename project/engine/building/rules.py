@@ -25,7 +25,7 @@ def match(patterns: Sequence[str], net: nn.Module, where: str) -> list[list[str]
     Raises:
         UserError: a pattern is no regular expression, or takes nothing.
     """
-    expressions = [_compile(pattern, where) for pattern in patterns]
+    expressions = [expression(pattern, where) for pattern in patterns]
     by_type = {
         f"{path}.{name}".lstrip("."): f"{type(layer).__name__}.{name}"
         for path, layer in net.named_modules()
@@ -34,8 +34,8 @@ def match(patterns: Sequence[str], net: nn.Module, where: str) -> list[list[str]
     names = [name for name, _ in net.named_parameters()]
     taken: list[list[str]] = [[] for _ in patterns]
     for name in names:
-        for expression, own in zip(expressions, taken, strict=True):
-            if expression.fullmatch(name) or expression.fullmatch(by_type[name]):
+        for one, own in zip(expressions, taken, strict=True):
+            if one.fullmatch(name) or one.fullmatch(by_type[name]):
                 own.append(name)
                 break
     for pattern, own in zip(patterns, taken, strict=True):
@@ -54,7 +54,12 @@ def layer_of(name: str) -> str:
     return name.rpartition(".")[0]
 
 
-def _compile(pattern: str, where: str) -> re.Pattern[str]:
+def expression(pattern: str, where: str) -> re.Pattern[str]:
+    """A regular expression that does not take long on a name.
+
+    Raises:
+        UserError: it is none, or might.
+    """
     if len(pattern) > LONGEST or len(re.findall(r"[*+}]\??(?=[*+{])|[*+}]\??\)*[*+{]", pattern)):
         raise UserError(f"{where}: {clip(pattern)!r} repeats a repetition; say it more simply")
     if len(re.findall(r"[*+]|\{\d*,", pattern)) > MOST_REPETITIONS:

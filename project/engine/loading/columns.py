@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -117,6 +118,21 @@ def how_written(text: str) -> str:
     return ""
 
 
+def moments(texts: Sequence[str], fault: Callable[[int, str], UserError]) -> np.ndarray:
+    """When each was, by texts that are numbers or dates: (N,) float64.
+
+    Raises:
+        UserError: one is neither; `fault` makes it of its place and the reason.
+    """
+    with contextlib.suppress(ValueError):
+        return np.array([float(text) for text in texts])
+    found = pd.to_datetime(pd.Series(texts), errors="coerce", format="mixed")
+    if (wrong := found.isna().to_numpy()).any():
+        row = int(wrong.argmax())
+        raise fault(row, f"`data.time`: {clip(texts[row])!r} is no date")
+    return found.to_numpy().astype("datetime64[s]").astype(np.float64)
+
+
 def places(column: Numbers | Texts) -> np.ndarray:
     """The values of a column as numbers that are equal where they are: (N,) int64."""
     if isinstance(column, Texts):
@@ -132,13 +148,9 @@ def times(file: CSVFile, column: Numbers | Texts) -> np.ndarray:
     """
     if isinstance(column, Numbers):
         return column.values
-    texts = pd.Series([*column.texts, ""])
-    found = pd.to_datetime(texts, errors="coerce", format="mixed")
-    wrong = found.isna().to_numpy()
-    if wrong[column.codes].any():
-        row = int(wrong[column.codes].argmax())
-        raise file.fault(row, f"`data.time`: {clip(texts[column.codes[row]])!r} is no date")
-    return found.to_numpy().astype("datetime64[s]").astype(np.float64)[column.codes]
+    if (column.codes < 0).any():
+        raise file.fault(int((column.codes < 0).argmax()), "`data.time`: it is missing")
+    return moments([column.texts[code] for code in column.codes], file.fault)
 
 
 def frame_of(rows: Any) -> tuple[pd.DataFrame, bool]:

@@ -19,13 +19,15 @@ SPLIT_NAMES |= dict.fromkeys(("val", "valid", "validation"), "val")
 
 
 class Sample(NamedTuple):
-    """An image file, its path relative to the folder of the images, its class, and numbers that
-    stand beside it.
+    """An image file, its path relative to the folder of the images, its class, numbers that stand
+    beside it, what it must not be parted from, and when it was.
     """
 
     file: str
     label: str
     numbers: tuple[float, ...] = ()
+    group: str = ""
+    time: str = ""
 
 
 Samples = dict[str, list[Sample]]  # of each split
@@ -50,13 +52,16 @@ class Listing:
         split: str,
         beside: Sequence[str] = (),
         no_label: str = "the label is missing",
+        apart: Sequence[str] = ("", ""),
     ) -> None:
         """Take the sample of a line, `where` being its place; `beside` are the numbers that belong
-        to it, as written.
+        to it, as written, `apart` its group and its time.
         """
         part = SPLIT_NAMES.get(split.lower(), "")
         numbers = [finite(text) for text in beside]
-        sample = Sample(file, label, tuple(number for number in numbers if number is not None))
+        sample = Sample(
+            file, label, tuple(number for number in numbers if number is not None), *apart
+        )
         leads_out = (
             posixpath.isabs(file) or ntpath.splitdrive(file)[0] or file.split("/")[0] == ".."
         )

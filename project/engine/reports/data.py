@@ -4,6 +4,8 @@ and after augmentation.
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +43,11 @@ def show(data: DataModule, picture: Path | None) -> None:
         data.setup(stage)
     print_tables(data)
     print_statistics(data)
+    for split, count in copies(data).items():
+        print(
+            f"note      {count:,} of {len(data.loaded(split)):,} {split} samples are exactly one "
+            "of the training samples"
+        )
     if picture is None:
         return
     before, after = first_batch(data)
@@ -54,6 +61,32 @@ def show(data: DataModule, picture: Path | None) -> None:
             reason = getattr(error, "strerror", None) or error
             raise UserError(f"--output {picture}: {reason}") from None
     print(picture)
+
+
+# ---------------------------------------------------------------------- copies
+
+
+def copies(data: DataModule) -> dict[str, int]:
+    """Of each split but the training one, how many samples are exactly one of it: images by their
+    pixels, rows by their values; nothing of data that are not in memory.
+    """
+    parts = {split: data.loaded(split) for split in SPLITS if split in data.summary()}
+    if not all(isinstance(part, Arrays) for part in parts.values()):
+        return {}
+    known = set(_contents(parts.pop("train")))
+    found = {split: sum(one in known for one in _contents(part)) for split, part in parts.items()}
+    return {split: count for split, count in found.items() if count}
+
+
+def _contents(part: Arrays | ItemDataset) -> Iterator[bytes]:
+    """A digest of the inputs of each sample."""
+    for rows in part.rows.split(1024):
+        inputs = [values.contiguous().numpy() for values in as_tuple(part.fetch(rows)[0])]
+        for row in zip(*inputs, strict=True):
+            digest = hashlib.blake2b(digest_size=12)
+            for values in row:
+                digest.update(values.tobytes())
+            yield digest.digest()
 
 
 # ---------------------------------------------------------------------- tables
