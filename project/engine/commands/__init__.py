@@ -13,6 +13,7 @@ COMMANDS = {
     "lr-find": ("study", "a learning rate by a short training in which it rises, and a picture"),
     "batch-size": ("study", "samples per second of several batch sizes, measured"),
     "profile": ("study", "where the time of a training step goes, and what to change"),
+    "check": ("study", "what is wrong, or will be, before a long run"),
     "baseline": ("study", "what scikit-learn reaches in one line, on the same splits"),
     "kfold": ("study", "a run for each fold: mean and standard deviation of the metrics"),
     "stats": ("show", "what the inputs are normalised by: means and deviations"),

@@ -21,6 +21,7 @@ STUDIES = {  # command -> (module, function, the options it takes beside those o
         ("--min_batch", "--max_batch", "--rounds", "--output"),
     ),
     "profile": ("..studies.profile", "profile", ("--weights", "--fresh", "--steps", "--output")),
+    "check": ("..studies.check", "check", ()),
     "baseline": ("..studies.baseline", "baseline", ("--output",)),
     "kfold": ("..studies.folds", "kfold", ("--folds", "--run", "--weights", "--fresh")),
 }
@@ -91,7 +92,18 @@ on the same data show them. Takes every setting of fit.
 
   PROGRAM baseline --config configs/iris.yaml"""
 
+CHECK = """usage: PROGRAM check [--config FILE]... [--KEY VALUE]...
+
+Looks at data, settings and the first steps of a config before a long run: copies
+across splits, rare classes, constant columns and columns that give the target
+away, monitors that nothing reports, a schedule that does not fit the length,
+whether one batch can be learnt by heart, units that never answer, gradients that
+fade, and the time a run will take. Leaves nothing behind.
+
+  PROGRAM check --config configs/lenet.yaml"""
+
 HELP = {
+    "check": CHECK,
     "baseline": BASELINE,
     "profile": PROFILE,
     "lr-find": LR_FIND,

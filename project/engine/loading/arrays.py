@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -147,3 +147,29 @@ class ItemDataset(Dataset[Batch]):
     def __getitem__(self, index: BatchIndex) -> Batch:
         rows = self.rows[index.positions]
         return Batch(*self._read(rows, index.epoch), rows, (index.epoch, index.batch))
+
+
+def copies(parts: Mapping[str, Arrays | ItemDataset]) -> dict[str, int]:
+    """Of each split but "train", how many samples are exactly one of that: images by their pixels,
+    rows by their values; nothing of data that are not in memory.
+    """
+    if not all(isinstance(part, Arrays) for part in parts.values()):
+        return {}
+    known = set(_contents(parts["train"]))
+    found = {
+        split: sum(one in known for one in _contents(part))
+        for split, part in parts.items()
+        if split != "train"
+    }
+    return {split: count for split, count in found.items() if count}
+
+
+def _contents(part: Arrays | ItemDataset) -> Iterator[bytes]:
+    """A digest of the inputs of each sample."""
+    for rows in part.rows.split(1024):
+        inputs = [values.contiguous().numpy() for values in as_tuple(part.fetch(rows)[0])]
+        for row in zip(*inputs, strict=True):
+            digest = hashlib.blake2b(digest_size=12)
+            for values in row:
+                digest.update(values.tobytes())
+            yield digest.digest()

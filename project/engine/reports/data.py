@@ -4,8 +4,6 @@ and after augmentation.
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +17,7 @@ from ..bases.data import DataModule
 from ..bases.images import SAMPLED
 from ..cli.screen import show_table
 from ..errors import UserError
-from ..loading.arrays import Arrays, ItemDataset
+from ..loading.arrays import Arrays, ItemDataset, copies
 from ..spec import Batch, DataSpec, as_tuple
 from ..targets import TARGETS
 from . import plots
@@ -43,7 +41,7 @@ def show(data: DataModule, picture: Path | None) -> None:
         data.setup(stage)
     print_tables(data)
     print_statistics(data)
-    for split, count in copies(data).items():
+    for split, count in copies({name: data.loaded(name) for name in SPLITS}).items():
         print(
             f"note      {count:,} of {len(data.loaded(split)):,} {split} samples are exactly one "
             "of the training samples"
@@ -61,32 +59,6 @@ def show(data: DataModule, picture: Path | None) -> None:
             reason = getattr(error, "strerror", None) or error
             raise UserError(f"--output {picture}: {reason}") from None
     print(picture)
-
-
-# ---------------------------------------------------------------------- copies
-
-
-def copies(data: DataModule) -> dict[str, int]:
-    """Of each split but the training one, how many samples are exactly one of it: images by their
-    pixels, rows by their values; nothing of data that are not in memory.
-    """
-    parts = {split: data.loaded(split) for split in SPLITS if split in data.summary()}
-    if not all(isinstance(part, Arrays) for part in parts.values()):
-        return {}
-    known = set(_contents(parts.pop("train")))
-    found = {split: sum(one in known for one in _contents(part)) for split, part in parts.items()}
-    return {split: count for split, count in found.items() if count}
-
-
-def _contents(part: Arrays | ItemDataset) -> Iterator[bytes]:
-    """A digest of the inputs of each sample."""
-    for rows in part.rows.split(1024):
-        inputs = [values.contiguous().numpy() for values in as_tuple(part.fetch(rows)[0])]
-        for row in zip(*inputs, strict=True):
-            digest = hashlib.blake2b(digest_size=12)
-            for values in row:
-                digest.update(values.tobytes())
-            yield digest.digest()
 
 
 # ---------------------------------------------------------------------- tables
