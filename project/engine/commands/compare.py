@@ -28,7 +28,7 @@ def main(command: str, arguments: Sequence[str], debug: bool) -> int:
     if "--curve" in options and "--picture" not in options:
         raise UserError("--curve belongs to --picture FILE")
     from ..reports.compare import draw, group, print_comparison
-    from ..reports.run import find_runs
+    from ..reports.finding import find_runs
 
     groups = group(find_runs(words))
     print_comparison(groups, options.get("--metric"))

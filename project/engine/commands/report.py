@@ -28,7 +28,8 @@ def main(command: str, arguments: Sequence[str], debug: bool) -> int:
     words, options = read_words(command, arguments, ("--sort", "--output"))
     if not words:
         raise UserError(f"report needs a run folder, or several: {PROGRAM} report runs")
-    from ..reports.run import Run, find_runs
+    from ..reports.finding import find_runs
+    from ..reports.run import Run
 
     if len(words) == 1 and not options and find_runs(words) == [Path(words[0])]:
         from ..reports.page import write_report

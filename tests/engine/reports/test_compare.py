@@ -13,7 +13,7 @@ import yaml
 from PIL import Image
 
 from project.engine.reports.compare import group
-from project.engine.reports.run import find_runs
+from project.engine.reports.finding import find_runs
 from project.engine.reports.student import (
     difference,
     holm,

@@ -13,9 +13,10 @@ from typing import Any
 
 import pytest
 
+from project.engine.reports.finding import find_runs
 from project.engine.reports.page import write_report
 from project.engine.reports.plots import GRID, INK
-from project.engine.reports.run import Run, find_runs
+from project.engine.reports.run import Run
 from project.engine.reports.table import gather, save_table
 from tests.conftest import Project
 from tests.engine.reports.conftest import HOSTILE, MakeRun

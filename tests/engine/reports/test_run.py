@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 
 from project.engine.errors import UserError
-from project.engine.reports.run import Run, find_runs
+from project.engine.reports.finding import find_runs
+from project.engine.reports.run import Run
 from tests.conftest import Project
 from tests.engine.reports.conftest import MakeRun
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from project.engine.reports.run import find_runs
+from project.engine.reports.finding import find_runs
 from project.engine.reports.table import gather
 from tests.conftest import REPOSITORY, Project
 from tests.engine.reports.conftest import MakeRun

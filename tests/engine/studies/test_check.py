@@ -28,11 +28,11 @@ PLANTED = {
     f"{FOLDER} copied": "40% of the test samples are exactly one of the training samples",
     f"{FOLDER} rare": "fewer than 5 training samples of: c",
     f"{FOLDER} black": "of the images are of one colour",
-    f"{TABLE} [leak]": "column 'same' is constant",
-    f"{TABLE} [same]": "column 'leak' alone gives the target away",
+    f"{TABLE} [leak,n,twice]": "column 'same' is constant",
+    f"{TABLE} [same,n,twice]": "column 'leak' alone gives the target away",
     f"{TABLE} [same,y] --model Regression".replace(
         "target y", "target n"
-    ): "column 'leak' alone gives the target aw",
+    ): "column 'twice' alone gives the target away",
     f"{MLP} --model.monitor val/f1": "--model.monitor 'val/f1': nothing reports it",
     f"{MLP} --model.schedule StepLR --model.schedule.step_size 99": "StepLR never moves in 5 moves",
     f"{MLP} --model.schedule CosineAnnealingLR --model.schedule.T_max 2 --trainer.max_epochs 5": (
@@ -50,12 +50,15 @@ def planted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A table with a constant and a telling column; folders with copies, rare classes, black."""
     monkeypatch.chdir(tmp_path)
     draw = np.random.default_rng(0)
-    lines = ["a,b,same,leak,y,n"]
+    lines = ["a,b,same,leak,y,n,twice"]
     for _ in range(400):
         a, b = draw.normal(size=2)
         y = a + 0.5 * b + 0.5 * draw.normal() > 0
         leak = (3 if y else -3) + 0.1 * draw.normal()
-        lines.append(f"{a:.3f},{b:.3f},14.62,{leak:.3f},{'yes' if y else 'no'},{leak * 2:.2f}")
+        lines.append(
+            f"{a:.3f},{b:.3f},14.62,{leak:.3f},{'yes' if y else 'no'},"
+            f"{2 * a + b:.3f},{4 * a + 2 * b:.2f}"
+        )
     Path("t.csv").write_text("\n".join(lines) + "\n")
 
     def picture(path: str, black: bool = False) -> None:
@@ -87,8 +90,8 @@ def test_a_planted_fault_is_found(words: str, project: Project) -> None:
 
 WELL = {
     "digits": "--run.threads 1 --data.size 16 --model.optimizer.lr 0.002",
-    "a table": f"{TABLE} [same,leak,n]",
-    "numbers": f"{TABLE} [same,leak,y] --data.target n --model Regression",
+    "a table": f"{TABLE} [same,leak,n,twice]",
+    "numbers": f"{TABLE} [same,leak,y,twice] --data.target n --model Regression",
     "masks": "--data DigitMasks --model Segmentation --model.net UNet --model.net.channels [4,8] "
     "--run.threads 1 --model.optimizer.lr 0.01",
 }
