@@ -37,7 +37,7 @@ def halves(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> s
 
 def statistics(out: str) -> dict[str, list[str]]:
     """The rows of the table of statistics by their first word."""
-    lines = out[out.index("\ninput ") :].strip().splitlines()
+    lines = out[out.index("\ninput ") :].partition("\nnote ")[0].strip().splitlines()
     return {line.split()[0]: line.split()[1:] for line in lines[1:]}
 
 
