@@ -279,6 +279,8 @@ def mistake_in(error: Exception, task: Task) -> UserError | None:
             f"`model.loss`: {loss} does not fit the predictions and targets of {name}: "
             f"{clip(error, 200)}"
         )
+    if isinstance(error, RuntimeError) and raised_in(error, "torch.optim"):
+        return UserError(f"`model.optimizer`: {clip(error, 200)}")
     if isinstance(error, RuntimeError) and raised_in(error, "lightning.pytorch.callbacks"):
         return UserError(f"--trainer.callbacks: {clip(error, 300)}")
     return None

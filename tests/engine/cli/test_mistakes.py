@@ -101,6 +101,7 @@ MISTAKES = {
     # classes
     "fit --model.net LeNett": "--model.net: unknown network 'LeNett'; did you mean LeNet",
     "fit --model.net AlexNet": "'AlexNet' is a class and also a file here",
+    "fit --model.optimizer.differentiable true": "--model.optimizer: a leaf Variable that",
     "fit --run.root s3://bucket/runs": "--run.root s3://bucket/runs: only local folders",
     "fit --model.net torch.nn.Linear": "'torch.nn.Linear' is no network",
     "fit --model.net project.engine.cli.fitting.os.system": "is not a class that a config may name",
