@@ -28,4 +28,4 @@ _READ: dict[str, dict[str, Any]] = {
     "encoding": {"read.encoding": None},
     "missing": {"read.na_values": None, "read.keep_default_na": False},
 }
-RENAMED = {".data.table.CSVTable": _READ, ".data.folders.FileImages": _READ}
+RENAMED = {".data.table.CSVTable": _READ, ".data.files.FileImages": _READ}

@@ -50,7 +50,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 @pytest.fixture(autouse=True)
 def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Decoded images are not written into the user's cache."""
-    monkeypatch.setattr("project.data.folders.user_folder", lambda: tmp_path / "cache")
+    monkeypatch.setattr("project.data.files.user_folder", lambda: tmp_path / "cache")
 
 
 @pytest.fixture(autouse=True)

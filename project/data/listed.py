@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from project.data.folders import FileImages
+from project.data.files import FileImages
 from project.engine import Arrays, DataSpec, ItemDataset, UserError
 from project.engine.loading.csvfile import CSVFile
 from project.engine.loading.listing import Listing, Samples, normal, rows
@@ -79,11 +79,11 @@ class CSVImages(FileImages):
         ends = len(self.columns), len(self.columns) + len(self.number_columns)
         for where, values in rows(self.labels, asked, options, self.read):
             file, label, *written = values[: ends[0]]
-            beside, told = (
+            beside, by_column = (
                 values[ends[0] : ends[1]],
                 dict(zip(parted, values[ends[1] :], strict=True)),
             )
-            apart = [told.get(str(column), "") for column in self.apart.values()]
+            apart = [by_column.get(str(column), "") for column in self.apart.values()]
             name = normal(file)
             named.add(name)
             split = written[0] if written else places.get(name, ("", rest))[1]

@@ -16,7 +16,7 @@ from torchvision.transforms import v2
 
 from project.data.augment import Crop, Cutout, Flip
 from project.data.digits import Digits
-from project.data.folders import IMAGES, FileImages, ReadOnDemand
+from project.data.files import FileImages, ReadOnDemand
 from project.data.vision import MNIST
 from project.engine import (
     IGNORED,
@@ -29,6 +29,7 @@ from project.engine import (
     suggest,
 )
 from project.engine.bases.images import CHUNK
+from project.engine.loading.inputs import IMAGES
 from project.engine.loading.listing import SPLIT_NAMES, SPLITS, Sample, Samples, rows
 
 TOGETHER = (Crop, Flip)  # pixels only move, so a mask can go along

@@ -368,11 +368,15 @@ class CSVTable(DataModule):
         frame, single = frame_of(inputs)
         file = CSVFile.of(frame, self.read)
         wanted, texts = self._wanted(file)
-        return self._inputs(file.read(texts, {*file.names} - {*wanted})), single
+        file.read(texts, {*file.names} - {*wanted})
+        look_at(file, "", texts, "", self.note, fitted=True)
+        return self._inputs(file), single
 
     def accept_file(self, path: Path, rows: int) -> Iterator[Tensor]:
         file = CSVFile(path, self.read)
-        for part in file.blocks(*self._wanted(file), rows):
+        wanted, texts = self._wanted(file)
+        for part in file.blocks(wanted, texts, rows):
+            look_at(part, "", texts, "", self.note, fitted=True)
             yield self._inputs(part)
 
     def _wanted(self, file: CSVFile) -> tuple[list[str], set[str]]:

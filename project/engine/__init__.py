@@ -54,6 +54,7 @@ if TYPE_CHECKING:
     from .building.schedules import steps_every as steps_every
     from .errors import UserError as UserError
     from .errors import clip as clip
+    from .errors import needed as needed
     from .errors import suggest as suggest
     from .loading import pixels as pixels
     from .loading.arrays import Arrays as Arrays
@@ -79,7 +80,7 @@ NAMES = {  # module -> the names a fork takes from it; nothing is imported befor
     "building.expression": ("Expression",),
     "building.losses": ("LossSpec", "check_weights", "loss_spec", "losses_for", "short_name"),
     "building.schedules": ("steps_every",),
-    "errors": ("UserError", "clip", "suggest"),
+    "errors": ("UserError", "clip", "needed", "suggest"),
     "loading.arrays": ("Arrays", "ItemDataset"),
     "loading.augmenting": ("Augment", "Mixing", "augmented"),
     "randomness": ("generator", "reseed", "run_seed"),

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import difflib
+import importlib
 import re
 import traceback
 from collections.abc import Iterable
+from typing import Any
 
 SETTING = re.compile(r"`(data|model|trainer|run)((?:\.\w+)*)`")
 
@@ -61,6 +63,23 @@ def suggest(wrong: str, known: Iterable[str], otherwise: str = "known") -> str:
     return (
         f"{otherwise}: {clip(', '.join(names), 300)}" if names else "there is none to choose from"
     )
+
+
+def needed(module: str, by: str, install: str = "") -> Any:
+    """A module of a package that is installed only where it is wanted.
+
+    Args:
+        module: Its name.
+        by: What needs it.
+        install: What `pip install` gets, where that is not called as what is missing.
+
+    Raises:
+        UserError: it is not installed.
+    """
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        raise UserError(f"{by} needs {error.name}: pip install {install or error.name}") from None
 
 
 def raised_in(error: BaseException, package: str) -> bool:

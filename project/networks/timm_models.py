@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from project.engine import DataSpec, Network, UserError, clip, image_shape, suggest
+from project.engine import DataSpec, Network, UserError, clip, image_shape, needed, suggest
 
 from .torchvision import TorchVision
 
@@ -29,7 +29,7 @@ class Timm(TorchVision):
 
     def __init__(self, spec: DataSpec, name: str = "resnet18", weights: str | None = None) -> None:
         Network.__init__(self, spec)
-        timm = installed()
+        timm = needed("timm", "Timm")
         if name not in (known := timm.list_models()):
             raise UserError(
                 f"`model.net.name` {clip(name)}: timm has no such model; "
@@ -51,23 +51,10 @@ class Timm(TorchVision):
 
     def published(self) -> dict[str, Tensor]:
         try:
-            model = installed().create_model(self.name, pretrained=True)
+            model = needed("timm", "Timm").create_model(self.name, pretrained=True)
         except Exception as error:  # of the hub, of its cache, of the network
             raise UserError(
                 f"`model.net.weights` DEFAULT: {clip(error, 100)}; a file of weights can be named"
             ) from error
         state: dict[str, Tensor] = model.state_dict()
         return state
-
-
-def installed() -> Any:
-    """The package.
-
-    Raises:
-        UserError: it is not installed.
-    """
-    try:
-        import timm
-    except ModuleNotFoundError as error:
-        raise UserError(f"Timm needs {error.name}: pip install timm") from None
-    return timm

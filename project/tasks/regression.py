@@ -138,18 +138,16 @@ class Regression(Task):
             return self.loss(answer, targets), predictions, targets
         scaled = self.standardised(targets).to(outputs.dtype)
         if kind == "spread":
-            means, spread = outputs.chunk(2, dim=1)
-            loss = self.loss(means, scaled, F.softplus(spread) + SMALLEST_VARIANCE)
-            return loss, predictions, targets
+            means, variances = _with_variance(outputs)
+            return self.loss(means, scaled, variances), predictions, targets
         return self.loss(outputs, scaled), predictions, targets
 
     def in_units(self, outputs: Tensor) -> Tensor:
         kind = loss_spec(self.loss).kinds[0]
         if kind == "spread":
-            means, spread = outputs.chunk(2, dim=1)
-            variance = F.softplus(spread) + SMALLEST_VARIANCE
+            means, variances = _with_variance(outputs)
             means = means * self.target_std + self.target_mean
-            return torch.cat([means, variance.sqrt() * self.target_std], dim=1)
+            return torch.cat([means, variances.sqrt() * self.target_std], dim=1)
         if kind != "count":
             return outputs * self.target_std + self.target_mean
         if getattr(self.loss, "log_input", True):
@@ -176,3 +174,9 @@ class Regression(Task):
         return {
             name: column.tolist() for name, column in zip(names, predictions.unbind(1), strict=True)
         }
+
+
+def _with_variance(outputs: Tensor) -> tuple[Tensor, Tensor]:
+    """Outputs (B, 2 K) as means and variances, (B, K) both."""
+    means, spread = outputs.chunk(2, dim=1)
+    return means, F.softplus(spread) + SMALLEST_VARIANCE

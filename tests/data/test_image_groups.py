@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from project.data.folders import FileImages, ImageFolder
+from project.data.files import FileImages
+from project.data.folders import ImageFolder
 from project.data.listed import CSVImages
 from project.engine.errors import UserError
 from tests.conftest import Project
@@ -90,6 +91,15 @@ def test_the_past_trains_and_the_future_tests(
     data = made(kind, options)
     order = [people(data, split) for split in ("train", "val", "test")]
     assert max(order[0]) <= min(order[1]) and max(order[1]) <= min(order[2])
+
+
+def test_an_image_of_nobody_is_one_of_a_group_too() -> None:
+    lines = Path("list.csv").read_text().replace("person 0,", ",")
+    Path("list.csv").write_text(lines)
+    data = made(CSVImages, {"group": "person", "labels": "../list.csv"})
+    assert people(data, "train") | people(data, "val") | people(data, "test") == {
+        f"p{i:02d}" for i in range(PEOPLE)
+    }
 
 
 MISTAKES: dict[str, tuple[type[FileImages], dict[str, Any], str]] = {

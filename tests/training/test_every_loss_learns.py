@@ -143,7 +143,8 @@ def train(project: Project, run: Path, *words: str) -> None:
 
 def baseline(project: Project, row: Row, run: Path) -> float:
     if row.baseline != "untrained network":
-        return CONSTANTS[row.baseline](np.load(run / "predictions-test.npz")["target"])
+        with np.load(run / "predictions-test.npz") as kept:
+            return CONSTANTS[row.baseline](kept["target"])
     if row.words not in UNTRAINED:
         untrained = run.with_name("untrained")
         words = re.sub(r"--(model.optimizer.lr|trainer.max_epochs) \S+", "", row.words)

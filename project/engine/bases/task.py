@@ -262,10 +262,14 @@ class Task(Answering, L.LightningModule, ABC):
 
     # ------------------------------------------------------------------ training
 
+    def for_members(self, batch: Batch) -> Batch:
+        """A batch with targets for each member of an ensemble, which are trained one by one."""
+        if self.net.members == 1:
+            return batch
+        return batch._replace(targets=batch.targets.repeat_interleave(self.net.members, 0))
+
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        if (members := self.net.members) > 1:  # each is trained by itself
-            batch = batch._replace(targets=batch.targets.repeat_interleave(members, 0))
-        loss, predictions, targets = self.step(batch)
+        loss, predictions, targets = self.step(self.for_members(batch))
         self.accumulator("train").add(loss, predictions, targets)
         return loss
 

@@ -71,7 +71,7 @@ def evaluate(
         refuse_other_data(data.summary(), folder)
     kept, said = Predictions(None if predicts else folder), Predictions(None)
     if calibrate:
-        refuse_uncalibrated(task)
+        refuse_uncalibrated(task, data)
     bar = bars()
     own: dict[str, Any] = {
         "logger": False,
@@ -102,21 +102,22 @@ def evaluate(
             print(f"{name:<16} {value:.6f}")
         if folder is not None:
             split = "val" if action == "validate" else "test"
-            found = {key: metrics.pop(key) for key in ("temperature",) if key in metrics}
             result = {**metrics, "checkpoint": saved.path.name, "step": saved.step}
-            update_json(folder.results, {split: result, **found})
+            update_json(folder.results, {split: result})
     return metrics
 
 
-def refuse_uncalibrated(task: Task) -> None:
-    """Refuse to calibrate what gives no probabilities of classes.
+def refuse_uncalibrated(task: Task, data: DataModule) -> None:
+    """Refuse to calibrate what gives no probabilities of classes, or has nothing to fit them by.
 
     Raises:
-        UserError: the task is none of one class of several.
+        UserError: says which.
     """
     assert task.spec is not None
     if type(task).chances is Task.chances or task.spec.target != "class":
         raise UserError("--calibrate is for one class of several, or yes and no")
+    if not data.has_validation:
+        raise UserError("--calibrate fits the validation split, and there is none")
 
 
 def calibration(fitted: Kept, tested: Kept) -> dict[str, float]:
@@ -127,7 +128,7 @@ def calibration(fitted: Kept, tested: Kept) -> dict[str, float]:
     heat = temperature(logits, truth)
     _, truth, logits = tested
     return {
-        "temperature": heat,
+        "test/temperature": heat,
         "test/ece": calibration_error(logits, truth),
         "test/ece calibrated": calibration_error(logits / heat, truth),
     }
@@ -168,11 +169,13 @@ def write_predictions(task: Task, data: DataModule, kept: Kept, path: Path) -> N
 
 
 def prediction_columns(
-    task: Task, ids: Tensor, targets: Tensor | None, predictions: Tensor
+    task: Task, ids: Tensor, targets: Tensor | None, predictions: Tensor, top: int = 1
 ) -> dict[str, list[Any]]:
-    """The columns of predictions.csv; one that is predicted takes no other's name."""
+    """The columns of predictions.csv, so many classes among them; one that is predicted takes no
+    other's name.
+    """
     columns: dict[str, list[Any]] = {"id": ids.tolist()}
-    for name, values in task.to_columns(predictions).items():
+    for name, values in task.answer_columns(predictions, top).items():
         columns[f"predicted {name}" if name in TAKEN else name] = values
     if targets is not None:
         columns["target"] = task.target_columns(targets)

@@ -150,7 +150,11 @@ def times(file: CSVFile, column: Numbers | Texts) -> np.ndarray:
         return column.values
     if (column.codes < 0).any():
         raise file.fault(int((column.codes < 0).argmax()), "`data.time`: it is missing")
-    return moments([column.texts[code] for code in column.codes], file.fault)
+
+    def fault(place: int, reason: str) -> UserError:
+        return file.fault(int((column.codes == place).argmax()), reason)
+
+    return moments(column.texts, fault)[column.codes]
 
 
 def frame_of(rows: Any) -> tuple[pd.DataFrame, bool]:

@@ -164,7 +164,9 @@ class CSVFile(Lines):
         wanted = [name for name in self.names if name not in skip]
         if self.in_memory:
             self.size = len(self.frame)
-            self.columns = {name: self._converted(name, name in texts) for name in wanted}
+            self.columns = {
+                name: self._converted(self.frame[name], name in texts) for name in wanted
+            }
         else:
             try:
                 self._parse(wanted, texts)
@@ -192,8 +194,6 @@ class CSVFile(Lines):
                 for frame in read:
                     yield self._block(frame, wanted, texts)
         except (ValueError, Warning, csv.Error) as error:
-            if isinstance(error, UserError):
-                raise
             self.find_fault(len(self.names))
             raise UserError(f"{self.path}: pandas cannot read it: {clip(error, 200)}") from None
         if not self.size:
@@ -202,15 +202,9 @@ class CSVFile(Lines):
     def _block(self, frame: pd.DataFrame, wanted: Sequence[str], texts: Collection[str]) -> CSVFile:
         """The next rows of `blocks`, read."""
         part = copy.copy(self)
-        part.before, part.size, part.columns = self.size, len(frame), {}
+        part.before, part.size = self.size, len(frame)
         self.size += len(frame)
-        for name in wanted:
-            column = frame[name]
-            if column.dtype.kind in "iuf" and name not in texts:
-                part.columns[name] = _numbers(column.to_numpy(np.float64, na_value=np.nan))
-            else:
-                column = column.astype("str").where(column.notna(), "")
-                part.columns[name] = _coded(column, self.how, name in texts)
+        part.columns = {name: self._converted(frame[name], name in texts) for name in wanted}
         return part
 
     def _parse(self, wanted: list[str], texts: Collection[str]) -> None:
@@ -301,9 +295,8 @@ class CSVFile(Lines):
                 end = block[-1:]
         return False
 
-    def _converted(self, name: str, is_text: bool) -> Numbers | Texts:
-        """A column of a Parquet file."""
-        values = self.frame[name]
+    def _converted(self, values: pd.Series[Any], is_text: bool) -> Numbers | Texts:
+        """A column of a frame."""
         kind = getattr(values.dtype, "kind", "O")
         if kind in "iuf" and not is_text:
             return _numbers(values.to_numpy(np.float64, na_value=np.nan))

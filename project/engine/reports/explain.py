@@ -16,7 +16,7 @@ from ..cli.settings import Settings, from_assignments
 from ..errors import UserError
 from ..loading.inputs import TABLES, paths_of
 from ..runs.files import write_text
-from ..runs.predictions import importance_of
+from ..runs.reasons import importance_of
 from ..spec import Batch
 from . import plots
 from .page import page
@@ -40,11 +40,16 @@ def explain(checkpoint: Path, word: str | None, output: Path) -> None:
     Raises:
         UserError: it is no run of images or tables, or an input cannot be read.
     """
-    settings = Settings()
-    if word is not None and (table := Path(word).expanduser().absolute()).suffix in TABLES:
+    task = load(checkpoint)
+    table = None if word is None else Path(word).expanduser().absolute()
+    is_table = table is not None and table.suffix.lower() in TABLES
+    if table is not None and is_table is isinstance(task.reader, ImageData):
+        raise UserError(f"--input {word}: the run was trained on {type(task.reader).__name__}")
+    if table is not None and is_table:
+        settings = Settings()
         given = [("data.root", str(table.parent)), ("data.test_file", table.name)]
         settings.add(from_assignments(given))
-    task = load(checkpoint, settings)
+        task = load(checkpoint, settings)
     name = f"{type(task.net).__name__} of {checkpoint}"
     make = of_images if isinstance(task.reader, ImageData) else of_columns
     output.parent.mkdir(parents=True, exist_ok=True)

@@ -181,8 +181,8 @@ class Run:
 
     @property
     def temperature(self) -> float | None:
-        """What `test --calibrate true` found to divide logits by."""
-        return _number(self.results.get("temperature"))
+        """What the last test has found to divide logits by, with `--calibrate true`."""
+        return self.metric("test/temperature")
 
     @functools.cached_property
     def baselines(self) -> list[dict[str, Any]]:

@@ -4,10 +4,7 @@ samples.npz.
 
 from __future__ import annotations
 
-import contextlib
-import math
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,14 +15,12 @@ from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor
 
-from ..building.explaining import MOST_ROWS, heatmaps, importance
-from ..spec import Batch, as_tuple
-from ..targets import TARGETS
+from ..spec import as_tuple
 from .files import update_json, write_atomic
 from .folder import RunFolder
+from .reasons import heat_of, importance_of
 
 ROWS, BYTES = 100_000, 256 * 2**20  # kept of a split's predictions, whichever is reached first
-FEWEST = 20  # rows that tell how much a column of a table counts
 FIRST, WORST, SAMPLE_BYTES = 64, 32, 32 * 2**20  # samples kept with their inputs
 
 
@@ -100,9 +95,9 @@ class Predictions(Callback):
         }
         columns = {name: column[positions] for name, column in columns.items()}
         if why:
-            wrong = module.predicted_classes(columns["prediction"])
-            wrong = worst & False if wrong is None else wrong != columns["target"]
-            chosen = worst | wrong if wrong.ndim == 1 else worst
+            chosen, answers = worst, module.predicted_classes(columns["prediction"])
+            if answers is not None and answers.ndim == 1:
+                chosen = worst | (answers != columns["target"])
             inputs |= heat_of(module, data, split, columns["id"], chosen)
         save(
             self.folder.samples(split),
@@ -132,73 +127,15 @@ class Predictions(Callback):
             self._write(trainer, module, "val", why=trainer.state.fn != TrainerFn.FITTING)
 
     def on_fit_end(self, trainer: Any, module: L.LightningModule) -> None:
-        if self.folder is None or not self.kept:
-            return
         self._write(trainer, module, "val")
-        ids = self.columns()[0]
-        if not trainer.is_global_zero:
+        if self.folder is None or not self.kept or not trainer.is_global_zero:
             return
+        ids = torch.cat([ids for ids, *_ in self.kept]).sort().values
         if found := importance_of(module, trainer.datamodule, "val", ids):
             update_json(self.folder.results, {"importance": found})
 
     def on_test_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         self._write(trainer, module, "test")
-
-
-@contextlib.contextmanager
-def evaluating(task: Any) -> Iterator[None]:
-    """The task in eval mode, and as it was afterwards."""
-    was = task.training
-    task.eval()
-    try:
-        yield
-    finally:
-        task.train(was)
-
-
-def fetched(data: Any, split: str, ids: Tensor, device: torch.device) -> Batch:
-    """Samples of a loaded split as the network sees them, not augmented."""
-    inputs, targets = data.fetch(split, ids)
-    batch = data.transfer_batch_to_device(Batch(inputs, targets, ids, (0, 0)), device, 0)
-    prepared: Batch = data.prepared(batch)
-    return prepared
-
-
-def heat_of(task: Any, data: Any, split: str, ids: Tensor, chosen: Tensor) -> dict[str, Tensor]:
-    """ "heat" of samples that are images, (n, H, W) uint8, 0 but in the chosen; else nothing."""
-    spec = data.spec
-    if TARGETS[spec.target].is_of_places or len(spec.inputs) > 1 or len(spec.inputs[0]) != 3:
-        return {}
-    if not chosen.any():
-        return {}
-    with evaluating(task):
-        heat = heatmaps(task, *as_tuple(fetched(data, split, ids[chosen], task.device).inputs))
-    if heat is None:
-        return {}
-    shown = torch.zeros(len(ids), *heat.shape[1:], dtype=torch.uint8)
-    shown[chosen] = (heat * 255).to(torch.uint8).cpu()
-    return {"heat": shown}
-
-
-def importance_of(task: Any, data: Any, split: str, ids: Tensor) -> dict[str, list[float]]:
-    """How much worse a table's answers become when each column is shuffled; nothing of other
-    data.
-    """
-    spec = data.spec
-    if len(spec.inputs) > 1 or len(spec.columns) != spec.inputs[0][0] or len(ids) < FEWEST:
-        return {}
-    batch = fetched(data, split, ids[:MOST_ROWS], task.device)
-
-    def loss(rows: Tensor) -> float:
-        _, predictions, targets = task.step(
-            batch._replace(inputs=rows, targets=batch.targets[: len(rows)])
-        )
-        return float(task.per_sample_loss(predictions, targets).mean())
-
-    with evaluating(task), torch.no_grad():
-        (rows,) = as_tuple(batch.inputs)
-        found = importance(loss, rows, spec.columns)
-    return found if all(math.isfinite(rise) for rises in found.values() for rise in rises) else {}
 
 
 def save(path: Path, columns: dict[str, Tensor]) -> None:

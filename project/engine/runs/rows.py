@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from ..errors import UserError
+from ..errors import UserError, needed
 from .files import csv_line, csv_lines, disk_errors
 
 
@@ -51,12 +51,8 @@ class JSONLines:
 
 class Parquet:
     def __init__(self, path: Path) -> None:
-        try:
-            import pyarrow as arrow
-            import pyarrow.parquet as parquet
-        except ModuleNotFoundError:
-            raise UserError(f"{path}: Parquet needs pyarrow: pip install pyarrow") from None
-        self.path, self.arrow, self.parquet = path, arrow, parquet
+        self.path, self.arrow = path, needed("pyarrow", f"{path}: Parquet")
+        self.parquet = needed("pyarrow.parquet", f"{path}: Parquet", "pyarrow")
         self.file: Any = None
 
     def write(self, columns: Mapping[str, Sequence[Any]]) -> None:

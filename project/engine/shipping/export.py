@@ -8,7 +8,6 @@ with torch on the validation split before it may stay.
 from __future__ import annotations
 
 import copy
-import importlib
 import json
 import shutil
 import tempfile
@@ -29,7 +28,7 @@ from ..building.calibration import temperature
 from ..cli.evaluation import config_of, refuse_uncalibrated, restore_task
 from ..cli.parser import ProjectCLI
 from ..cli.settings import Settings
-from ..errors import UserError, clip
+from ..errors import UserError, clip, needed
 from ..registry import VERSION
 from ..runs.checkpoints import locate, read
 from ..spec import Batch
@@ -40,6 +39,7 @@ from .page import page
 MOST = 10_000  # validation samples that are compared
 TOLERANCE = 1e-4  # of outputs in single precision; small networks keep to a tenth of it
 BATCH = 64
+PACKAGES = "onnx onnxruntime onnxscript safetensors"
 
 
 class Shipped(nn.Module):
@@ -98,9 +98,7 @@ class Source:
     @torch.no_grad()
     def calibrate(self) -> None:
         """Divide the outputs by the temperature that fits the validation split."""
-        refuse_uncalibrated(self.task)
-        if not self.data.has_validation:
-            raise UserError("--calibrate needs a validation split, and there is none")
+        refuse_uncalibrated(self.task, self.data)
         said = [self.task.step(self.data.prepared(batch))[1:] for batch in self.batches()]
         logits, targets = (torch.cat(parts) for parts in zip(*said, strict=True))
         self.module.temperature = temperature(logits, targets)
@@ -136,7 +134,11 @@ Run = Callable[[np.ndarray], np.ndarray]  # raw inputs to outputs, by what was w
 
 def to_onnx(source: Source, example: Tensor, folder: Path) -> Run:
     """model.onnx, by torch's exporter, with the names of the classes in its metadata."""
-    onnx, runtime, _ = needed("onnx"), needed("onnxruntime"), needed("onnxscript")
+    onnx, runtime, _ = (
+        needed("onnx", "export", PACKAGES),
+        needed("onnxruntime", "export", PACKAGES),
+        needed("onnxscript", "export", PACKAGES),
+    )
     path = folder / "model.onnx"
     torch.onnx.export(
         source.module,
@@ -173,7 +175,7 @@ def to_torch_export(source: Source, example: Tensor, folder: Path) -> Run:
 
 def to_safetensors(source: Source, example: Tensor, folder: Path) -> Run:
     """model.safetensors, the weights alone."""
-    tensors = needed("safetensors.torch")
+    tensors = needed("safetensors.torch", "export", PACKAGES)
     weights = {name: value.contiguous() for name, value in source.task.net.state_dict().items()}
     path = folder / "model.safetensors"
     tensors.save_file(weights, path, {k: json.dumps(v) for k, v in metadata(source).items()})
@@ -188,20 +190,6 @@ WAYS: dict[str, Callable[[Source, Tensor, Path], Run]] = {
     "torch_export": to_torch_export,
     "safetensors": to_safetensors,
 }
-
-
-def needed(name: str) -> Any:
-    """A module of the extra `export`.
-
-    Raises:
-        UserError: it is not installed.
-    """
-    try:
-        return importlib.import_module(name)
-    except ModuleNotFoundError as error:
-        raise UserError(
-            f"export needs {error.name}: pip install onnx onnxruntime onnxscript safetensors"
-        ) from None
 
 
 def metadata(source: Source) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from tqdm import tqdm
 from ..bases.answering import ANSWERED
 from ..bases.images import ImageData, one_image
 from ..bases.task import Task
-from ..cli.evaluation import TAKEN, load, shortest_of
+from ..cli.evaluation import load, prediction_columns, shortest_of
 from ..cli.settings import Settings
 from ..errors import UserError, clip
 from ..loading.inputs import TABLES, paths_of
@@ -24,6 +24,7 @@ from ..runs.rows import RowsFile
 SOME = 16  # images that a thread decodes in one go
 SMALL = 64 * 64  # values of an image
 ROWS = 20_000  # of a table at a time
+Block = tuple[dict[str, list[Any]], list[str]]  # columns, and what is wrong with what is left out
 NAMED = 5  # files that cannot be read are named, the others counted
 
 
@@ -48,11 +49,17 @@ def predict(
             f"--input {clip(word)}: the run was trained on {type(task.reader).__name__}"
         )
     done, faults = 0, list[str]()
-    blocks = _images(task, word, top, on_error, output, faults)
+    blocks = (
+        _images(task, word, top, on_error, output)
+        if images
+        else _rows(task, Path(word).expanduser(), top)
+    )
     with RowsFile(output) as file, torch.inference_mode():
-        for columns in blocks if images else _rows(task, Path(word).expanduser(), top):
-            file.write(columns)
-            done += len(next(iter(columns.values())))
+        for columns, wrong in blocks:
+            faults += wrong
+            if columns:
+                file.write(columns)
+                done += len(next(iter(columns.values())))
         if not done:
             raise UserError(f"--input {clip(word)}: none of {len(faults)} images can be read")
     for fault in faults[:NAMED]:
@@ -61,42 +68,32 @@ def predict(
     say(f"{done:,} predictions in {output}{more}")
 
 
-def _images(
-    task: Task, word: str, top: int, on_error: str, output: Path, faults: list[str]
-) -> Iterator[dict[str, list[Any]]]:
-    """The answers to images, a block at a time; those that cannot be read become faults."""
+def _images(task: Task, word: str, top: int, on_error: str, output: Path) -> Iterator[Block]:
+    """The answers to images, a block at a time, and the faults of those that cannot be read."""
     paths = paths_of(word)
     with tqdm(total=len(paths), desc="predict", unit=" images", leave=False, disable=None) as bar:
         for block, images in decoded(task.reader, paths):
+            faults = [str(image) for image in images if isinstance(image, UserError)]
+            if faults and on_error == "stop":
+                raise UserError(f"{faults[0]}; --on_error skip leaves it out")
             good = [i for i, image in enumerate(images) if not isinstance(image, UserError)]
-            for image in images:
-                if isinstance(image, UserError):
-                    if on_error == "stop":
-                        raise UserError(f"{image}; --on_error skip leaves it out")
-                    faults.append(str(image))
+            columns: dict[str, list[Any]] = {}
             if good:
                 names = [block[i] for i in good]
                 predictions = task.answer(torch.stack([images[i] for i in good]))
-                yield {
-                    "file": [str(name) for name in names],
-                    **answer_rows(task, predictions, top, names, output),
-                }
+                columns = {"file": [str(name) for name in names]}
+                columns |= answer_rows(task, predictions, top, names, output)
+            yield columns, faults
             bar.update(len(block))
 
 
-def _rows(task: Task, path: Path, top: int) -> Iterator[dict[str, list[Any]]]:
+def _rows(task: Task, path: Path, top: int) -> Iterator[Block]:
     """The answers to the rows of a table, a block at a time."""
     done = 0
     with tqdm(desc="predict", unit=" rows", leave=False, disable=None) as bar:
         for inputs in task.reader.accept_file(path, ROWS):
-            columns = task.answer_columns(task.answer(inputs), top)
-            yield {
-                "id": list(range(done, done + len(inputs))),
-                **{
-                    f"predicted {name}" if name in TAKEN else name: shortest_of(values)
-                    for name, values in columns.items()
-                },
-            }
+            ids = torch.arange(done, done + len(inputs))
+            yield prediction_columns(task, ids, None, task.answer(inputs), top), []
             done += len(inputs)
             bar.update(len(inputs))
 

@@ -19,7 +19,7 @@ from ..bases.task import Task
 from ..cli.arguments import CommandLine, config_text, merge
 from ..cli.parser import parse
 from ..cli.screen import show_table
-from ..errors import UserError
+from ..errors import UserError, needed
 from ..formats import metric as figure
 from ..runs.files import write_json
 from ..spec import DataSpec
@@ -124,23 +124,11 @@ def baseline(request: CommandLine) -> int:
 
 
 def scikit_learn() -> Any:
-    """scikit-learn with its parts.
-
-    Raises:
-        UserError: it is not installed.
-    """
-    try:
-        import sklearn
-        import sklearn.compose
-        import sklearn.dummy
-        import sklearn.ensemble
-        import sklearn.linear_model
-        import sklearn.neighbors
-        import sklearn.pipeline
-        import sklearn.preprocessing
-    except ModuleNotFoundError as error:
-        raise UserError(f"baseline needs {error.name}: pip install scikit-learn") from None
-    return sklearn
+    """scikit-learn with its parts."""
+    parts = "compose dummy ensemble linear_model neighbors pipeline preprocessing".split()
+    for part in parts:
+        needed(f"sklearn.{part}", "baseline", "scikit-learn")
+    return needed("sklearn", "baseline", "scikit-learn")
 
 
 def refuse_unsuited(task: Task, data: DataModule) -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import copy
+import functools
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import lightning.pytorch as L
@@ -14,6 +15,7 @@ from lightning.pytorch.callbacks import Callback
 from torch import Tensor, nn
 
 from ..bases.data import DataModule
+from ..bases.monitors import unreported
 from ..bases.task import Task
 from ..building.schedules import build_schedule, steps_every
 from ..cli.arguments import CommandLine, merge
@@ -26,8 +28,8 @@ from ..loading.arrays import Arrays, copies
 from ..spec import Batch, as_tuple
 from .short import train
 
-STEPS = 50  # of training, of which the first WARM are not timed
-WARM, MOST_ROWS = 5, 20_000
+STEPS, TIMED, WARM = 50, 25, 5  # of training; those before WARM and after TIMED are not timed
+MOST_ROWS = 20_000
 FEW, COPIES, SAME = 5, 0.01, 0.01  # samples of a class; shares of a split
 GIVEN_AWAY, RARELY = 0.99, 0.95  # what one column answers alone; what always saying one class does
 DEAD, FADED = 0.9, 1e-5  # share of a layer's units; a gradient beside the largest
@@ -55,7 +57,7 @@ def check(request: CommandLine) -> int:
     findings += of_steps(cli)
     print()
     for finding in findings:
-        print(f"- {finding}")
+        print(f"- {UserError(finding).on_command_line()}")
     print(f"{len(findings)} findings" if findings else "nothing found")
     return 0
 
@@ -110,8 +112,8 @@ def of_columns(data: DataModule) -> Iterator[str]:
     for name, values in zip(spec.columns, inputs.T.numpy(), strict=True):
         if (values == values[0]).all():
             yield f"column {name!r} is constant"
-        elif (told := answered(values, targets.numpy(), spec.target)) > GIVEN_AWAY:
-            yield f"column {name!r} alone gives the target away ({told:.1%}): is it known before?"
+        elif (share := answered(values, targets.numpy(), spec.target)) > GIVEN_AWAY:
+            yield f"column {name!r} alone gives the target away ({share:.1%}): is it known before?"
 
 
 def answered(values: np.ndarray, targets: np.ndarray, target: str) -> float:
@@ -143,13 +145,7 @@ def answered(values: np.ndarray, targets: np.ndarray, target: str) -> float:
 def of_settings(cli: ProjectCLI) -> Iterator[str]:
     """A monitor that nothing reports, a schedule that does not fit the length of the run."""
     task, settings = cli.model, cli.config_tree["trainer"]
-    every, asked = task.metric_names(), {"--model.monitor": task.monitor}
-    for callback in cli.trainer_arguments.get("callbacks") or []:
-        if monitor := getattr(callback, "monitor", None):
-            asked[type(callback).__name__] = monitor
-    for where, name in asked.items():
-        if name not in every:
-            yield f"{where} {name!r}: nothing reports it; there are {', '.join(sorted(every))}"
+    yield from unreported(task, cli.trainer_arguments.get("callbacks") or [])
     if task.make_schedule is None or not settings.get("max_epochs") or settings["max_epochs"] < 0:
         return
     batches = len(cli.datamodule.train_dataloader())
@@ -181,9 +177,7 @@ def of_one_batch(task: Task, data: DataModule) -> Iterator[str]:
     part = data.loaded("train")
     rows = part.rows[torch.linspace(0, len(part) - 1, min(len(part), data.batch_size)).long()]
     inputs, targets = part.fetch(rows)
-    batch = data.prepared(Batch(inputs, targets, rows, (0, 0)))
-    if (members := task.net.members) > 1:
-        batch = batch._replace(targets=batch.targets.repeat_interleave(members, 0))
+    batch = task.for_members(data.prepared(Batch(inputs, targets, rows, (0, 0))))
     optimizer = torch.optim.Adam((p for p in task.net.parameters() if p.requires_grad), lr=2e-3)
     task.train()
     losses = []
@@ -201,7 +195,9 @@ def of_one_batch(task: Task, data: DataModule) -> Iterator[str]:
 
 
 class FirstSteps(Callback):
-    """What the first training steps say: losses, seconds, gradients, units that never answer."""
+    """What the first training steps say: losses and seconds, and after half of them, which are
+    timed, gradients and units that never answer.
+    """
 
     def __init__(self) -> None:
         self.losses: list[float] = []
@@ -209,21 +205,18 @@ class FirstSteps(Callback):
         self.gradients: dict[str, float] = {}
         self.answers: dict[str, Tensor] = {}
 
-    def on_fit_start(self, trainer: L.Trainer, module: Any) -> None:
-        def watch(name: str) -> Callable[..., None]:
-            def look(layer: nn.Module, given: Any, output: Tensor) -> None:
-                alive = output.detach().movedim(1, 0).flatten(1).gt(0).any(1)
-                self.answers[name] = alive | self.answers.get(name, torch.zeros_like(alive))
+    def watch(self, net: nn.Module) -> None:
+        def look(name: str, layer: nn.Module, given: Any, output: Tensor) -> None:
+            alive = output.detach().movedim(1, 0).flatten(1).gt(0).any(1)
+            self.answers[name] = alive | self.answers.get(name, torch.zeros_like(alive))
 
-            return look
-
-        self.hooks = [
-            layer.register_forward_hook(watch(name))
-            for name, layer in module.net.named_modules()
-            if isinstance(layer, nn.ReLU)
-        ]
+        for name, layer in net.named_modules():
+            if isinstance(layer, nn.ReLU):
+                layer.register_forward_hook(functools.partial(look, name))
 
     def on_before_optimizer_step(self, trainer: L.Trainer, module: Any, *_: Any) -> None:
+        if len(self.losses) < TIMED:
+            return
         for name, parameter in module.net.named_parameters():
             if parameter.grad is not None and parameter.ndim > 1:
                 size = float(parameter.grad.norm() / parameter.detach().norm().clamp_min(1e-12))
@@ -232,12 +225,8 @@ class FirstSteps(Callback):
     def on_train_batch_end(self, trainer: L.Trainer, module: Any, outputs: Any, *_: Any) -> None:
         self.losses.append(float(outputs["loss"]))
         self.times.append(time.perf_counter())
-        if len(self.losses) == STEPS // 2:  # what answers at the start may die later
-            self.answers.clear()
-
-    def on_fit_end(self, trainer: L.Trainer, module: Any) -> None:
-        for hook in self.hooks:
-            hook.remove()
+        if len(self.losses) == TIMED:
+            self.watch(module.net)
 
 
 def of_steps(cli: ProjectCLI) -> Iterator[str]:
@@ -250,7 +239,8 @@ def of_steps(cli: ProjectCLI) -> Iterator[str]:
     except UserError as error:
         yield error.on_command_line()
         return
-    each = (first.times[-1] - first.times[WARM]) / max(1, len(first.times) - 1 - WARM)
+    timed = first.times[WARM:TIMED]
+    each = (timed[-1] - timed[0]) / max(1, len(timed) - 1)
     epochs = settings.get("max_epochs")
     whole = f", {epochs} epochs in {duration(each * batches * epochs)}" if (epochs or 0) > 0 else ""
     print(f"a step takes {1000 * each:.3g} ms, an epoch {duration(each * batches)}{whole}")

@@ -61,7 +61,8 @@ def test_images_stand_beside_their_heat(project: Project, tmp_path: Path) -> Non
     assert (warm[samples["worst"]]).all() and not warm.all()
     assert "where it spoke for the answer" in Path("r/report.html").read_text()
     assert project("test --ckpt_path r")[0] == 0
-    assert "heat" in np.load("r/samples-test.npz")
+    with np.load("r/samples-test.npz") as kept:
+        assert "heat" in kept
     Image.fromarray(np.full((20, 20), 90, np.uint8)).save("one.png")
     for words in ("", "--input one.png"):
         code, _, err = project(f"explain --ckpt_path r {words} --output pages/why.html")
@@ -107,7 +108,7 @@ MISTAKES = {
     "--ckpt_path r extra": "unexpected extra",
     "--ckpt_path nowhere": "no such file or run folder",
     "--ckpt_path r --input nowhere.png": "no such file, folder or pattern",
-    "--ckpt_path r --input t.csv": "Digits has no such argument",
+    "--ckpt_path r --input t.csv": "the run was trained on Digits",
     "--ckpt_path flat": "MLP has no convolution to look through",
 }
 

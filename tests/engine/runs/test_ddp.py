@@ -62,7 +62,8 @@ def test_two_processes_train_and_evaluate_like_one(tmp_path: Path) -> None:
         )
         assert done.returncode == 0, done.stderr
         figures.append(json.loads((tmp_path / "run/results.json").read_text())["val"])
-        ids.append(np.load(tmp_path / "run/predictions-val.npz")["id"])
+        with np.load(tmp_path / "run/predictions-val.npz") as kept:
+            ids.append(kept["id"])
     assert figures[0]["val/accuracy"] == figures[1]["val/accuracy"]
     assert abs(figures[0]["val/loss"] - figures[1]["val/loss"]) < 1e-6
     assert len(ids[1]) == len(set(ids[1].tolist())) and (ids[0] == ids[1]).all()

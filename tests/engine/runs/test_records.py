@@ -6,6 +6,7 @@ import csv
 import json
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -123,6 +124,11 @@ def test_fetching_items_leaves_the_generators_alone() -> None:
     assert torch.equal(state, torch.get_rng_state()) and items.digest() is None
 
 
+def arrays_of(path: Path) -> dict[str, Any]:
+    with np.load(path) as file:
+        return dict(file)
+
+
 @pytest.mark.parametrize("kind", TASKS)
 def test_samples_hold_some_of_all_and_the_worst_with_their_inputs(
     kind: str, project: Project, tmp_path: Path
@@ -130,10 +136,8 @@ def test_samples_hold_some_of_all_and_the_worst_with_their_inputs(
     words, dtype, tells = TASKS[kind]
     code, _, err = project("fit --run run", SHORT, words)
     assert code == 0, err
-    kept, whole = (
-        np.load(tmp_path / "run/samples.npz"),
-        np.load(tmp_path / "run/predictions-val.npz"),
-    )
+    kept = arrays_of(tmp_path / "run/samples.npz")
+    whole = arrays_of(tmp_path / "run/predictions-val.npz")
     usual = {"id", "input", "target", "prediction", "error", "worst", "even"}
     assert set(kept) == (usual | {"heat"} if kind == "classes" else usual)
     assert kept["input"].dtype == dtype and len(kept["id"]) == len(np.unique(kept["id"]))
@@ -153,7 +157,7 @@ def test_samples_show_the_pictures_of_their_ids(project: Project, tmp_path: Path
     for split, file in (("val", "samples.npz"), ("test", "samples-test.npz")):
         data = Digits(size=12)
         data.setup("fit" if split == "val" else "test")
-        kept = np.load(tmp_path / "run" / file)
+        kept = arrays_of(tmp_path / "run" / file)
         images, classes = data.fetch(split, torch.from_numpy(kept["id"]))
         assert np.array_equal(kept["input"], images.numpy()) and np.array_equal(
             kept["target"], classes.numpy()

@@ -68,8 +68,8 @@ def test_a_run_folder_holds_what_the_design_says(project: Project, tmp_path: Pat
         rows = list(csv.DictReader(file))
     assert [row["step"] for row in rows if row["train/loss"]] == ["3", "6", "9", "12", "15", "18"]
     assert [row["step"] for row in rows if row["val/loss"]] == ["10", "20"]
-    saved = np.load(run / "predictions-val.npz")
-    accuracy = (saved["prediction"].argmax(1) == saved["target"]).mean()
+    with np.load(run / "predictions-val.npz") as saved:
+        accuracy = (saved["prediction"].argmax(1) == saved["target"]).mean()
     assert accuracy == pytest.approx(float(rows[-1]["val/accuracy"]))
     assert list(run.glob("events.out.tfevents.*"))
     for path in (run / "checkpoints").glob("*.ckpt"):

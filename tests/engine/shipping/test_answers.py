@@ -201,6 +201,23 @@ def test_rows_come_in_blocks_as_from_a_whole_file(
         pd.testing.assert_frame_equal(said[0], other, rtol=1e-5)
 
 
+def test_usual_words_for_a_missing_number_are_taken_as_in_training(
+    runs: Path, project: Project
+) -> None:
+    Path("new.csv").write_text("letter,x\na,4\na,-\nb,3\n")
+    code, out, err = project(
+        "predict --ckpt_path", [str(runs / "table")], "--input new.csv --output p.csv"
+    )
+    assert code == 0, err
+    assert list(pd.read_csv("p.csv")["prediction"])[::2] == ["no", "yes"]
+    assert "'-' taken for missing numbers" in out + err
+    model = load(runs / "table")
+    assert [row["prediction"] for row in model.predict(pd.read_csv("new.csv"))][::2] == [
+        "no",
+        "yes",
+    ]
+
+
 # a table that is not as it was -> what the line says; rows are counted through the blocks
 TABLES = {
     "letter,y\na,1\n": "no column 'x', which the training had",

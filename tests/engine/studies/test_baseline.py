@@ -10,7 +10,6 @@ import pytest
 
 from project.data.digits import Digits
 from project.engine.reports.run import Run
-from project.engine.studies import baseline
 from tests.conftest import Project
 
 SHORT = "--run.tensorboard false --run.threads 1 --trainer.max_epochs 1"
@@ -108,4 +107,3 @@ def test_without_scikit_learn_it_says_how_to_get_it(
     monkeypatch.setitem(__import__("sys").modules, "sklearn", None)
     code, _, err = project("baseline --data.size 8")
     assert code == 2 and "pip install scikit-learn" in err
-    assert baseline.BASELINES

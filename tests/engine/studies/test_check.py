@@ -33,7 +33,7 @@ PLANTED = {
     f"{TABLE} [same,y] --model Regression".replace(
         "target y", "target n"
     ): "column 'twice' alone gives the target away",
-    f"{MLP} --model.monitor val/f1": "--model.monitor 'val/f1': nothing reports it",
+    f"{MLP} --model.monitor val/f1": "--model.monitor: nothing reports 'val/f1'",
     f"{MLP} --model.schedule StepLR --model.schedule.step_size 99": "StepLR never moves in 5 moves",
     f"{MLP} --model.schedule CosineAnnealingLR --model.schedule.T_max 2 --trainer.max_epochs 5": (
         "CosineAnnealingLR rises again before the end"
