@@ -20,6 +20,8 @@ OF_THE_LESSONS = re.compile(
     "|lessons/"
 )
 
+LONGEST = ("tests/template/", "tests/engine/runs/", "tests/engine/forking/")  # of the test files
+
 READ_TRUST = registry.trusted.__wrapped__
 # The data that stand in are named as those of a fork's own package.
 registry.trusted = lambda: ("tests",)  # type: ignore[assignment]
@@ -37,7 +39,9 @@ def the_rest_slow(rows: Iterable[str], *first: str) -> list[Any]:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Mark what guards the template alone; leave out rows of lessons that a fork has deleted."""
+    """Mark what guards the template alone, leave out rows of lessons that a fork has deleted, and
+    begin with what takes longest, so that at the end no process works alone on it.
+    """
     for item in items:
         if "tests/template/" in item.path.as_posix():
             item.add_marker("template")
@@ -45,6 +49,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     left_out = [item for item in items if not available(params[item])]
     config.hook.pytest_deselected(items=left_out)
     items[:] = [item for item in items if item not in left_out]
+    items.sort(key=lambda item: not any(part in item.path.as_posix() for part in LONGEST))
 
 
 @pytest.fixture(autouse=True)

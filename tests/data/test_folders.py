@@ -15,7 +15,7 @@ import pytest
 import torch
 from PIL import Image
 
-from project.data import folders
+from project.data import files, folders
 from project.data.folders import ImageFolder
 from project.data.listed import CSVImages
 from project.engine.bases.images import Normalise, statistics
@@ -418,7 +418,7 @@ def test_statistics_of_many_images_read_one_by_one_are_estimated(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("project.engine.bases.images.SAMPLED", 16)
-    monkeypatch.setattr(folders, "decode", counted := Counted(folders.decode))
+    monkeypatch.setattr(files, "decode", counted := Counted(files.decode))
     many()
     data = ImageFolder(root="d", size=6, cache=False)
     part = data._raw("train")
