@@ -1,4 +1,4 @@
-"""Tables: numbers standardised, texts as codes, one column to predict."""
+"""Tables: numbers scaled, texts as codes, one column to predict."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from torch import Tensor
 
 from project.engine import Arrays, DataModule, DataSpec, ItemDataset, UserError, clip, suggest
 from project.engine.loading.columns import (
+    Scale,
     all_numbers,
     fit_numbers,
     frame_of,
@@ -22,6 +23,7 @@ from project.engine.loading.columns import (
     is_gap,
     number_targets,
     places,
+    scaled,
     spread,
     times,
 )
@@ -58,7 +60,7 @@ class Table(Arrays):
 class CSVTable(DataModule):
     """A CSV or Parquet file: classification or regression of one column.
 
-    Numbers are standardised; a column with missing ones gets a second, which is 1 where it is
+    Numbers are scaled; a column with missing ones gets a second, which is 1 where it is
     missing. Texts become codes, which the MLP one-hot encodes or embeds; code 0 is for missing,
     rare and unseen ones.
 
@@ -78,6 +80,8 @@ class CSVTable(DataModule):
         time: A column of dates or numbers: the latest rows are tested, those before validate, the
             past is trained on. It is no input.
         drop_unlabelled: Leave out rows whose target is missing.
+        scale: Numbers by mean and deviation of the training rows (standard), or by their rank among
+            them as normal scores, which outliers do not move (quantile).
         read: How the files are written, by the names of pandas.read_csv: sep, decimal, thousands,
             header (false: no line names the columns), encoding, comment, skiprows, na_values, ...
     """
@@ -96,6 +100,7 @@ class CSVTable(DataModule):
         drop_unlabelled: bool = False,
         group: str | int | None = None,
         time: str | int | None = None,
+        scale: Scale = "standard",
         read: dict[str, Any] | None = None,
         **options: Any,
     ) -> None:
@@ -105,7 +110,7 @@ class CSVTable(DataModule):
         self.target, self.target_type, self.label_suffix = target, target_type, label_suffix
         self.drop, self.categorical, self.min_count = drop, categorical, min_count
         self.drop_unlabelled, self.read = drop_unlabelled, ReadOptions(read)
-        self.group, self.time = group, time
+        self.group, self.time, self.scale = group, time, scale
 
     # ------------------------------------------------------------------ reading
 
@@ -271,7 +276,7 @@ class CSVTable(DataModule):
             ):
                 categories[name] = frequent(column, rows, self.min_count)
             else:
-                numbers[name] = fit_numbers(file.numbers(name, MISSING)[rows])
+                numbers[name] = fit_numbers(file.numbers(name, MISSING)[rows], self.scale)
         useless = [name for name, texts in categories.items() if not texts]
         useless += [name for name, how in numbers.items() if how["mean"] is None]
         if useless:
@@ -345,7 +350,7 @@ class CSVTable(DataModule):
             values = file.numbers(name, MISSING)
             if how["indicator"]:
                 indicators.append(np.isnan(values))
-            columns[:, i] = np.nan_to_num((values - how["mean"]) / how["std"])
+            columns[:, i] = np.nan_to_num(scaled(values, how))
         for i, missing in enumerate(indicators, start=len(numbers)):
             columns[:, i] = missing
         for i, (name, texts) in enumerate(

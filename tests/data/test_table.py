@@ -130,6 +130,34 @@ def test_a_missing_number_is_the_mean_and_has_an_indicator_if_training_has_missi
     assert inputs[0].tolist() == [0, 0, 1, 0] and inputs[1, 2] == 0 and inputs[1, 3] == 3
 
 
+def test_numbers_by_quantiles_are_normal_scores_that_outliers_do_not_move() -> None:
+    sklearn = pytest.importorskip("sklearn.preprocessing")
+    draw = np.random.default_rng(0)
+    skewed, tied = np.exp(2 * draw.normal(size=800)), draw.integers(0, 4, 800)
+    table = [
+        [f"{a!r}", str(b), "" if i == 5 else "1", f"{a + b}"]
+        for i, (a, b) in enumerate(zip(skewed.tolist(), tied.tolist(), strict=True))
+    ]
+    table[0][0] = "1e12"
+    write(table, head="skewed,tied,constant,price")
+    data = make(scale="quantile", validation=0.0, test=0.0)
+    inputs, _, ids = split(data, "train")
+    values = np.array([[float(row[0]), float(row[1])] for row in table])[ids]
+    fitted = sklearn.QuantileTransformer(n_quantiles=800, output_distribution="normal")
+    wanted = torch.from_numpy(fitted.fit_transform(values)).clamp(-3.3, 3.3)
+    inner = wanted[:, 0].abs() < 2.5
+    torch.testing.assert_close(
+        inputs[inner, 0].double(), wanted[inner, 0], atol=2e-3, rtol=0, check_dtype=False
+    )
+    middle = (values[:, 1] > 0) & (values[:, 1] < 3)  # the ends of ties are drawn to the middle
+    torch.testing.assert_close(
+        inputs[middle, 1].double(), wanted[middle, 1], atol=2e-2, rtol=0, check_dtype=False
+    )
+    assert inputs[:, 0].abs().max() < 3.5 and (inputs[:, 2] == 0).all()
+    new, _ = data.accept([{"skewed": -1e9, "tied": 1, "constant": 7}])
+    assert new[0, 0] == inputs[:, 0].min() and new[0, 2] == 0
+
+
 @pytest.mark.parametrize(("min_count", "cardinality"), [(1, 5), (2, 4), (21, 0)])
 def test_rare_texts_share_the_code_of_unseen_ones(min_count: int, cardinality: int) -> None:
     table = rows()

@@ -13,6 +13,8 @@ HELP = """usage: PROGRAM sweep [--config FILE]... [--space.KEY VALUES]... [--KEY
   --space.KEY VALUES  a setting that varies: --space.model.optimizer.lr '[0.1, 0.01]', or a range:
                       '{low: 1e-5, high: 1, log: true}' or '{low: 0, high: 1, step: 0.1}'
   --trials N          how many; a grid ends by itself
+  --seeds N           the better half of the settings get a second seed, the better half of these
+                      a third, ...; a setting's value is the mean over its seeds; default: 1
   --workers N         trials at a time; the cores (and GPUs) are divided among them; default: 1
   --sampler NAME      grid, random, tpe, cmaes, gp, qmc, nsga2 or a class of optuna.samplers;
                       default: grid, or tpe for ranges; --sampler.seed 1 and its other arguments

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import re
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -15,7 +15,9 @@ from torch import Tensor
 from ..errors import UserError, clip
 from .csvfile import CSVFile, Numbers, Texts
 
+Scale = Literal["standard", "quantile"]
 ROUNDING = 1e-3  # of the spread: more is lost in 32 bits, so 64 are kept until they are scaled
+QUANTILES = 1000  # at most, of a column
 MOSTLY = 0.9  # a column of texts of which this fraction are numbers is taken for a mistake
 
 
@@ -47,18 +49,33 @@ def frequent(column: Texts, rows: np.ndarray, min_count: int) -> list[str]:
     )
 
 
-def fit_numbers(values: np.ndarray) -> dict[str, Any]:
+def fit_numbers(values: np.ndarray, scale: Scale = "standard") -> dict[str, Any]:
     """Mean and deviation of the training rows, and whether some are missing: (N,) floats, NaN where
-    missing.
+    missing. By quantiles, also the values at them and the normal scores that these become.
     """
     present = values[~np.isnan(values)]
     if not len(present):
         return {"mean": None}
-    return {
+    fitted = {
         "mean": float(present.mean()),
         "std": spread(present),
         "indicator": len(present) < len(values),
     }
+    if scale == "quantile":
+        ranks = np.linspace(0, 1, min(QUANTILES, len(present)))
+        edges, place = np.unique(np.quantile(present, ranks), return_inverse=True)
+        middle = np.bincount(place, ranks) / np.bincount(place)  # of equal ones
+        bound = 0.5 / len(ranks)
+        scores = torch.special.ndtri(torch.from_numpy(middle.clip(bound, 1 - bound)))
+        fitted |= {"edges": edges.tolist(), "scores": scores.tolist()}
+    return fitted
+
+
+def scaled(values: np.ndarray, how: dict[str, Any]) -> np.ndarray:
+    """Numbers as `fit_numbers` found out: (N,) floats about 0, NaN where missing."""
+    if "edges" in how:
+        return np.interp(values, how["edges"], how["scores"])
+    return (values - how["mean"]) / how["std"]
 
 
 def spread(values: np.ndarray) -> float:
@@ -92,7 +109,8 @@ def number_targets(
         return torch.from_numpy(np.nan_to_num(values).astype(np.int64)).unsqueeze(1)
     single = values.astype(np.float32)
     fine = np.abs(single - values)[rows].max() <= ROUNDING * spread(values[rows])
-    return torch.from_numpy(single if fine else values).unsqueeze(1)
+    # A copy: a table's own column may be read-only memory.
+    return torch.from_numpy(single if fine else values.copy()).unsqueeze(1)
 
 
 def is_gap(column: Numbers | Texts) -> np.ndarray:

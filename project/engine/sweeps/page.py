@@ -37,18 +37,20 @@ def write_page(found: Findings) -> Path:
 
 def sections(found: Findings) -> list[Section]:
     """The sections of the page."""
+    several = ["seeds"] if any(row["seeds"] > 1 for row in found.rows) else []
     head = [
         "rank",
         "trial",
         "state",
         found.monitor,
+        *several,
         *found.names.values(),
         "epochs",
         "seconds",
         "reason",
     ]
     rows = [
-        [rank, row["trial"], row["state"], row["value"]]
+        [rank, row["trial"], row["state"], row["value"], *(row[name] for name in several)]
         + [shown(row["parameters"].get(key)) for key in found.names]
         + [row["epochs"], row["seconds"], row["reason"]]
         for rank, row in enumerate(found.rows, 1)

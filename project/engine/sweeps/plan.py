@@ -22,6 +22,7 @@ KEYS = (
     "space",
     "sampler",
     "trials",
+    "seeds",
     "workers",
     "pruner",
     "monitor",
@@ -125,6 +126,7 @@ class Plan:
     sampler: Choice
     pruner: Choice
     trials: int
+    seeds: int = 1
     workers: int = 1
     monitor: str | None = None
     direction: str | None = None
@@ -140,6 +142,11 @@ class Plan:
     def folder(self) -> Path:
         run = self.settings.tree.get("run")
         return Path(str((run if isinstance(run, dict) else {}).get("root", "runs"))) / self.name
+
+    @property
+    def seed(self) -> int:
+        """The first of the seeds, as `fit` would take it."""
+        return int(self.settings.tree.get("seed_everything", 0))
 
     @property
     def threads(self) -> int:
@@ -193,6 +200,9 @@ def read_plan(request: CommandLine) -> Plan:
             f"{say('direction')}: expected one of {', '.join(DIRECTIONS)}, got "
             f"{clip(own['direction'])!r}"
         )
+    seeds = read_number(own.get("seeds", 1), say("seeds"))
+    if seeds > 1 and any(parameter.key == "seed_everything" for parameter in space.parameters):
+        raise UserError(f"{say('seeds')}: the space varies seed_everything; keep one of the two")
     for key in ("monitor", "storage"):
         if not isinstance(own.get(key), str | None):
             raise UserError(f"{say(key)}: expected text, got {clip(own[key])!r}")
@@ -213,6 +223,7 @@ def read_plan(request: CommandLine) -> Plan:
         sampler=sampler,
         pruner=read_choice("pruner", own.get("pruner"), "none", say("pruner")),
         trials=trials or size or 0,
+        seeds=seeds,
         workers=read_number(own.get("workers", 1), say("workers")),
         monitor=own.get("monitor"),
         direction=own.get("direction"),

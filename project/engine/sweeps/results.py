@@ -15,6 +15,7 @@ from ..cli.arguments import as_text, config_text
 from ..cli.settings import Layer, Settings, from_assignments, from_yaml
 from ..registry import PROGRAM
 from ..runs.files import csv_line, write_atomic, write_json, write_text
+from .repeats import SEED
 from .study import Study
 
 STATES = {
@@ -25,7 +26,7 @@ STATES = {
     TrialState.WAITING: "waiting",
 }
 # of a trial, in results.json
-FIELDS = ("trial", "state", "value", "parameters", "epochs", "seconds", "folder", "reason")
+FIELDS = ("trial", "state", "value", "seeds", "parameters", "epochs", "seconds", "folder", "reason")
 TRIALS_PER_PARAMETER = 5  # complete ones, from which importances are computed
 SEEDS = 5  # in the command that retrains the best
 
@@ -55,14 +56,32 @@ class Findings:
 
 
 def rows(study: Study) -> list[dict[str, Any]]:
-    """All trials as plain values, the best first."""
-    return [row(trial) for trial in study.ranked()]
+    """All settings as plain values, the best first: their first trials, with the means over their
+    seeds.
+    """
+    found = []
+    for setting in study.ranked():
+        values, about = setting.values(), row(setting.first)
+        again = [row(trial) for trial in setting.repeats]
+        about["seeds"] = len(values)
+        if values:
+            about["value"] = setting.mean()
+        about["seconds"] += sum(one["seconds"] for one in again)
+        about["reason"] = next((one["reason"] for one in again if one["reason"]), about["reason"])
+        found.append(about)
+    return found
+
+
+def trial_rows(study: Study) -> list[dict[str, Any]]:
+    """All trials as plain values, by their numbers."""
+    return [row(trial) for trial in study.trials()]
 
 
 def row(trial: FrozenTrial) -> dict[str, Any]:
     about = trial.user_attrs
     return {
         "trial": trial.number,
+        "seed": about.get(SEED, 0),
         "state": STATES[trial.state],
         "value": trial.value,
         "parameters": trial.params,
@@ -80,7 +99,8 @@ def write_results(study: Study) -> None:
     """results.csv, results.json and best.yaml in the sweep's folder."""
     plan, found = study.plan, rows(study)
     keys = [parameter.key for parameter in plan.space.parameters]
-    head = ["rank", "trial", "state", study.monitor, *keys, "epochs", "seconds", "folder", "reason"]
+    last = ["epochs", "seconds", "folder", "reason"]
+    head = ["rank", "trial", "state", study.monitor, "seeds", *keys, *last]
     lines = [csv_line(head)]
     for rank, one in enumerate(found, 1):
         parameters = [one["parameters"].get(key, "") for key in keys]
@@ -92,8 +112,9 @@ def write_results(study: Study) -> None:
                     one["trial"],
                     one["state"],
                     value,
+                    one["seeds"],
                     *parameters,
-                    *(one[name] for name in head[-4:]),
+                    *(one[name] for name in last),
                 ]
             )
         )
@@ -126,8 +147,9 @@ def best_config(study: Study, best: dict[str, Any]) -> str:
         f"# The best of {study.plan.trials} trials of the sweep {study.plan.name}: trial "
         f"{best['trial']}, "
     )
+    of = f" (the mean of {best['seeds']} seeds)" if best["seeds"] > 1 else ""
     said += (
-        f"{study.monitor} {best['value']:.6g}\n#   {PROGRAM} fit --config "
+        f"{study.monitor} {best['value']:.6g}{of}\n#   {PROGRAM} fit --config "
         f"{study.plan.folder / 'best.yaml'}\n"
     )
     return said + config_text(tree)

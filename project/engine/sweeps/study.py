@@ -18,6 +18,7 @@ from ..cli.yamltext import read_yaml
 from ..errors import UserError, clip
 from ..registry import PROGRAM
 from .plan import Plan
+from .repeats import OF, SEED, Setting, due, planned, settings_of
 from .space import Scalar, folder_name
 from .storage import Storage
 
@@ -148,18 +149,24 @@ class Study:
                     continue
                 if not (owner and self._has_died_too_often(trial)):
                     return self._take(trial)
-            if len(trials) >= self.plan.trials and not any(
-                t.state == TrialState.WAITING for t in trials
-            ):
-                return None
-            return self._take(self._new(trials))
-
-    def _new(self, trials: list[FrozenTrial]) -> FrozenTrial:
-        number = len(trials)
-        if self.plan.is_grid:
             if not any(trial.state == TrialState.WAITING for trial in trials):
-                self.study.enqueue_trial(self.plan.space.combination(number))
-        else:  # a function of the sampler's seed, the number of the trial and the trials before it
+                settings = settings_of(trials)
+                if len(settings) < self.plan.trials:
+                    if self.plan.is_grid:
+                        combination = self.plan.space.combination(len(settings))
+                        self.study.enqueue_trial(combination)
+                elif again := due(settings, self.plan.seeds, self.direction == "maximize"):
+                    first, seed = again[0].first, again[1]
+                    attributes = {OF: first.number, SEED: seed}
+                    self.study.enqueue_trial(first.params, user_attrs=attributes)
+                else:
+                    return None
+            return self._take(self._new(len(trials)))
+
+    def _new(self, number: int) -> FrozenTrial:
+        """Ask for the trial that waits, or for what the sampler proposes."""
+        if not self.plan.is_grid:
+            # a function of the sampler's seed, the number of the trial and the trials before it
             self.study.sampler = self.plan.sampler.make(
                 seed=seed_of(self.plan.sampler_seed, number)
             )
@@ -176,22 +183,31 @@ class Study:
         handle.set_user_attr("owner", self.storage.owner)
         parameters = {p.key: handle.params[p.key] for p in self.plan.space.parameters}
         threads = trial.user_attrs.get("threads", self.plan.threads)
-        folder = self.plan.folder / folder_name(trial.number, parameters, self.names)
+        name = folder_name(trial.number, parameters, self.names)
+        if SEED in trial.user_attrs:
+            name += f"-seed{trial.user_attrs[SEED]}"
+        folder = self.plan.folder / name
         if "threads" not in trial.user_attrs:
             handle.set_user_attr("threads", threads)
         handle.set_user_attr("folder", str(folder))
-        return self._spec(trial.number, parameters, folder, threads)
-
-    def _spec(
-        self, number: int, parameters: dict[str, Scalar], folder: Path, threads: int
-    ) -> TrialSpec:
         assignments = [(key, as_text(value)) for key, value in parameters.items()]
         if "run.threads" not in parameters:
             assignments.append(("run.threads", str(threads)))
-        description = {"name": self.plan.name, "trial": number, "parameters": parameters}
-        base = self.plan.folder / "base.yaml"
+        if seed := trial.user_attrs.get(SEED, 0):
+            assignments.append(("seed_everything", str(self.plan.seed + seed)))
         return TrialSpec(
-            number, parameters, base, folder, assignments, self.monitor, self.direction, description
+            number=trial.number,
+            parameters=parameters,
+            base=self.plan.folder / "base.yaml",
+            folder=folder,
+            assignments=assignments,
+            monitor=self.monitor,
+            direction=self.direction,
+            description={
+                "name": self.plan.name,
+                "trial": trial.number,
+                "parameters": parameters,
+            },
         )
 
     def _handle(self, trial: FrozenTrial) -> optuna.Trial:
@@ -214,7 +230,8 @@ class Study:
             if "planned" not in trial.user_attrs:
                 handle.set_user_attr("planned", epoch.planned)
             handle.report(epoch.value, epoch.number)
-            if epoch.number == epoch.planned or not handle.should_prune():
+            repeats = OF in trial.user_attrs  # a mean wants all its seeds
+            if repeats or epoch.number == epoch.planned or not handle.should_prune():
                 return False
             handle.set_user_attr("pruned_at", epoch.number)
             return True
@@ -258,15 +275,24 @@ class Study:
     def is_over(self) -> bool:
         """Whether every planned trial has ended."""
         trials = self.trials()
-        return len(trials) >= self.plan.trials and all(
-            trial.state.is_finished() for trial in trials
+        settings = settings_of(trials)
+        return (
+            len(settings) >= self.plan.trials
+            and all(trial.state.is_finished() for trial in trials)
+            and due(settings, self.plan.seeds, self.direction == "maximize") is None
         )
 
-    def ranked(self) -> list[FrozenTrial]:
-        """All trials, the best first; then those that were given up, then those without a value."""
+    def planned(self) -> int:
+        """How many trials there are in all, as far as that is known."""
+        return planned(settings_of(self.trials()), self.plan.trials, self.plan.seeds)
+
+    def ranked(self) -> list[Setting]:
+        """All settings, the best of those with most seeds first; then those that were given up,
+        then those without a value.
+        """
         sign = -1 if self.direction == "maximize" else 1
 
-        def place(trial: FrozenTrial) -> tuple[int, float, int]:
+        def place(setting: Setting) -> tuple[int, int, float, int]:
             order = (
                 TrialState.COMPLETE,
                 TrialState.PRUNED,
@@ -274,10 +300,11 @@ class Study:
                 TrialState.WAITING,
                 TrialState.FAIL,
             )
-            value = trial.value if trial.value is not None else math.inf
-            return order.index(trial.state), sign * value, trial.number
+            trial, values = setting.first, setting.values()
+            value = sign * setting.mean() if values else math.inf
+            return order.index(trial.state), -len(values), value, trial.number
 
-        return sorted(self.trials(), key=place)
+        return sorted(settings_of(self.trials()), key=place)
 
 
 def seed_of(seed: int, number: int) -> int:

@@ -33,7 +33,7 @@ def run(plan: Plan, debug: bool, end: Callable[[Study], int] | None = None) -> i
         study = Study(plan, storage, monitor, direction)
         write_text(plan.folder / "base.yaml", plan.base())
         print(
-            f"sweep {plan.folder}: {plan.trials} trials, {plan.workers} at a time; the same "
+            f"sweep {plan.folder}: {study.planned()} trials, {plan.workers} at a time; the same "
             "command continues it",
             flush=True,
         )
@@ -42,8 +42,8 @@ def run(plan: Plan, debug: bool, end: Callable[[Study], int] | None = None) -> i
         write_results(study)
         if stopped:
             print(
-                f"stopped; {len(watch.ended)} of {plan.trials} trials have ended, the same command "
-                "continues the sweep"
+                f"stopped; {len(watch.ended)} of {study.planned()} trials have ended, the same "
+                "command continues the sweep"
             )
             return 128 + stopped
         if wants_page(plan):

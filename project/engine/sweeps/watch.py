@@ -14,7 +14,7 @@ from rich.live import Live
 from rich.table import Table
 
 from ..formats import duration
-from .results import rows
+from .results import rows, trial_rows
 from .space import as_label, in_words
 from .study import Study
 
@@ -31,8 +31,8 @@ class SweepDisplay:
 
     def __init__(self, study: Study, workers: int) -> None:
         self.study, self.workers = study, workers
-        self.rows = rows(study)
-        self.ended = {row["trial"] for row in self.rows if row["state"] in ENDED}
+        self.trials = trial_rows(study)
+        self.ended = {row["trial"] for row in self.trials if row["state"] in ENDED}
         self.seen: dict[tuple[int, str], float] = {}  # (trial, process that runs it) -> since when
         # A handle of its own, because a trial in this process prints into a file.
         self.console = Console(file=os.fdopen(os.dup(sys.stdout.fileno()), "w"), highlight=False)
@@ -57,8 +57,8 @@ class SweepDisplay:
 
     def look(self) -> None:
         """Read what has changed; in a pipe, write a line for each trial that has ended."""
-        self.rows = rows(self.study)
-        for row in sorted(self.rows, key=lambda row: row["trial"]):
+        self.trials = trial_rows(self.study)
+        for row in self.trials:
             if row["state"] == "running":
                 self.seen.setdefault((row["trial"], row["owner"]), time.monotonic())
             elif row["state"] in ENDED and row["trial"] not in self.ended:
@@ -69,15 +69,16 @@ class SweepDisplay:
 
     def line(self, row: dict[str, Any]) -> str:
         value = "" if row["best"] is None else f"  {self.study.monitor} {row['best']:.4f}"
+        seed = f"  seed {self.study.plan.seed + row['seed']}" if row["seed"] else ""
         reason = f"  {row['reason']}" if row["reason"] else ""
         return (
-            f"{len(self.ended)}/{self.study.plan.trials}  trial {row['trial']}  "
-            f"{in_words(row['parameters'], self.study.names)}  {row['state']}{value}  "
+            f"{len(self.ended)}/{self.study.planned()}  trial {row['trial']}  "
+            f"{in_words(row['parameters'], self.study.names)}{seed}  {row['state']}{value}  "
             f"{row['seconds']:.1f} s{reason}"
         )
 
     def running(self) -> list[dict[str, Any]]:
-        return [row for row in self.rows if row["state"] == "running" and row["owner"]]
+        return [one for one in self.trials if one["state"] == "running" and one["owner"]]
 
     def table(self) -> Table:
         """The trials that run, then the best of those that have ended, as many as the terminal has
@@ -94,24 +95,25 @@ class SweepDisplay:
                 str(row["trial"]),
                 "running",
                 "" if row["best"] is None else f"{row['best']:.4f}",
+                *([str(row["seed"] + 1)] if self.study.plan.seeds > 1 else []),
                 *(as_label(value) for value in row["parameters"].values()),
                 done,
                 f"{time.monotonic() - since:.0f}",
                 style="cyan",
             )
-        ended = [row for row in self.rows if row["state"] in ENDED]
+        ended = [one for one in rows(self.study) if one["state"] in ENDED]
         for rank, row in enumerate(ended[: max(3, self.console.height - len(running) - 6)], 1):
             add(table, self.study, rank, row)
         return table
 
     def summary(self) -> str:
         """How far the sweep is, what is best, how long it takes yet."""
-        planned = self.study.plan.trials
+        planned = self.study.planned()
         parts = [f"{len(self.ended)} of {planned} ended"]
-        best = next((row for row in self.rows if row["state"] == "complete"), None)
+        best = next((one for one in rows(self.study) if one["state"] == "complete"), None)
         if best:
             parts.append(f"best {self.study.monitor} {best['value']:.4f} (trial {best['trial']})")
-        seconds = [row["seconds"] for row in self.rows if row["state"] in ("complete", "pruned")]
+        seconds = [one["seconds"] for one in self.trials if one["state"] in ENDED[:2]]
         if seconds:
             begun = sum(row["epochs"] / row["planned"] for row in self.running() if row["planned"])
             left = (planned - len(self.ended) - begun) * sum(seconds) / len(seconds)
@@ -124,6 +126,8 @@ def ranking(study: Study) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in ("rank", "trial", "state", study.monitor):
         table.add_column(name, justify="left" if name == "state" else "right", no_wrap=True)
+    if study.plan.seeds > 1:
+        table.add_column("seeds", justify="right")
     for parameter in study.plan.space.parameters:
         table.add_column(study.names[parameter.key])
     table.add_column("epochs", justify="right")
@@ -140,6 +144,7 @@ def add(table: Table, study: Study, rank: int, row: dict[str, Any]) -> None:
         str(row["trial"]),
         row["state"],
         value,
+        *([str(row["seeds"])] if study.plan.seeds > 1 else []),
         *parameters,
         str(row["epochs"]),
         f"{row['seconds']:.1f}",

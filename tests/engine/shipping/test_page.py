@@ -104,29 +104,34 @@ ROWS = 'colour,gaps,"size, m",more\nred,3,1.5,0\nviolet,,-4.25,0\n"green",n/a,1e
 @needs_a_browser
 @pytest.mark.parametrize(
     "task",
-    ["", "--model Regression --data.target gaps --data.drop_unlabelled true"],
-    ids=["classes", "numbers"],
+    [
+        "",
+        "--data.scale quantile",
+        "--model Regression --data.target gaps --data.drop_unlabelled true",
+    ],
+    ids=["classes", "quantiles", "numbers"],
 )
 def test_rows_with_gaps_and_unseen_texts(task: str, project: Project, tmp_path: Path) -> None:
+    numbers = "Regression" in task
     (tmp_path / "t.csv").write_text(TABLE[0] + TABLE[1] * 15)
-    target = "" if task else "--data.target y"
-    drop = "[extra,y]" if task else "[extra]"
+    target = "" if numbers else "--data.target y"
+    drop = "[extra,y]" if numbers else "[extra]"
     code, _, err = project(
         f"fit --data CSVTable --data.root . --data.file t.csv --model.net MLP {target} {task} "
         f"--data.drop {drop} --trainer.max_epochs 3 --data.target_type "
-        f"{'number' if task else 'auto'} {SHORT}"
+        f"{'number' if numbers else 'auto'} {SHORT}"
     )
     assert code == 0, err
     code, _, err = project(f"export --ckpt_path run --to page --output page --runtime {RUNTIME}")
     assert code == 0, err
-    rows = ROWS.replace("nan", "0") if task else ROWS
+    rows = ROWS.replace("nan", "0") if numbers else ROWS
     (tmp_path / "rows.csv").write_text(rows)
     *found, wrong = asked(tmp_path / "page/page.html", rows + "red,1,word,0\n")
     code, _, err = project("predict --ckpt_path run --input rows.csv --output said.jsonl")
     assert code == 0, err
     for line, got in zip(Path("said.jsonl").read_text().splitlines(), found, strict=True):
         said, values = json.loads(line), got["values"]
-        if task:
+        if numbers:
             assert values["gaps"] == pytest.approx(said["gaps"], rel=1e-4)
         else:
             assert values[said["prediction"]] == pytest.approx(said["probability"], abs=1e-4)

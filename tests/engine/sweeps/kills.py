@@ -37,6 +37,8 @@ SPACE = '--space.model.optimizer.lr {"low":0.0001,"high":0.1,"log":true} --space
 SWEEPS = {
     "grid, 2 workers": "--workers 2 --space.model.optimizer.lr [0.1,0.01,0.001,0.0001] "
     "--space.model.net.dropout [0,0.5]",
+    "seeds, 2 workers": "--workers 2 --seeds 3 --space.model.optimizer.lr "
+    "[0.1,0.01,0.001,0.0001] --space.model.net.dropout [0,0.5]",
     "tpe and asha": f"--sampler tpe --sampler.n_startup_trials 3 --pruner asha {SPACE}",
     "random, 2 workers": f"--workers 2 --sampler random {SPACE}",
 }
@@ -131,7 +133,7 @@ def summary(root: Path) -> dict[str, object]:
     told: dict[str, object] = {"folders": sorted(path.name for path in (root / "s").glob("[0-9]*"))}
     for row in rows:
         told[f"trial {row['trial']}"] = [
-            row[key] for key in ("state", "value", "parameters", "epochs", "reason")
+            row[key] for key in ("state", "value", "seeds", "parameters", "epochs", "reason")
         ]
     told["order"] = [row["trial"] for row in rows]
     journal = [json.loads(line) for line in (root / "s" / "journal.log").read_text().splitlines()]

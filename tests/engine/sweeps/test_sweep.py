@@ -88,6 +88,41 @@ def test_the_same_command_again_runs_nothing_and_more_trials_are_added(project: 
     assert [row for row in results() if row["trial"] < 2] == sorted(first, key=results().index)
 
 
+def test_leaders_get_further_seeds_and_a_value_is_the_mean_over_them(project: Project) -> None:
+    words = f"sweep --name s {LR} [0.001,0.003,0.01,0.03,0.1] --seed_everything 7 {TINY}"
+    assert project(words)[0] == 0  # as far as it goes with one seed; more may come later
+    first = {row["trial"]: row["value"] for row in results()}
+    code, out, err = project(words, "--seeds 3")
+    assert (code, err) == (0, "")
+    found = results()
+    assert [row["seeds"] for row in found] == [3, 3, 2, 1, 1]
+    ranked = sorted(first, key=lambda number: (-first[number], number))
+    assert {row["trial"] for row in found if row["seeds"] > 1} == {*ranked[:3]}
+    for row in found:
+        name, own = Path(row["folder"]).name, row["parameters"]["model.optimizer.lr"]
+        folders = [path for path in Path("runs/s").glob(f"[0-9]*-lr={own:g}*") if path.is_dir()]
+        again = sorted(path for path in folders if path.name != name)
+        runs = [json.loads((path / "run.json").read_text()) for path in again]
+        assert [about["seed"] for about in runs] == [8, 9][: row["seeds"] - 1]
+        values = [first[row["trial"]]] + [
+            json.loads((path / "results.json").read_text())["best"]["value"] for path in again
+        ]
+        assert row["value"] == pytest.approx(sum(values) / len(values), abs=1e-9)
+    assert "10/10  trial 9" in out and "seed 9" in out
+    assert "(the mean of 3 seeds)\n" in Path("runs/s/best.yaml").read_text()
+    # what two of them are is the same as by hand, and the same command runs nothing
+    times = {path: path.stat().st_mtime_ns for path in Path("runs/s").glob("*/metrics.csv")}
+    assert project(words, "--seeds 3")[0] == 0 and results() == found
+    assert {path: path.stat().st_mtime_ns for path in times} == times and len(times) == 10
+    lr = found[0]["parameters"]["model.optimizer.lr"]
+    alone = f"fit --run alone --model.optimizer.lr {lr} --seed_everything 9 {TINY}"
+    assert project(alone)[0] == 0
+    folder = next(Path("runs/s").glob(f"*-lr={lr:g}-seed2"))
+    assert (folder / "metrics.csv").read_bytes() == Path("alone/metrics.csv").read_bytes()
+    code, _, err = project(f"sweep --name t --space.seed_everything [1,2] --seeds 3 {TINY}")
+    assert (code, err.count("\n")) == (2, 1) and "the space varies seed_everything" in err
+
+
 # what is changed in a sweep that has begun -> what the refusal says
 CHANGES = {
     f"{LR} [0.1,0.2]": "the sweep s began with the space",
