@@ -25,14 +25,15 @@ from ..building.weights import describe
 from ..errors import NotFinite, UserError, clip, passed_through, raised_in, suggest
 from ..ranks import meet_again
 from ..registry import PROGRAM
+from ..runs import trackers
 from ..runs.checkpoints import locate, read_weights
 from ..runs.exact import ExactResume, Stop
 from ..runs.files import read_json, update_json, write_text
 from ..runs.folder import RunFolder
-from ..runs.records import Epochs
+from ..runs.records import Epochs, MetricsFile
 from ..runs.saved import Saved
 from .arguments import config_text, refuse_changes
-from .describe import description, refuse_other_data
+from .describe import description, parameters, refuse_other_data
 from .evaluation import load
 from .parser import ProjectCLI, parse
 from .settings import Settings, from_yaml
@@ -46,7 +47,7 @@ from .start import (
     refuse_writing_elsewhere,
 )
 from .summary import closing, opening, show_weights
-from .trainer import make_trainer, settle_logging
+from .trainer import as_list, go_on_in, make_trainer, settle_logging
 
 LIMITS = ("trainer", "run")  # the groups that may change when a run continues
 
@@ -100,6 +101,7 @@ def fit(
             if not is_child():
                 print(f"{folder} is finished at step {saved.step}; {hint}")
             return folder
+        go_on_in(cli, folder)
         assemble(cli, saved, weights, fresh)
         if saved and folder and folder.description.is_file():
             refuse_other_data(cli.datamodule.summary(), folder)
@@ -302,6 +304,10 @@ def announce(
         if not folder.metrics.exists():
             take_records(folder, RunFolder(saved.path.parent.parent))
     described = description(folder, cli, saved) | ({} if saved else dict(notes))
+    if given := [one for one in as_list(cli.trainer_arguments.get("logger")) if one is not True]:
+        metrics = next(one for one in trainer.loggers if isinstance(one, MetricsFile))
+        known = parameters(cli.config_tree)
+        described["trackers"] = trackers.begin(given, metrics, folder, known)
     if not saved:
         opening(folder, cli, trainer, described)
     sys.stdout.flush()

@@ -9,7 +9,7 @@ from typing import Any
 
 import lightning.pytorch as L
 import torch
-from jsonargparse import set_parsing_settings
+from jsonargparse import Namespace, set_parsing_settings
 from jsonargparse.typing import PositiveInt, register_type
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
@@ -18,6 +18,7 @@ from ..bases.task import Task
 from ..errors import UserError, clip
 from ..registry import DEFAULTS, TABLES, importable
 from .arguments import config_text
+from .classes import load_class
 from .explain import explain
 from .machine import check_trainer, settle_threads
 from .settings import Settings
@@ -149,6 +150,7 @@ class ProjectCLI(LightningCLI):
                 cause = cause.__cause__
             if isinstance(cause, UserError):
                 raise cause from None
+            refuse_alone(self.config.trainer)
             raise UserError(f"the config cannot be built: {clip(cause, 200)}") from error
         self.model, self.datamodule = self.config_init.model, self.config_init.data
         self.datamodule.wanted_target = self.model.wanted_target
@@ -168,6 +170,27 @@ class ProjectCLI(LightningCLI):
             return super().instantiate_trainer(**own)
         except Exception as error:
             raise UserError(f"trainer: {clip(error, 200)}") from error
+
+
+def refuse_alone(trainer: Namespace) -> None:
+    """Build callbacks and loggers one by one: of several jsonargparse does not say which refuses.
+
+    Raises:
+        UserError: one does.
+    """
+    for key in ("logger", "callbacks"):
+        given = trainer[key] if isinstance(trainer[key], list) else [trainer[key]]
+        for chosen in given:
+            if not isinstance(chosen, Namespace):
+                continue
+            arguments = vars(chosen.get("init_args") or Namespace())
+            if any(isinstance(value, Namespace | list) for value in arguments.values()):
+                continue
+            try:
+                load_class(chosen.class_path, f"--trainer.{key}")(**arguments)
+            except Exception as error:
+                name = chosen.class_path.rpartition(".")[2]
+                raise UserError(f"--trainer.{key} {name}: {clip(error, 200)}") from error
 
 
 def restrict_imports() -> None:

@@ -10,7 +10,7 @@ from lightning.pytorch.callbacks import Callback, ProgressBar, WeightAveraging
 from lightning.pytorch.loggers import Logger
 
 from ..errors import UserError
-from ..runs import tensorboard
+from ..runs import tensorboard, trackers
 from ..runs.checkpoints import BestCheckpoint, SafeIO
 from ..runs.exact import ExactResume
 from ..runs.folder import RunFolder
@@ -106,6 +106,16 @@ def build_trainer(cli: ProjectCLI, own: dict[str, Any], saved: Saved | None = No
 def as_list(value: Any) -> list[Any]:
     """A setting that is one thing, several, or none, as a list."""
     return [] if value is None else list(value) if isinstance(value, (list, tuple)) else [value]
+
+
+def go_on_in(cli: ProjectCLI, folder: RunFolder | None) -> None:
+    """Let the loggers of the config, before they are built, go on where those of the run were."""
+    before = trackers.known(folder)
+    for number, chosen in enumerate(as_list(cli.config.trainer.logger)):
+        if not isinstance(chosen, bool):
+            name = chosen.class_path.rpartition(".")[2]
+            for key, value in trackers.goes_on(name, number, before).items():
+                chosen.init_args[key] = value
 
 
 def settle_logging(cli: ProjectCLI) -> None:

@@ -42,7 +42,7 @@ class CSVRows:
                 os.truncate(self.path, mark["bytes"])
                 self._open()
             else:  # a column was added after the checkpoint
-                self._rewrite(self._read()[: self.rows])
+                self._rewrite(self.read()[: self.rows])
         except OSError as error:
             raise UserError(
                 f"{self.path}: {error.strerror}; the run cannot continue without its records"
@@ -58,7 +58,7 @@ class CSVRows:
         new = [name for name in row if name not in self.columns]
         with disk_errors(self.path):
             if new:
-                rows = self._read()
+                rows = self.read()
                 self.columns += new
                 self._rewrite(rows)
             assert self.file is not None
@@ -84,7 +84,8 @@ class CSVRows:
             self.file.close()
             self.file = None
 
-    def _read(self) -> list[dict[str, str]]:
+    def read(self) -> list[dict[str, str]]:
+        """All rows, as they are written."""
         with open(self.path, newline="", encoding="utf-8", errors="replace") as file:
             return list(csv.DictReader(file))
 
