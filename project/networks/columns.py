@@ -96,7 +96,7 @@ class Periodic(nn.Module):
         spread: The deviation of the first frequencies.
     """
 
-    def __init__(self, count: int, spread: float = 0.1) -> None:
+    def __init__(self, count: int, spread: float = 1.0) -> None:
         super().__init__()
         self.frequencies = nn.Parameter(spread * torch.randn(count, WAVES))
         self.linear = nn.Linear(2 * WAVES, WIDTH)
@@ -127,9 +127,18 @@ class Piecewise(nn.Module):
         self.bias = nn.Parameter(torch.empty(count, WIDTH).uniform_(-bound, bound))
 
     def place(self, numbers: Tensor) -> None:
-        """Set the edges of the bins from training rows (N, n)."""
-        places = torch.linspace(0, 1, BINS + 1, dtype=torch.float64)
-        self.edges.copy_(torch.quantile(numbers.double(), places, dim=0).T)
+        """Set the edges of the bins from training rows (N, n).
+
+        A value that alone would fill a bin, such as the 0 of a column that is mostly 0, is one edge
+        and no more: the others are the quantiles of the rest.
+        """
+        for edges, column in zip(self.edges, numbers.double().T, strict=True):
+            values, counts = column.unique(return_counts=True)
+            alone = values[counts > len(column) / BINS]
+            rest = column[~torch.isin(column, alone)]
+            places = torch.linspace(0, 1, BINS + 1 - len(alone), dtype=torch.float64)
+            between = torch.quantile(rest, places) if len(rest) else alone[-1:].expand(len(places))
+            edges.copy_(torch.cat([alone, between]).sort().values)
 
     def forward(self, numbers: Tensor) -> Tensor:
         left, right = self.edges[:, :-1], self.edges[:, 1:]
