@@ -54,6 +54,16 @@ def test_a_column_of_few_values_has_no_bin_of_no_width() -> None:
     assert shown(torch.tensor([[0.0], [1.0], [7.0]])).isfinite().all()
 
 
+def test_a_column_that_is_mostly_zero_keeps_its_other_values_apart() -> None:
+    shown = Piecewise(1)
+    column = torch.cat([torch.zeros(960), torch.linspace(1, 2, 40)])
+    shown.place(column.unsqueeze(1))
+    edges = shown.edges[0].unique()
+    assert (edges > 0).sum() == BINS and (edges == 0).sum() == 1
+    shown.place(torch.full((20, 1), 3.0))
+    assert shown(torch.tensor([[3.0], [9.0]])).isfinite().all()
+
+
 def test_periodic_numbers_are_waves() -> None:
     shown = Periodic(2)
     numbers = torch.randn(5, 2)

@@ -167,6 +167,10 @@ def print_comparison(groups: list[Group], metric: str | None) -> None:
         interval = f"+- {said(mean.half)}" if math.isfinite(mean.half) else "one seed"
         ends = said(min(values)), said(max(values))
         rows.append([found.label, str(mean.count), said(mean.value), interval, *ends])
+    beside = next((run.baselines for run in runs if run.baselines), [])
+    fits = {one["name"]: one["metrics"][metric] for one in beside if metric in one["metrics"]}
+    in_order = sorted(fits, key=lambda name: fits[name], reverse=not falls)
+    rows += [[name, "", said(fits[name]), "baseline", "", ""] for name in in_order]
     heads = [metric, "seeds", "mean", f"{LEVEL:.0%} interval", "smallest", "largest"]
     show_table(heads, rows, width=80)
     for line in claims(there, metric, falls):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import functools
+import sys
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -229,6 +231,20 @@ class FirstSteps(Callback):
             self.watch(module.net)
 
 
+def memory() -> str:
+    """The most memory that this process has taken so far, and of a GPU where it has one."""
+    found = []
+    with contextlib.suppress(ImportError):  # on Windows
+        import resource
+
+        unit = 1 if sys.platform == "darwin" else 1024
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+        found.append(f"{peak / 2**20:,.0f} MB of memory")
+    if torch.cuda.is_available():
+        found.append(f"{torch.cuda.max_memory_allocated() / 2**20:,.0f} MB of the GPU's")
+    return ", ".join(found) or "memory that cannot be told here"
+
+
 def of_steps(cli: ProjectCLI) -> Iterator[str]:
     """Train some steps as configured, and say what they cost and show."""
     first, task, settings = FirstSteps(), cli.model, cli.config_tree["trainer"]
@@ -244,6 +260,7 @@ def of_steps(cli: ProjectCLI) -> Iterator[str]:
     epochs = settings.get("max_epochs")
     whole = f", {epochs} epochs in {duration(each * batches * epochs)}" if (epochs or 0) > 0 else ""
     print(f"a step takes {1000 * each:.3g} ms, an epoch {duration(each * batches)}{whole}")
+    print(f"the process has taken {memory()}")
     print(f"the loss went from {figure(first.losses[0])} to {figure(first.losses[-1])}")
     if not np.isfinite(first.losses).all():
         yield "the loss is not finite within the first steps: a lower --model.optimizer.lr"

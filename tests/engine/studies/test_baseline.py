@@ -77,6 +77,8 @@ def test_numbers_are_judged_in_their_units_and_shown_beside_a_run(project: Proje
         page = Path(f"runs/t/00{seed}/report.html").read_text()
         assert (">gradient boosting</td>" in page) == shown, "only of the same splits"
         assert bool(Run(Path(f"runs/t/00{seed}")).baselines) == shown
+        out = project(f"compare runs/t/00{seed} --metric val/rmse")[1]
+        assert ("gradient boosting" in out) == shown and "val/rmse" in out
 
 
 def test_a_damaged_file_of_baselines_is_one_line(project: Project) -> None:

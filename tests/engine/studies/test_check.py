@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -103,3 +104,4 @@ def test_nothing_is_found_in_what_is_well(name: str, project: Project) -> None:
     code, out, err = project("check", words)
     assert code == 0, err
     assert out.endswith("nothing found\n") and "a step takes" in out, out
+    assert re.search(r"the process has taken [\d,]+ MB of memory", out)
