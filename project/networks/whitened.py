@@ -77,4 +77,10 @@ class Norm(nn.Module):
         self.bias = nn.Parameter(torch.zeros(channels))
 
     def forward(self, inputs: Tensor) -> Tensor:
-        return self.norm(inputs) + self.bias.reshape(-1, 1, 1)
+        # In one pass, and in the precision of the inputs: a sum with the bias would be a second one
+        # and in 32 bits.
+        norm = self.norm
+        mean, var = norm.running_mean, norm.running_var
+        return F.batch_norm(
+            inputs, mean, var, None, self.bias, norm.training, norm.momentum or 0.0, norm.eps
+        )
