@@ -47,7 +47,7 @@ from .start import (
     refuse_writing_elsewhere,
 )
 from .summary import closing, opening, show_weights
-from .trainer import as_list, go_on_in, make_trainer, settle_logging
+from .trainer import chosen_loggers, go_on_in, make_trainer, settle_logging
 
 LIMITS = ("trainer", "run")  # the groups that may change when a run continues
 
@@ -304,7 +304,7 @@ def announce(
         if not folder.metrics.exists():
             take_records(folder, RunFolder(saved.path.parent.parent))
     described = description(folder, cli, saved) | ({} if saved else dict(notes))
-    if given := [one for one in as_list(cli.trainer_arguments.get("logger")) if one is not True]:
+    if given := chosen_loggers(cli.trainer_arguments.get("logger")):
         metrics = next(one for one in trainer.loggers if isinstance(one, MetricsFile))
         known = parameters(cli.config_tree)
         described["trackers"] = trackers.begin(given, metrics, folder, known)

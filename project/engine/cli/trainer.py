@@ -66,7 +66,7 @@ def make_trainer(
     ]
     loggers: list[Logger | None] = [
         metrics,
-        *(logger for logger in as_list(given.get("logger")) if not isinstance(logger, bool)),
+        *chosen_loggers(given.get("logger")),
         StepPrinter(options["print_every"]) if folder and options["print_every"] else None,
         events,
     ]
@@ -108,14 +108,18 @@ def as_list(value: Any) -> list[Any]:
     return [] if value is None else list(value) if isinstance(value, (list, tuple)) else [value]
 
 
+def chosen_loggers(value: Any) -> list[Any]:
+    """Those that a user has named, of `trainer.logger`: true and false are Lightning's."""
+    return [one for one in as_list(value) if not isinstance(one, bool)]
+
+
 def go_on_in(cli: ProjectCLI, folder: RunFolder | None) -> None:
     """Let the loggers of the config, before they are built, go on where those of the run were."""
     before = trackers.known(folder)
-    for number, chosen in enumerate(as_list(cli.config.trainer.logger)):
-        if not isinstance(chosen, bool):
-            name = chosen.class_path.rpartition(".")[2]
-            for key, value in trackers.goes_on(name, number, before).items():
-                chosen.init_args[key] = value
+    for number, chosen in enumerate(chosen_loggers(cli.config.trainer.logger)):
+        name = chosen.class_path.rpartition(".")[2]
+        for key, value in trackers.goes_on(name, number, before).items():
+            chosen.init_args[key] = value
 
 
 def settle_logging(cli: ProjectCLI) -> None:

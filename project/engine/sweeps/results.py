@@ -67,7 +67,9 @@ def rows(study: Study) -> list[dict[str, Any]]:
         if values:
             about["value"] = setting.mean()
         about["seconds"] += sum(one["seconds"] for one in again)
-        about["reason"] = next((one["reason"] for one in again if one["reason"]), about["reason"])
+        failed = next((one for one in again if one["reason"]), None)
+        if failed:
+            about["reason"] = f"with a further seed (trial {failed['trial']}): {failed['reason']}"
         found.append(about)
     return found
 
