@@ -8,14 +8,13 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-if TYPE_CHECKING:
-    from .export import Run, Source
+from .source import Run, Source
 
 SIZES = (1, 64)  # samples at once
 SECONDS, ROUNDS = 0.3, 5  # of each measurement

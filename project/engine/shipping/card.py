@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 
 from ..cli.evaluation import folder_of
 from ..registry import VERSION
 from ..runs.files import read_json
-
-if TYPE_CHECKING:
-    from .export import Parity, Source
+from .source import Parity, Source
 
 # Called as they stand, beside the file; the image and the row being yours.
 CALLS = {
