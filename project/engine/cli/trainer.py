@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as L
@@ -115,10 +116,11 @@ def chosen_loggers(value: Any) -> list[Any]:
 
 def go_on_in(cli: ProjectCLI, folder: RunFolder | None) -> None:
     """Let the loggers of the config, before they are built, go on where those of the run were."""
-    before = trackers.known(folder)
+    before, root = trackers.known(folder), Path(cli.config_tree["run"]["root"])
     for number, chosen in enumerate(chosen_loggers(cli.config.trainer.logger)):
         name = chosen.class_path.rpartition(".")[2]
-        for key, value in trackers.goes_on(name, number, before).items():
+        own = trackers.place(name, chosen.init_args, root)
+        for key, value in (own | trackers.goes_on(name, number, before)).items():
             chosen.init_args[key] = value
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from ..errors import UserError, clip
@@ -47,6 +48,7 @@ class Kind:
     begin: What is to be done before the first row.
     end: What is to be done after the last.
     more: Further arguments where it goes on.
+    place: An argument that nobody has given, and its value below the folder of all runs.
     """
 
     argument: str
@@ -54,11 +56,17 @@ class Kind:
     begin: Callable[[Any], object] = lambda logger: None
     end: Callable[[Any], object] = lambda logger: None
     more: Mapping[str, Any] = field(default_factory=dict)
+    place: tuple[str, str] | None = None
 
 
 TRACKERS = {
     "CSVLogger": Kind("version"),
-    "MLFlowLogger": Kind("run_id", rows=_mlflow_rows, begin=_mlflow_begin),
+    "MLFlowLogger": Kind(
+        "run_id",
+        rows=_mlflow_rows,
+        begin=_mlflow_begin,
+        place=("tracking_uri", "sqlite:///{}/mlflow.db"),  # it gives up its own default, files
+    ),
     "TensorBoardLogger": Kind("version", more={"purge_step": 0}),
     "WandbLogger": Kind("id", rows=_wandb_rows, end=_wandb_end),
 }
@@ -78,6 +86,22 @@ def goes_on(name: str, number: int, trackers: Sequence[Mapping[str, Any]]) -> di
         return {}
     kind = TRACKERS[name]
     return {kind.argument: trackers[number].get("id"), **kind.more}
+
+
+def place(name: str, given: Mapping[str, Any], root: Path) -> dict[str, Any]:
+    """Where a logger of this class is kept if nobody has said it.
+
+    Raises:
+        UserError: the folder of all runs cannot be made.
+    """
+    kind = TRACKERS.get(name)
+    if kind is None or kind.place is None or given.get(kind.place[0]) is not None:
+        return {}
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{root}: {error.strerror}; --run.root DIR puts it elsewhere") from None
+    return {kind.place[0]: kind.place[1].format(root)}
 
 
 def begin(

@@ -151,6 +151,17 @@ def test_five_kills_leave_one_run_with_the_rows_of_metrics_csv(
     assert "run_id" not in Path("run/config.yaml").read_text().replace("run_id: null", "")
 
 
+def test_mlflow_alone_is_kept_beside_the_runs(project: Project, tmp_path: Path) -> None:
+    pytest.importorskip("mlflow")
+    words = COMMAND.replace("--trainer.max_epochs 8", "--trainer.max_epochs 1")
+    code, _, err = project(f"{words} --run.root store --trainer.logger MLFlowLogger")
+    assert code == 0, err
+    (tmp_path / "store/mlflow.db").rename(tmp_path / "store.db")
+    (found,) = in_mlflow(tmp_path)
+    assert found == [dict(row) for row in rows_of(Path("run/metrics.csv"))]
+    assert "tracking_uri: null" in Path("run/config.yaml").read_text()
+
+
 def test_a_tracker_that_cannot_be_reached_is_one_line_and_leaves_no_run(project: Project) -> None:
     pytest.importorskip("mlflow")
     words = COMMAND.replace("--run run", "")
@@ -158,4 +169,6 @@ def test_a_tracker_that_cannot_be_reached_is_one_line_and_leaves_no_run(project:
         f"{words} --trainer.logger MLFlowLogger --trainer.logger.tracking_uri sqlite:////dev/null/x.db"
     )
     assert code == 2 and err.splitlines()[-1].startswith("error: --trainer.logger MLFlowLogger: ")
+    code, _, err = project(f"{words} --run.root /dev/null/x --trainer.logger MLFlowLogger")
+    assert code == 2 and err.splitlines()[-1].startswith("error: /dev/null/x: "), err
     assert not list(Path("runs").rglob("run.json"))
