@@ -42,11 +42,17 @@ ROWS = {
     "mnist": Row("lenet", words="--data MNIST --trainer.max_epochs 10"),
     "fashion-cnn": Row("fashion_cnn"),
     "fashion-mlp": Row("fashion_mlp"),
-    "cifar": Row("cifar_fast"),
+    "cifar": Row("cifar_fast", words="--trainer.precision bf16-mixed"),
     "sign-digits": Row("sign_digits", data="sign_language_digits"),
     "characters": Row("characters", data="handwritten_chars"),
     "housing": Row("housing", "test/r2", data="tables", values=FIVE),
     "adult": Row("adult", data="tables", values=FIVE),
+    "adult-tabm": Row(
+        "adult",
+        words="--model.net TabM --model.net.dropout 0.2 --model.optimizer.lr 0.002",
+        data="tables",
+        values=FIVE,
+    ),
     "wine": Row("wine", "test/r2", data="tables", key="data.split_seed", values=FIVE),
     "wine-linear": Row(
         "wine",

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from project.engine import DataSpec, Network, image_shape
 
+MOMENTUM = 0.4  # of the statistics of Norm
 PATCH = 2  # side of the patches that are whitened
 
 
@@ -73,14 +74,13 @@ class Norm(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.norm = nn.BatchNorm2d(channels, momentum=0.4, affine=False)
+        self.norm = nn.BatchNorm2d(channels, momentum=MOMENTUM, affine=False)
         self.bias = nn.Parameter(torch.zeros(channels))
 
     def forward(self, inputs: Tensor) -> Tensor:
         # In one pass, and in the precision of the inputs: a sum with the bias would be a second one
         # and in 32 bits.
-        norm = self.norm
-        mean, var = norm.running_mean, norm.running_var
+        mean, var = self.norm.running_mean, self.norm.running_var
         return F.batch_norm(
-            inputs, mean, var, None, self.bias, norm.training, norm.momentum or 0.0, norm.eps
+            inputs, mean, var, None, self.bias, self.training, MOMENTUM, self.norm.eps
         )

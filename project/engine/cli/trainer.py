@@ -21,6 +21,7 @@ from ..runs.predictions import Predictions
 from ..runs.progress import StepPrinter, bars
 from ..runs.records import Epochs, MetricsFile
 from ..runs.saved import Saved
+from .classes import load_class
 from .describe import parameters, texts
 from .parser import ProjectCLI
 
@@ -118,7 +119,7 @@ def go_on_in(cli: ProjectCLI, folder: RunFolder | None) -> None:
     """Let the loggers of the config, before they are built, go on where those of the run were."""
     before, root = trackers.known(folder), Path(cli.config_tree["run"]["root"])
     for number, chosen in enumerate(chosen_loggers(cli.config.trainer.logger)):
-        name = chosen.class_path.rpartition(".")[2]
+        name = trackers.name_of(load_class(chosen.class_path, "--trainer.logger"))
         own = trackers.place(name, chosen.init_args, root)
         for key, value in (own | trackers.goes_on(name, number, before)).items():
             chosen.init_args[key] = value

@@ -80,6 +80,12 @@ def known(folder: RunFolder | None) -> list[dict[str, Any]]:
     return [one for one in found if isinstance(one, dict)] if isinstance(found, list) else []
 
 
+def name_of(logger: type) -> str:
+    """The tracker that a class is or derives from, or else its own name."""
+    names = [kind.__name__ for kind in logger.__mro__]
+    return next((name for name in names if name in TRACKERS), names[0])
+
+
 def goes_on(name: str, number: int, trackers: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """The arguments by which the logger of this class and number goes on; none where it begins."""
     if number >= len(trackers) or trackers[number].get("class") != name or name not in TRACKERS:
@@ -107,7 +113,7 @@ def place(name: str, given: Mapping[str, Any], root: Path) -> dict[str, Any]:
 def begin(
     loggers: Sequence[Any], metrics: MetricsFile, folder: RunFolder, settings: Mapping[str, Any]
 ) -> list[dict[str, Any]]:
-    """Open a user's loggers and let them be told each row once; returns what `known` returns.
+    """Open a user's loggers and let each get every row once; returns what `known` returns.
 
     Args:
         loggers: In the order of the config.
@@ -120,12 +126,12 @@ def begin(
     """
     before, found = known(folder), []
     for number, logger in enumerate(loggers):
-        name = next((c.__name__ for c in type(logger).__mro__ if c.__name__ in TRACKERS), "")
-        if not name:
-            found.append({"class": type(logger).__name__})
+        name = name_of(type(logger))
+        if name not in TRACKERS:
+            found.append({"class": name})
             continue
         try:
-            identity = logger.experiment and logger.version  # in this order: it makes one
+            _, identity = logger.experiment, logger.version  # in this order: the first makes it
             if not goes_on(name, number, before):
                 logger.log_hyperparams(dict(settings))
             Tracker(logger, TRACKERS[name], metrics)
@@ -136,7 +142,7 @@ def begin(
 
 
 class Tracker:
-    """Tells a logger each row once, in place of the logger's own `log_metrics`.
+    """Gives a logger each row once, in place of the logger's own `log_metrics`.
 
     Args:
         logger: Lightning's.
@@ -163,7 +169,7 @@ class Tracker:
             self.rows = number
 
     def catch_up(self, rows: int) -> None:
-        """Tell what it lacks of the first rows."""
+        """Log what it lacks of the first rows."""
         if self.rows >= rows:
             return
         for row in self.metrics.rows.read()[self.rows : rows]:

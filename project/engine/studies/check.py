@@ -242,7 +242,7 @@ def memory() -> str:
         found.append(f"{peak / 2**20:,.0f} MB of memory")
     if torch.cuda.is_available():
         found.append(f"{torch.cuda.max_memory_allocated() / 2**20:,.0f} MB of the GPU's")
-    return ", ".join(found) or "memory that cannot be told here"
+    return ", ".join(found) or "memory that is not known here"
 
 
 def of_steps(cli: ProjectCLI) -> Iterator[str]:
