@@ -77,12 +77,13 @@ class Events(TensorBoardLogger):
                 for path in earlier:  # of an attempt that was killed before its first checkpoint
                     path.unlink()
             else:  # readers take files in the order of the second in their names
-                for path in earlier:
+                latest = int(time.time()) - 1
+                for path in reversed(earlier):
                     begin, _, rest = path.name.partition("tfevents.")
                     second, _, rest = rest.partition(".")
-                    if int(second) >= int(time.time()):  # of this very second, or a clock set back
-                        before = f"{begin}tfevents.{int(time.time()) - 1}.{rest}"
-                        path.rename(path.with_name(before))
+                    if int(second) > latest:  # of this very second, or a clock set back
+                        path.rename(path.with_name(f"{begin}tfevents.{latest}.{rest}"))
+                    latest = min(int(second), latest) - 1
         return super().experiment
 
     @rank_zero_only

@@ -145,6 +145,20 @@ def check_curves_but_best(run: Path) -> None:
     assert [step for step, _ in curve(read(run), "best/val/accuracy")] == [30], "best"
 
 
+def test_files_of_one_second_or_of_a_clock_set_back_stay_in_their_order(tmp_path: Path) -> None:
+    ahead = int(time.time()) + 1000
+    names = [f"{ahead}.host.9.0", f"{ahead + 1}.host.8.0", f"{ahead + 1}.host.8.1"]
+    for number, name in enumerate(names):
+        (tmp_path / f"events.out.tfevents.{name}").write_text(str(number))
+    events = Events(RunFolder(tmp_path), 5)
+    _ = events.experiment
+    events.finalize("")
+    found = sorted(tmp_path.glob("events.out.tfevents.*"))
+    assert [path.read_text() for path in found[:3]] == ["0", "1", "2"] and len(found) == 4
+    seconds = [int(path.name.split(".")[3]) for path in found]
+    assert len({*seconds}) == 4 and seconds == sorted(seconds) and seconds[-1] < ahead
+
+
 def test_an_attempt_killed_before_its_first_checkpoint_leaves_nothing_behind(
     project: Project, tmp_path: Path
 ) -> None:
