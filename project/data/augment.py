@@ -15,30 +15,45 @@ import torch.nn.functional as F
 from jsonargparse.typing import ClosedUnitInterval, NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import Generator, Tensor
 
-from project.engine import Augment, Mixing
+from project.engine import Augment, BatchGenerator, Mixing
+
+Padding = Literal["zeros", "border", "reflection"]
 
 # ---------------------------------------------------------------------- the image alone
 
 
 class Crop(Augment):
-    """A random crop of the image's own size, after black pixels were added on all sides: a shift.
+    """A random crop of the image's own size, after pixels were added on all sides: a shift.
 
     Args:
         padding: Pixels added on each side, which is the largest shift.
+        padding_mode: What they are: zeros is black, border goes on with the pixels of the edge,
+            reflection mirrors the image.
     """
 
-    def __init__(self, padding: PositiveInt = 4) -> None:
+    def __init__(self, padding: PositiveInt = 4, padding_mode: Padding = "zeros") -> None:
         super().__init__()
-        self.padding = padding
+        self.padding, self.padding_mode = padding, padding_mode
 
     def forward(self, images: Tensor, generator: Generator) -> Tensor:
         pad, size = self.padding, images.shape[2:]
         corners = torch.randint(2 * pad + 1, (len(images), 2), generator=generator)
-        framed = F.pad(
-            images.permute(0, 2, 3, 1), (0, 0, pad, pad, pad, pad)
-        )  # channels last, as batches lie in memory
+        framed = self._framed(images.permute(0, 2, 3, 1))  # channels last, as they lie in memory
         crop = crop_by_slices if images.device.type == "cpu" else crop_by_index
         return crop(framed, corners, size).permute(0, 3, 1, 2)
+
+    def _framed(self, images: Tensor) -> Tensor:
+        """Images (B, H, W, C) with pixels added on all sides."""
+        pad = self.padding
+        if self.padding_mode == "zeros":
+            return F.pad(images, (0, 0, pad, pad, pad, pad))
+        for axis in (1, 2):
+            last = images.shape[axis] - 1
+            places = torch.arange(-pad, last + pad + 1, device=images.device)
+            if self.padding_mode == "reflection":
+                places = last - (last - places.abs()).abs()
+            images = images.index_select(axis, places.clamp(0, last))
+        return images
 
 
 def crop_by_slices(images: Tensor, corners: Tensor, size: torch.Size) -> Tensor:
@@ -67,14 +82,19 @@ class Flip(Augment):
 
     Args:
         probability: Share of the images.
+        alternate: Each image is exchanged in every other epoch instead, half of them in the first,
+            so that two epochs show both views of each (Jordan, 2024, arXiv:2404.00498).
     """
 
-    def __init__(self, probability: ClosedUnitInterval = 0.5) -> None:
+    def __init__(self, probability: ClosedUnitInterval = 0.5, alternate: bool = False) -> None:
         super().__init__()
-        self.probability = probability
+        self.probability, self.alternate = probability, alternate
 
     def forward(self, images: Tensor, generator: Generator) -> Tensor:
         drawn = torch.rand(len(images), generator=generator) < self.probability
+        if self.alternate and isinstance(generator, BatchGenerator):
+            mixed = generator.ids.cpu() * 2654435761 >> 16  # no pattern along the rows is left
+            drawn = (mixed + generator.epoch) % 2 == 1
         chosen = drawn.nonzero().squeeze(1)
         if images.device.type == "cpu":
             return flip_by_slices(images, chosen)
@@ -113,7 +133,7 @@ class Affine(Augment):
         translate: ClosedUnitInterval = 0.1,
         scale: tuple[PositiveFloat, PositiveFloat] = (0.9, 1.1),
         shear: NonNegativeFloat = 0.0,
-        padding_mode: Literal["zeros", "border", "reflection"] = "zeros",
+        padding_mode: Padding = "zeros",
     ) -> None:
         super().__init__()
         self.degrees, self.translate, self.scale, self.shear = degrees, translate, scale, shear

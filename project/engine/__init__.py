@@ -60,6 +60,7 @@ if TYPE_CHECKING:
     from .loading.arrays import Arrays as Arrays
     from .loading.arrays import ItemDataset as ItemDataset
     from .loading.augmenting import Augment as Augment
+    from .loading.augmenting import BatchGenerator as BatchGenerator
     from .loading.augmenting import Mixing as Mixing
     from .loading.augmenting import augmented as augmented
     from .randomness import generator as generator
@@ -82,7 +83,7 @@ NAMES = {  # module -> the names a fork takes from it; nothing is imported befor
     "building.schedules": ("steps_every",),
     "errors": ("UserError", "clip", "needed", "suggest"),
     "loading.arrays": ("Arrays", "ItemDataset"),
-    "loading.augmenting": ("Augment", "Mixing", "augmented"),
+    "loading.augmenting": ("Augment", "BatchGenerator", "Mixing", "augmented"),
     "randomness": ("generator", "reseed", "run_seed"),
     "spec": ("IGNORED", "Batch", "DataSpec", "Inputs", "as_tuple"),
     "targets": ("suited_task",),

@@ -112,11 +112,17 @@ def test_equal_images_get_different_parameters_and_keep_shape_and_type(
 # ---------------------------------------------------------------------- the image alone
 
 
+FRAMES = {"zeros": "constant", "border": "replicate", "reflection": "reflect"}  # as torch says
+
+
+@pytest.mark.parametrize("padding_mode", FRAMES)
 @pytest.mark.parametrize("shape", [(16, 1, 8, 8), (16, 3, 7, 10)])
-def test_crop_shifts_each_image_by_at_most_the_padding(shape: tuple[int, ...]) -> None:
+def test_crop_shifts_each_image_by_at_most_the_padding(
+    shape: tuple[int, ...], padding_mode: Any
+) -> None:
     images, (height, width) = noise(*shape), shape[2:]
-    framed = nn.functional.pad(images, (2, 2, 2, 2))
-    cropped = Crop(2)(images, draw())
+    framed = nn.functional.pad(images.float(), (2, 2, 2, 2), mode=FRAMES[padding_mode]).byte()
+    cropped = Crop(2, padding_mode)(images, draw())
     assert cropped.is_contiguous(memory_format=torch.channels_last)
     shifts = []
     for image, result in zip(framed, cropped, strict=True):
@@ -153,6 +159,18 @@ def test_flip_mirrors_a_share_of_the_images_left_to_right(
     kept = [torch.equal(result, image) for image, result in zip(images, flipped, strict=True)]
     assert low <= sum(mirrored) <= high
     assert all(a != b for a, b in zip(mirrored, kept, strict=True))
+
+
+def test_flip_in_turns_shows_each_image_from_both_sides_in_two_epochs(digits: Digits) -> None:
+    def seen(epoch: int, batch: int) -> Tensor:
+        return prepared(digits, Flip(alternate=True), (epoch, batch)).inputs
+
+    plain = prepared(digits, nn.Identity(), (0, 0)).inputs
+    first, second = seen(0, 0), seen(1, 3)
+    assert torch.equal(first, seen(2, 5)) and torch.equal(second, seen(3, 0))
+    turned = [torch.equal(one, image.flip(2)) for one, image in zip(first, plain, strict=True)]
+    assert 0 < sum(turned) < len(turned)
+    assert torch.equal(second, torch.stack([image.flip(2) for image in first]))
 
 
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.float32])

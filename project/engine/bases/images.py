@@ -16,9 +16,9 @@ from torch import Generator, Tensor, nn
 
 from ..errors import UserError
 from ..loading.arrays import Arrays, ItemDataset
-from ..loading.augmenting import Mixing, augmented
+from ..loading.augmenting import BatchGenerator, Mixing, augmented
 from ..loading.cache import Shape, decode, pixels_of
-from ..randomness import generator, run_seed
+from ..randomness import key, run_seed
 from ..spec import Batch, DataSpec, Inputs, as_tuple
 from .data import DataModule
 
@@ -121,7 +121,9 @@ class ImageData(DataModule):
         trainer = self.trainer
         if self.augment and trainer is not None and trainer.training:
             images, *beside = as_tuple(batch.inputs)
-            draw = generator(run_seed(), "augment", *batch.position, trainer.global_rank)
+            draw = BatchGenerator()
+            draw.manual_seed(key(run_seed(), "augment", *batch.position, trainer.global_rank))
+            draw.ids, draw.epoch = batch.ids, batch.position[0]
             images, targets = self.changed(images, batch.targets, draw)
             batch = batch._replace(inputs=(images, *beside) if beside else images, targets=targets)
         return self.prepared(batch)

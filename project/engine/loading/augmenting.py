@@ -13,6 +13,15 @@ from ..errors import UserError, clip
 from ..randomness import reseed
 
 
+class BatchGenerator(Generator):
+    """The chance of one batch of training; it also knows the ids (B,) of its samples, and its epoch
+    from 0 on.
+    """
+
+    ids: Tensor
+    epoch: int
+
+
 class Augment(nn.Module, ABC):
     """A change of the images; what they show stays the same."""
 
