@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.engine.cli import options
+from tests.engine.cli import lines, options
 from tests.engine.runs.damage import damage
 
 pytestmark = pytest.mark.slow
@@ -14,6 +14,10 @@ pytestmark = pytest.mark.slow
 
 def test_odd_values_of_options_end_in_one_line(tmp_path: Path) -> None:
     assert options.check(0.01, 0, tmp_path)
+
+
+def test_wrong_command_lines_end_in_one_line_and_leave_nothing(tmp_path: Path) -> None:
+    assert lines.check(12, 3, tmp_path)
 
 
 def test_damaged_files_end_in_one_line_or_change_nothing(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import shutil
 import time
 from collections.abc import Sequence
@@ -90,7 +91,7 @@ def one_fold(line: CommandLine, path: Path, folds: int, number: int) -> dict[str
         if is_new and not any(path.glob("checkpoints/*")):
             shutil.rmtree(path)
             with contextlib.suppress(OSError):  # folds that were trained stay
-                path.parent.rmdir()
+                os.removedirs(path.parent)
         raise UserError(
             f"fold {number}: {error.text}; other settings are another k-fold, in another folder: "
             "--run FOLDER"
