@@ -7,6 +7,7 @@ import csv
 import io
 import json
 import os
+import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any
@@ -50,6 +51,13 @@ def disk_errors(path: Path) -> Iterator[None]:
             f"{path}: {error.strerror or error}; the same command continues the run when that is "
             "mended"
         ) from error
+
+
+def remove(folder: Path) -> None:
+    """Remove a folder, and those above it that are then empty."""
+    shutil.rmtree(folder)
+    with contextlib.suppress(OSError):
+        os.removedirs(folder.parent)
 
 
 def write_text(path: Path, text: str) -> None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import shutil
 from contextlib import ExitStack
 from pathlib import Path
 
 from ..errors import UserError
 from ..locks import lock
+from .files import remove
 
 
 class RunFolder:
@@ -78,7 +78,7 @@ class RunFolder:
         """Remove the folder of a run that was refused before its first step, or in it."""
         unused = {"step-000000000.ckpt"} if even_begun else set()
         if self.checkpoints.is_dir() and {p.name for p in self.checkpoints.iterdir()} <= unused:
-            shutil.rmtree(self.path)
+            remove(self.path)
 
     def close(self) -> None:
         """Let another process write here."""

@@ -47,7 +47,7 @@ def bench(source: Source, run: Run, folder: Path, way: str) -> dict[str, Any]:
     try:
         for size in SIZES:
             some = inputs.repeat(-(-size // len(inputs)), *[1] * (inputs.ndim - 1))[:size]
-            here, there = _asked(source.module, some), _given(run, some.contiguous().numpy())
+            here, there = _asked(source.module, some), _asked(run, some.contiguous().numpy())
             times = [(_milliseconds(there), _milliseconds(here)) for _ in range(ROUNDS)]
             for name, column in zip((way, "torch"), zip(*times, strict=True), strict=True):
                 found[f"{name}, {size} at once"] = statistics.median(column) / size
@@ -60,16 +60,12 @@ def bench(source: Source, run: Run, folder: Path, way: str) -> dict[str, Any]:
     return found
 
 
-def _asked(module: Any, inputs: Tensor) -> Callable[[], Any]:
-    def answer() -> Tensor:
+def _asked(module: Any, inputs: Any) -> Callable[[], Any]:
+    def answer() -> Any:
         with torch.inference_mode():
             return module(inputs)
 
     return answer
-
-
-def _given(run: Run, inputs: np.ndarray) -> Callable[[], Any]:
-    return lambda: run(inputs)
 
 
 def _milliseconds(work: Callable[[], Any]) -> float:

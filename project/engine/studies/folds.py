@@ -5,10 +5,7 @@ Each fold is a run of `fit`, tested on the samples it was not trained on.
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
-import shutil
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -25,7 +22,7 @@ from ..cli.parser import ProjectCLI
 from ..cli.screen import show_table
 from ..cli.settings import Settings
 from ..errors import UserError
-from ..runs.files import csv_line, write_atomic, write_json
+from ..runs.files import csv_line, remove, write_atomic, write_json
 from ..runs.folder import RunFolder
 from .short import number_above
 
@@ -35,6 +32,9 @@ LOG = "output.txt"  # in the folder of each fold: what its run printed
 def kfold(request: CommandLine) -> int:
     """Train and test every fold, print and keep the metrics; returns the exit code."""
     folds = int(number_above(request, "--folds", 5, 2))
+    for key in ("data.fold", "data.folds"):
+        if key in dict(request.assignments):
+            raise UserError(f"--{key}: kfold sets it for each of its runs; --folds says how many")
     tree = ProjectCLI(merge(request), seeds=False).config_tree
     if request.print_config:
         print(config_text(tree), end="")
@@ -89,9 +89,7 @@ def one_fold(line: CommandLine, path: Path, folds: int, number: int) -> dict[str
             evaluate("test", path, Settings())
     except UserError as error:
         if is_new and not any(path.glob("checkpoints/*")):
-            shutil.rmtree(path)
-            with contextlib.suppress(OSError):  # folds that were trained stay
-                os.removedirs(path.parent)
+            remove(path)
         raise UserError(
             f"fold {number}: {error.text}; other settings are another k-fold, in another folder: "
             "--run FOLDER"

@@ -326,10 +326,10 @@ class Odd(Classification):
 
 
 def test_a_loss_that_does_not_fit_is_one_line_and_no_folder(project: Project) -> None:
-    code, _, err = project(f"fit {SMALL} --model {__name__}.Odd --run run")
+    code, _, err = project(f"fit {SMALL} --model {__name__}.Odd --run new/run")
     assert (code, len(err.splitlines())) == (2, 1), err
     assert "--model.loss: CrossEntropyLoss does not fit the predictions and targets of Odd" in err
-    assert not Path("run").exists()
+    assert not Path("new").exists()
 
 
 def test_the_seconds_of_a_prolonged_run_are_those_of_all_its_commands(

@@ -14,6 +14,7 @@ import torch
 from PIL import Image
 
 from project.engine.commands.export import NAMES
+from project.engine.shipping import bench
 from project.engine.shipping import export as exporting
 from tests.conftest import Project, the_rest_slow
 
@@ -52,6 +53,23 @@ def test_each_network_answers_as_torch_does(name: str, project: Project) -> None
     model = onnx.load("onnx/model.onnx")
     kept = {entry.key: json.loads(entry.value) for entry in model.metadata_props}
     assert kept["names"] == about["names"]
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("way", the_rest_slow(("onnx", "torch_export", "safetensors"), "onnx"))
+def test_its_time_is_said_beside_torchs(
+    way: str, project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bench, "SECONDS", 0.0)
+    monkeypatch.setattr(bench, "ROUNDS", 1)
+    project("fit --model.net MLP --data.size 8", SHORT)
+    code, out, err = project(f"export --ckpt_path run --to {way} --output new --bench true")
+    assert code == 0, err
+    figures = {line[:30].strip(): float(line[30:].split()[0]) for line in out.splitlines()[1:]}
+    assert figures["bytes"] == max(path.stat().st_size for path in Path("new").glob("model.*"))
+    for size in bench.SIZES:
+        assert figures[f"{way}, {size} at once"] > 0 and figures[f"torch, {size} at once"] > 0
+    assert ("seconds to the first answer" in figures) == (way == "onnx")
 
 
 @pytest.mark.slow

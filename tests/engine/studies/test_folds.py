@@ -173,9 +173,10 @@ def test_a_stopped_k_fold_goes_on_where_it_was(
         ).read_bytes()
 
 
-def test_a_refused_k_fold_leaves_no_folder(table: None, project: Project, tmp_path: Path) -> None:
-    code, _, err = project(
-        f"kfold --folds 2 --run.threads 1 {TABLE} --run new/folds --trainer.limit_train_batches -1"
-    )
+@pytest.mark.parametrize("wrong", ["--trainer.limit_train_batches -1", "--data.fold 0"])
+def test_a_refused_k_fold_leaves_no_folder(
+    wrong: str, table: None, project: Project, tmp_path: Path
+) -> None:
+    code, _, err = project(f"kfold --folds 2 --run.threads 1 {TABLE} --run new/folds {wrong}")
     assert code == 2 and err.count("error:") == 1
     assert not (tmp_path / "new").exists()
