@@ -257,7 +257,6 @@ def folder_row(size: int, later: bool) -> Callable[[Setting], Result]:
         loader = DataLoader(theirs, batch_size=32, shuffle=True, num_workers=2)
         pairs = []
         for number in range(3):
-            began = now()
             words = (
                 f"--data ImageFolder --data.root {place}/photos --data.size {size} "
                 f"--data.augment Flip --data.cache {place}/cache{number} --data.batch_size 32 "
@@ -266,6 +265,7 @@ def folder_row(size: int, later: bool) -> Callable[[Setting], Result]:
             cli = ProjectCLI(merge(read_arguments("fit", words.split(), ())))
             cli.build()
             data = cli.datamodule
+            began = now()
             data.prepare_data()
             data.setup("fit")
             first = now() - began

@@ -334,7 +334,7 @@ def _write(entry: Path, paths: Sequence[Path], shape: Shape, threads: int) -> No
             for pixels in _each(
                 lambda path: decode(path, shape), paths, threads, "decoding images"
             ):
-                file.write(pixels.tobytes())
+                file.write(np.ascontiguousarray(pixels).data)
             file.flush()
             os.fsync(file.fileno())
         os.replace(part, entry)
