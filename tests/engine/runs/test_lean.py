@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import hashlib
 import inspect
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import pytest
 import torch
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.core.optimizer import LightningOptimizer
+from lightning.pytorch.loops.evaluation_loop import _EvaluationLoop
 from lightning.pytorch.loops.optimization.automatic import _AutomaticOptimization
 from lightning.pytorch.loops.training_epoch_loop import _TrainingEpochLoop
 from lightning.pytorch.plugins.precision import MixedPrecision, Precision
@@ -25,6 +27,8 @@ from project import fit
 from project.data.digits import Digits
 from project.engine.runs import lean
 from project.engine.runs.fused import FusedStep, fits
+from project.networks.mlp import MLP
+from project.tasks.classification import Classification
 from tests.conftest import Project, the_rest_slow
 from tests.engine.runs.equal import differing
 from tests.engine.runs.settings import MORE, SETTINGS, command
@@ -103,11 +107,52 @@ def test_every_hook_is_called_in_lightnings_order(more: dict[str, Any], tmp_path
     assert seen[True] == seen[False]
 
 
-def test_what_a_fork_logs_in_its_hooks_is_the_same(tmp_path: Path) -> None:
-    class Logging(Callback):
-        def on_train_batch_end(self, trainer: Any, module: Any, outputs: Any, *_: Any) -> None:
-            module.log("mine", outputs["loss"] * 2, on_step=True, on_epoch=True, batch_size=64)
+class Logging(Callback):
+    """Logs in steps of training and of evaluation, as a fork may."""
 
+    def on_train_batch_end(self, trainer: Any, module: Any, outputs: Any, *_: Any) -> None:
+        module.log("mine", outputs["loss"] * 2, on_step=True, on_epoch=True, batch_size=64)
+
+    def on_validation_batch_end(self, trainer: Any, module: Any, outputs: Any, *_: Any) -> None:
+        if trainer.global_step > 5:
+            size = len(outputs["ids"])
+            module.log("seen", float(size), on_step=True, on_epoch=True, batch_size=size)
+
+    on_test_batch_end = on_validation_batch_end
+
+
+@pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
+def test_an_evaluation_is_lightnings_own(precision: Any) -> None:
+    """Its hooks in their order, what it returns, and what is logged in its steps."""
+    found: list[Any] = []
+    for is_lean in (True, False):
+        torch.manual_seed(0)
+        data, task = Digits(size=8), Classification(net=partial(MLP, hidden=[4]))
+        seen: list[Any] = []
+        trainer = L.Trainer(
+            max_epochs=1,
+            accelerator="cpu",
+            precision=precision,
+            logger=False,
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            callbacks=[Spy(seen), Logging()],
+        )
+        if is_lean:
+            lean.make_lean(trainer)
+        trainer.fit(task, datamodule=data)
+        returned = [
+            way(task, datamodule=data, verbose=False) for way in (trainer.validate, trainer.test)
+        ]
+        loops = trainer.fit_loop.epoch_loop.val_loop, trainer.validate_loop, trainer.test_loop
+        assert [getattr(loop, "plan", None) is not None for loop in loops] == [is_lean] * 3
+        found.append((seen, returned, dict(trainer.callback_metrics)))
+    assert "seen_epoch" in found[0][1][1][0] and len(found[0][0]) > 80
+    assert found[0] == found[1]
+
+
+def test_what_a_fork_logs_in_its_hooks_is_the_same(tmp_path: Path) -> None:
     found = []
     for is_lean in (True, False):
         run = fit(
@@ -126,17 +171,13 @@ def test_what_a_fork_logs_in_its_hooks_is_the_same(tmp_path: Path) -> None:
     assert found[0] == found[1] and "mine_epoch" in found[0]
 
 
-def test_the_lean_loop_is_taken_where_nothing_unusual_is_asked(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_the_lean_loop_is_taken_where_nothing_unusual_is_asked(tmp_path: Path) -> None:
     plans: list[Any] = []
-    whole = lean.plan_of
 
-    def noted(*arguments: Any) -> Any:
-        plans.append(whole(*arguments))
-        return plans[-1]
+    class Noting(Callback):
+        def on_train_end(self, trainer: Any, module: Any) -> None:
+            plans.append(trainer.fit_loop.epoch_loop.plan)
 
-    monkeypatch.setattr(lean, "plan_of", noted)
     short = {"trainer.max_steps": 2, "run.report": False, "run.tensorboard": False}
     for number, (more, is_taken) in enumerate(
         {
@@ -150,7 +191,11 @@ def test_the_lean_loop_is_taken_where_nothing_unusual_is_asked(
     ):
         key, _, value = more.partition("=")
         own = {"model": "Regression"} if value == "Numbers" else {"data.size": 8}
-        fit(settings=short | own | ({key: value} if key else {}), run=tmp_path / str(number))
+        fit(
+            settings=short | own | ({key: value} if key else {}),
+            run=tmp_path / str(number),
+            callbacks=[Noting()],
+        )
         assert (plans.pop() is not None) == is_taken, more
 
 
@@ -193,8 +238,13 @@ FOLLOWED = [
     _TrainingEpochLoop.advance,
     _TrainingEpochLoop.on_advance_end,
     _TrainingEpochLoop.run,
+    _EvaluationLoop.run,
+    _EvaluationLoop.on_run_start,
+    _EvaluationLoop._evaluation_step,
     _AutomaticOptimization,
     Strategy.backward,
+    Strategy.validation_step,
+    Strategy.test_step,
     Strategy.training_step,
     Strategy.optimizer_step,
     Strategy.batch_to_device,
@@ -209,10 +259,11 @@ FOLLOWED = [
     logger_connector._LoggerConnector.on_batch_start,
     logger_connector._LoggerConnector.on_batch_end,
     logger_connector._LoggerConnector.update_train_step_metrics,
+    logger_connector._LoggerConnector.update_eval_step_metrics,
     torch.optim.Adam.step,
     inspect.getmodule(torch.optim.Adam)._fused_adam,  # type: ignore[union-attr]
 ]
-DIGEST = "518259ff000450ee"
+DIGEST = "e881c28a37f16ffc"
 
 
 def test_the_code_that_is_followed_is_as_it_was() -> None:
@@ -224,4 +275,5 @@ def test_the_code_that_is_followed_is_as_it_was() -> None:
 def test_plain_lightning_is_left_alone() -> None:
     trainer = L.Trainer(logger=False, enable_checkpointing=False, accelerator="cpu")
     assert type(trainer.fit_loop.epoch_loop) is _TrainingEpochLoop
+    assert type(trainer.test_loop) is _EvaluationLoop
     assert Digits is not None
