@@ -19,12 +19,15 @@ OUTPUT = """
                       depth, a pattern, a text file of paths, or - for paths on standard input;
                       of a table a CSV or Parquet file, with or without the target
   --top 3             so many classes with their probabilities
-  --on_error skip     images: leave out files that cannot be read, and count them"""
+  --on_error skip     images: leave out files that cannot be read, and count them
+  --trainer.accelerator, --trainer.devices and --trainer.precision say where and how
+                      new inputs are answered: one device, 32-true"""
 CALIBRATE = """
   --calibrate true    fit a temperature on the validation split, and say how far the
                       probabilities are to be believed before and after it"""
 MORE = {"predict": OUTPUT, "test": CALIBRATE, "validate": ""}
 HELP = {command: TEXT.format(command=command, more=more) for command, more in MORE.items()}
+PLACE = ("trainer.accelerator", "trainer.devices", "trainer.precision")
 OPTIONS = {
     "validate": (),
     "test": ("--calibrate",),
@@ -64,12 +67,18 @@ def predict_inputs(
         raise UserError(f"--top {top}: expected a whole number of classes, 1 or more")
     if on_error not in ("skip", "stop"):
         raise UserError(f"--on_error {on_error}: skip or stop")
+    place = {key: value for key, value in line.assignments if key in PLACE}
+    line.assignments = [(key, value) for key, value in line.assignments if key not in PLACE]
     if line.print_config or any(not key.startswith("data.") for key, _ in line.assignments):
-        raise UserError("predict --input takes the run as it is; of its settings only --data.KEY")
+        raise UserError(
+            "predict --input takes the run as it is; of its settings only --data.KEY and "
+            + ", ".join(f"--{key}" for key in PLACE)
+        )
     settings = merge(line)
     from ..cli.machine import quiet
     from ..shipping import streams
 
     with quiet(debug):
-        streams.predict(checkpoint, word, output, settings, int(top), on_error)  # type: ignore[arg-type]
+        fabric = streams.fabric_of(*(place.get(key) for key in PLACE))
+        streams.predict(checkpoint, word, output, settings, int(top), on_error, fabric)  # type: ignore[arg-type]
     return 0

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import itertools
+import json
+import re
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
+from lightning.fabric import Fabric
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 from tqdm import tqdm
 
 from ..bases.answering import ANSWERED
@@ -16,7 +20,7 @@ from ..bases.images import ImageData, one_image
 from ..bases.task import Task
 from ..cli.evaluation import load, prediction_columns, shortest_of
 from ..cli.settings import Settings
-from ..errors import UserError, clip
+from ..errors import UserError, clip, suggest
 from ..loading.inputs import TABLES, paths_of
 from ..runs.progress import say
 from ..runs.rows import RowsFile
@@ -35,14 +39,20 @@ def predict(
     settings: Settings,
     top: int = 1,
     on_error: Literal["skip", "stop"] = "stop",
+    fabric: Fabric | None = None,
 ) -> None:
     """Predict every image, or every row of the table, that a word means; write a row for each.
+
+    Args:
+        fabric: The device and the precision; default: the CPU's single precision.
 
     Raises:
         UserError: an image cannot be read and `on_error` is "stop", or all of them cannot; a table
             is not as it was in training.
     """
     task = load(checkpoint, settings)
+    fabric = fabric or fabric_of("cpu")
+    task.to(fabric.device)
     images, of_rows = isinstance(task.reader, ImageData), Path(word).suffix.lower() in TABLES
     if images is of_rows:
         raise UserError(
@@ -54,7 +64,7 @@ def predict(
         if images
         else _rows(task, Path(word).expanduser(), top)
     )
-    with RowsFile(output) as file, torch.inference_mode():
+    with RowsFile(output) as file, torch.inference_mode(), fabric.autocast():
         for columns, wrong in blocks:
             faults += wrong
             if columns:
@@ -66,6 +76,35 @@ def predict(
         say(f"left out  {fault}")
     more = f", {len(faults):,} left out" if faults else ""
     say(f"{done:,} predictions in {output}{more}")
+
+
+def fabric_of(
+    accelerator: str | None = None, devices: str | None = None, precision: str | None = None
+) -> Fabric:
+    """The one device and the precision of words as the Trainer takes them.
+
+    Raises:
+        UserError: there is no such device, or it is more than one.
+    """
+    if devices not in (None, "auto", "1") and not re.fullmatch(r"\[\d+\]", devices):
+        raise UserError(
+            f"--trainer.devices {devices}: predict --input answers on one device, as in 1, or [0] "
+            "by its number"
+        )
+    if precision not in (None, *PRECISIONS):
+        known = suggest(str(precision), PRECISIONS, "predict --input knows")
+        raise UserError(f"--trainer.precision {precision}: {known}")
+    try:
+        return Fabric(
+            accelerator=accelerator or "auto",
+            devices=json.loads(devices) if devices and devices[0] == "[" else 1,
+            precision=precision or "32-true",  # type: ignore[arg-type]
+        )
+    except (MisconfigurationException, TypeError, ValueError, RuntimeError) as error:
+        raise UserError(f"--trainer.accelerator {accelerator or 'auto'}: {clip(error)}") from error
+
+
+PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
 
 
 def _images(task: Task, word: str, top: int, on_error: str, output: Path) -> Iterator[Block]:

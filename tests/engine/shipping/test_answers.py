@@ -239,13 +239,36 @@ def test_a_table_that_is_not_as_it_was_is_one_line(
     assert not Path("predictions.csv").exists() and not Path("predictions.csv.part").exists()
 
 
+def test_the_place_and_the_precision_are_those_asked_for(
+    runs: Path, photos: Path, project: Project
+) -> None:
+    said = {}
+    for precision in ("32-true", "bf16-mixed"):
+        code, _, err = project(
+            "predict --ckpt_path",
+            [str(runs / "digits")],
+            "--input photos --trainer.accelerator cpu --trainer.devices 1 --trainer.precision",
+            [precision],
+        )
+        assert code == 0, err
+        said[precision] = pd.read_csv("predictions.csv")
+    one, other = said.values()
+    assert (one["file"] == other["file"]).all()
+    far = (one["probability"] - other["probability"]).abs()
+    assert 0 < far.max() < 0.05
+
+
 MISTAKES = {
     "--input empty": "no image in it",
     "--input nowhere": "no such file, folder or pattern",
     "--input photos --top none": "--top none: expected a whole number",
     "--input photos --on_error ask": "--on_error ask: skip or stop",
     "--input photos --output p.xls": "unknown ending '.xls'",
-    "--input photos --trainer.precision bf16-true": "of its settings only --data.KEY",
+    "--input photos --trainer.max_epochs 3": "of its settings only --data.KEY",
+    "--input photos --trainer.precision bf16-true": "did you mean bf16-mixed or 32-true?",
+    "--input photos --trainer.devices 2": "answers on one device",
+    "--input photos --trainer.devices [9]": "--trainer.accelerator",
+    "--input photos --trainer.accelerator abacus": "--trainer.accelerator abacus",
     "--input t.csv": "the run was trained on Digits",
     "--on_error skip": "--on_error is for what --input names",
 }
