@@ -131,16 +131,21 @@ class ImageData(DataModule):
     def prepared(self, batch: Batch) -> Batch:
         images, *beside = as_tuple(batch.inputs)
         if not self.normalise:
-            parts = [Normalise(self.preprocessing["mean"], self.preprocessing["std"])]
-            parts += [
-                Normalise(how["mean"], how["std"], unit=1.0, dimensions=2)
-                for how in self.preprocessing.get("beside", ())
-            ]
-            self.normalise = [part.to(images.device) for part in parts]
+            self.normalise = [part.to(images.device) for part in self.normalisers()]
         prepared = tuple(
             part(values) for part, values in zip(self.normalise, (images, *beside), strict=True)
         )
         return batch._replace(inputs=prepared if beside else prepared[0])
+
+    def normalisers(self) -> list[Normalise]:
+        """What normalises the images, and the numbers beside them."""
+        return [
+            Normalise(self.preprocessing["mean"], self.preprocessing["std"]),
+            *(
+                Normalise(how["mean"], how["std"], unit=1.0, dimensions=2)
+                for how in self.preprocessing.get("beside", ())
+            ),
+        ]
 
     def accept(self, inputs: Any) -> tuple[Inputs, bool]:
         if len(self.spec.inputs) > 1:

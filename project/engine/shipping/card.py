@@ -21,7 +21,7 @@ import onnxruntime
 {reading}
 session = onnxruntime.InferenceSession("model.onnx")
 about = json.load(open("model.json"))
-outputs = session.run(None, {{"input": inputs}})[0]
+outputs = session.run(None, {{{named}}})[0]
 print({answer})
 """,
     "torch_export": """import json
@@ -31,7 +31,7 @@ import torch
 {reading}
 model = torch.export.load("model.pt2").module()
 about = json.load(open("model.json"))
-outputs = model(torch.from_numpy(inputs)).detach().numpy()
+outputs = model(*map(torch.from_numpy, [{given}])).detach().numpy()
 print({answer})
 """,
     "safetensors": """import json
@@ -52,14 +52,19 @@ inputs = np.ascontiguousarray(inputs.transpose(0, 3, 1, 2))
 ROW = """
 inputs = np.zeros((1, {columns}), np.float32)  # the columns of model.json, encoded as it says
 """
+BESIDE = "{name} = np.zeros((1, {columns}), np.float32)  # the numbers beside it, as they are\n"
 
 
 def card(source: Source, way: str, parity: Parity) -> str:
     """The text of card.md."""
     spec, task = source.data.spec, source.task
     lines = [f"- {name}: {value}" for name, value in results(source).items()]
+    first, *others = source.names
     code = CALLS["onnx" if way == "page" else way].format(
-        reading=reading(source), answer=answer(source)
+        reading=reading(source),
+        answer=answer(source),
+        given=", ".join(["inputs", *others]),
+        named=", ".join([f'"{first}": inputs', *(f'"{name}": {name}' for name in others)]),
     )
     what = ", ".join(spec.names[:12]) + (", ..." if len(spec.names) > 12 else "")
     digests = {split: part["digest"] for split, part in source.data.summary().items()}
@@ -106,7 +111,10 @@ def reading(source: Source) -> str:
         return ROW.format(columns=shape[0])
     channels, height, width = shape
     mode = "L" if channels == 1 else "RGB"
-    return IMAGE.format(mode=mode, width=width, height=height, channels=channels)
+    beside = zip(source.names[1:], source.data.spec.inputs[1:], strict=True)
+    return IMAGE.format(mode=mode, width=width, height=height, channels=channels) + "".join(
+        BESIDE.format(name=name, columns=shape[0]) for name, shape in beside
+    )
 
 
 def answer(source: Source) -> str:

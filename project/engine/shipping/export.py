@@ -32,7 +32,16 @@ PACKAGES = "onnx onnxruntime onnxscript safetensors"
 # ---------------------------------------------------------------------- the ways
 
 
-def to_onnx(source: Source, example: Tensor, folder: Path) -> Run:
+Example = tuple[Tensor, ...]  # two raw samples, of each input
+BATCH = torch.export.Dim("batch", min=1, max=2**20)
+
+
+def any_number(example: Example) -> tuple[tuple[dict[int, Any], ...]]:
+    """The shapes of the exported inputs: as many samples as one likes."""
+    return (tuple({0: BATCH} for _ in example),)
+
+
+def to_onnx(source: Source, example: Example, folder: Path) -> Run:
     """model.onnx, by torch's exporter, with the names of the classes in its metadata."""
     onnx, runtime, _ = (
         needed("onnx", "export", PACKAGES),
@@ -42,11 +51,11 @@ def to_onnx(source: Source, example: Tensor, folder: Path) -> Run:
     path = folder / "model.onnx"
     torch.onnx.export(
         source.module,
-        (example,),
+        example,
         path,
-        input_names=["input"],
+        input_names=source.names,
         output_names=["output"],
-        dynamic_shapes=({0: torch.export.Dim("batch", min=1, max=2**20)},),
+        dynamic_shapes=any_number(example),
         dynamo=True,
         verbose=False,
         external_data=False,
@@ -57,23 +66,19 @@ def to_onnx(source: Source, example: Tensor, folder: Path) -> Run:
         entry.key, entry.value = key, json.dumps(value, ensure_ascii=False)
     onnx.save(model, path)
     session = runtime.InferenceSession(path, providers=["CPUExecutionProvider"])
-    return lambda inputs: session.run(None, {"input": inputs})[0]
+    return lambda inputs: session.run(None, dict(zip(source.names, inputs, strict=True)))[0]
 
 
-def to_torch_export(source: Source, example: Tensor, folder: Path) -> Run:
+def to_torch_export(source: Source, example: Example, folder: Path) -> Run:
     """model.pt2, a graph that torch.export.load reads without this package."""
-    program = torch.export.export(
-        source.module,
-        (example,),
-        dynamic_shapes=({0: torch.export.Dim("batch", min=1, max=2**20)},),
-    )
+    program = torch.export.export(source.module, example, dynamic_shapes=any_number(example))
     path = folder / "model.pt2"
     torch.export.save(program, path)
     loaded = torch.export.load(path).module()
-    return lambda inputs: loaded(torch.from_numpy(inputs)).numpy()
+    return lambda inputs: loaded(*map(torch.from_numpy, inputs)).numpy()
 
 
-def to_safetensors(source: Source, example: Tensor, folder: Path) -> Run:
+def to_safetensors(source: Source, example: Example, folder: Path) -> Run:
     """model.safetensors, the weights alone."""
     tensors = needed("safetensors.torch", "export", PACKAGES)
     weights = {name: value.contiguous() for name, value in source.task.net.state_dict().items()}
@@ -81,10 +86,10 @@ def to_safetensors(source: Source, example: Tensor, folder: Path) -> Run:
     tensors.save_file(weights, path, {k: json.dumps(v) for k, v in metadata(source).items()})
     read = copy.deepcopy(source.module)
     read.net.load_state_dict(tensors.load_file(path))
-    return lambda inputs: read(torch.from_numpy(inputs)).numpy()
+    return lambda inputs: read(*map(torch.from_numpy, inputs)).numpy()
 
 
-WAYS: dict[str, Callable[[Source, Tensor, Path], Run]] = {
+WAYS: dict[str, Callable[[Source, Example, Path], Run]] = {
     "onnx": to_onnx,
     "page": to_onnx,
     "torch_export": to_torch_export,
@@ -101,6 +106,7 @@ def metadata(source: Source) -> dict[str, Any]:
         "task": type(source.task).__name__,
         "network": type(source.task.net).__name__,
         "inputs": list(spec.inputs[0]),
+        "beside": [list(shape) for shape in spec.inputs[1:]],
         "columns": list(spec.columns),
         "temperature": source.module.temperature,
         "version": VERSION[0],
@@ -138,7 +144,7 @@ def export(
         UserError: it cannot be exported, or its answers differ from torch's.
     """
     source = source_of(checkpoint)
-    example = next(iter(source.validation()))[:2]
+    example = tuple(part[:2] for part in next(iter(source.validation())))
     if calibrate:
         source.calibrate()
     with tempfile.TemporaryDirectory(prefix="export-") as place:

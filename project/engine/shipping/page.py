@@ -32,6 +32,8 @@ def page(model: Path, about: dict[str, Any], runtime: Path | None) -> str:
         raise UserError(
             f"--to page: it shows classes, labels and numbers, not what {about['task']} answers"
         )
+    if about["beside"]:
+        raise UserError("--to page: it takes one input, the network has several")
     dist = runtime_of(runtime)
     title = f"{about['network']}: {', '.join(map(str, about['names'][:6]))}"
     parts = {

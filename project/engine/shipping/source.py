@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,41 +12,42 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..bases.data import DataModule
-from ..bases.images import ImageData, Normalise
+from ..bases.images import ImageData
 from ..bases.task import Task
 from ..building.calibration import temperature
 from ..cli.evaluation import config_of, refuse_uncalibrated, restore_task
 from ..cli.parser import ProjectCLI
 from ..cli.settings import Settings
-from ..errors import UserError
 from ..runs.checkpoints import locate, read
-from ..spec import Batch
+from ..spec import Batch, as_tuple
 
 MOST = 10_000  # validation samples that are compared
 TOLERANCE = 1e-4  # of outputs in single precision; small networks keep to a tenth of it
 BATCH = 64
-Run = Callable[[np.ndarray], np.ndarray]  # raw inputs to outputs, by what was written
+Run = Callable[[Sequence[np.ndarray]], np.ndarray]  # raw inputs to outputs, by what was written
 
 
 class Shipped(nn.Module):
-    """Preparation and network in one: raw inputs (N, ...) to outputs (N, ...)."""
+    """Preparation and network in one: raw inputs, (N, ...) each, to outputs (N, ...)."""
 
     def __init__(self, task: Task, data: DataModule) -> None:
         super().__init__()
-        self.net, self.is_image = task.net, isinstance(data, ImageData)
+        self.net = task.net
         self.in_units = task.in_units
         self.size = tuple(data.spec.inputs[0][1:])
         self.temperature = 1.0
-        if self.is_image:
-            self.normalise = Normalise(data.preprocessing["mean"], data.preprocessing["std"])
+        self.is_image = isinstance(data, ImageData)
+        self.normalise = nn.ModuleList(data.normalisers() if isinstance(data, ImageData) else ())
 
-    def forward(self, inputs: Tensor) -> Tensor:
+    def forward(self, *inputs: Tensor) -> Tensor:
         if self.is_image:
-            inputs = inputs.to(torch.float32)
-            if inputs.shape[2:] != self.size:
-                inputs = F.interpolate(inputs, self.size, mode="bilinear", antialias=True)
-            inputs = self.normalise(inputs)
-        outputs = self.in_units(self.net(inputs))
+            images, *beside = inputs
+            images = images.to(torch.float32)
+            if images.shape[2:] != self.size:
+                images = F.interpolate(images, self.size, mode="bilinear", antialias=True)
+            parts = zip(self.normalise, (images, *beside), strict=True)
+            inputs = tuple(part(values) for part, values in parts)
+        outputs = self.in_units(self.net(*inputs))
         return outputs if self.temperature == 1 else outputs / self.temperature
 
 
@@ -65,19 +66,25 @@ class Source:
         part = self.data.loaded("val" if self.data.has_validation else "train")
         for rows in part.rows[:MOST].split(BATCH):
             inputs, targets = part.fetch(rows)
-            assert isinstance(inputs, Tensor)
-            yield Batch(inputs.contiguous(), targets, rows, (0, 0))
+            parts = tuple(value.contiguous() for value in as_tuple(inputs))
+            yield Batch(parts if len(parts) > 1 else parts[0], targets, rows, (0, 0))
 
-    def validation(self) -> Iterator[Tensor]:
+    def validation(self) -> Iterator[tuple[Tensor, ...]]:
         """Their raw inputs, in batches."""
         for batch in self.batches():
-            assert isinstance(batch.inputs, Tensor)
-            yield batch.inputs
+            yield as_tuple(batch.inputs)
 
-    def wanted(self, inputs: Tensor) -> Tensor:
+    @property
+    def names(self) -> list[str]:
+        """What the inputs of a file are called."""
+        count = len(self.data.spec.inputs)
+        return ["input", *(f"input{number}" for number in range(2, count + 1))]
+
+    def wanted(self, inputs: tuple[Tensor, ...]) -> Tensor:
         """The outputs for raw inputs, prepared as in training."""
-        size = len(inputs)
-        batch = Batch(inputs, torch.zeros(size), torch.arange(size), (0, 0))
+        size = len(inputs[0])
+        given = inputs if len(inputs) > 1 else inputs[0]
+        batch = Batch(given, torch.zeros(size), torch.arange(size), (0, 0))
         outputs = self.task.in_units(self.task(self.data.prepared(batch).inputs))
         return outputs / self.module.temperature
 
@@ -94,7 +101,7 @@ def source_of(checkpoint: Path) -> Source:
     """The trained task of a checkpoint with its validation data.
 
     Raises:
-        UserError: it has several inputs, or its data are not there.
+        UserError: its data are not there.
     """
     saved = read(locate(checkpoint))
     settings = Settings()
@@ -104,8 +111,6 @@ def source_of(checkpoint: Path) -> Source:
     task, data = cli.model, cli.datamodule
     data.restore(saved.preprocessing)
     restore_task(task, saved)
-    if len(data.spec.inputs) > 1:
-        raise UserError(f"{type(data).__name__} has several inputs; one is exported")
     data.prepare_data()
     data.setup("fit")
     task.eval()
@@ -138,9 +143,10 @@ def compared(source: Source, run: Run) -> Parity:
     samples, largest, equal = 0, 0.0, 0
     with torch.no_grad():
         for inputs in source.validation():
-            wanted, found = source.wanted(inputs), torch.from_numpy(np.array(run(inputs.numpy())))
+            size, wanted = len(inputs[0]), source.wanted(inputs)
+            found = torch.from_numpy(np.array(run([part.numpy() for part in inputs])))
             if wanted.shape != found.shape:
-                return Parity(len(inputs), float("inf"), 0)
+                return Parity(size, float("inf"), 0)
             far = (wanted - found).abs().max() / wanted.abs().max().clamp_min(1.0)
             largest = max(largest, float(far))
             several = wanted.ndim > 1 and wanted.shape[1] > 1
@@ -149,6 +155,6 @@ def compared(source: Source, run: Run) -> Parity:
                 if several
                 else torch.isclose(wanted, found, rtol=1e-3, atol=1e-4)
             )
-            equal += int(same.reshape(len(inputs), -1).all(1).sum())
-            samples += len(inputs)
+            equal += int(same.reshape(size, -1).all(1).sum())
+            samples += size
     return Parity(samples, largest, equal)

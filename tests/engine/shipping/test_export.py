@@ -35,6 +35,7 @@ NETWORKS = {
     "numbers": "--data Numbers --model Regression --model.net MLP",
     "a class for each pixel": "--data DigitMasks --model Segmentation --model.net UNet "
     "--model.net.channels [4,8]",
+    "two inputs": "--data DigitSums --model.net ImageAndNumbers",
     "points": "--model MetricLearning --model.net CNN --data.size 12",
 }
 
@@ -77,8 +78,9 @@ def test_its_time_is_said_beside_torchs(
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
-def test_the_lines_of_a_card_run(project: Project, tmp_path: Path) -> None:
-    project("fit --data.size 16", SHORT.replace("--trainer.limit_train_batches 3", ""))
+@pytest.mark.parametrize("words", ["--data.size 16", NETWORKS["two inputs"]])
+def test_the_lines_of_a_card_run(words: str, project: Project, tmp_path: Path) -> None:
+    project(f"fit {words}", SHORT.replace("--trainer.limit_train_batches 3", ""))
     Image.fromarray(np.full((40, 30), 200, np.uint8)).save(tmp_path / "image.png")
     for way in {*exporting.WAYS} - {"page"}:
         project(f"export --ckpt_path run --to {way} --output {way}")
@@ -102,7 +104,7 @@ def test_answers_that_differ_leave_nothing(
         exporting.WAYS,
         "onnx",
         lambda source, example, folder: (
-            lambda inputs: source.module(torch.from_numpy(inputs)).numpy() + 1e-3 * inputs.mean()
+            lambda parts: source.module(torch.from_numpy(parts[0])).numpy() + 1e-3 * parts[0].mean()
         ),
     )
     code, _, err = project("export --ckpt_path run --to onnx --output out")
@@ -116,14 +118,14 @@ def test_a_wrong_preparation_or_wrong_weights_are_noticed(
 ) -> None:
     project("fit --data.size 16", SHORT)
     source = exporting.source_of(Path("run"))
-    run = exporting.to_safetensors(source, torch.empty(0), Path())
+    run = exporting.to_safetensors(source, (), Path())
     assert exporting.compared(source, run).holds
     with torch.no_grad():
         next(source.task.net.parameters()).mul_(1.1)
     assert not exporting.compared(source, run).holds
     source = exporting.source_of(Path("run"))
-    source.module.normalise.shift += 5
-    run = exporting.to_safetensors(source, torch.empty(0), Path())
+    source.module.normalise[0].shift += 5
+    run = exporting.to_safetensors(source, (), Path())
     assert not exporting.compared(source, run).holds
 
 
