@@ -184,8 +184,11 @@ def prediction_columns(
 
 def shortest_of(values: list[Any]) -> list[Any]:
     """Numbers that were kept as float32 as a person wrote them: 6.1 and not 6.099999904632568."""
-    if all(isinstance(value, float) for value in values):
-        return [float(text) for text in np.asarray(values, np.float32).astype("U")]
+    kinds = set(map(type, values))
+    if kinds == {float}:
+        return list(map(float, np.asarray(values, np.float32).astype("U").tolist()))
+    if list not in kinds:
+        return values
     return [shortest_of(value) if isinstance(value, list) else value for value in values]
 
 

@@ -62,7 +62,7 @@ def header(path: Path) -> Shape:
         return height, width, 1 if image.mode in GREY else 3
 
 
-def decode(path: Path, shape: Shape) -> NDArray[np.uint8]:
+def decode(path: Path | str, shape: Shape) -> NDArray[np.uint8]:
     """The pixels of an image: (H, W, C) uint8, upright, transparency laid on white, resized like
     torchvision's Resize.
 
@@ -80,7 +80,8 @@ def pixels_of(image: Image.Image, shape: Shape) -> NDArray[np.uint8]:
     """The pixels of an open image: (H, W, C) uint8, as `decode` gives those of a file."""
     height, width, channels = shape
     image.load()  # of some formats the orientation stands behind the pixels
-    if image.getexif().get(ORIENTATION, 1) != 1:  # exif_transpose copies in any case
+    tagged = image.info or hasattr(image, "tag_v2")  # a plain PNG is not, and asked often
+    if tagged and image.getexif().get(ORIENTATION, 1) != 1:  # exif_transpose copies in any case
         image = ImageOps.exif_transpose(image)
     upright = _plain(image, channels)
     if upright.size != (width, height):
@@ -105,7 +106,7 @@ def _plain(image: Image.Image, channels: int) -> Image.Image:
 
 
 @contextlib.contextmanager
-def _opened(path: Path) -> Iterator[ImageFile]:
+def _opened(path: Path | str) -> Iterator[ImageFile]:
     """An image file; whatever goes wrong with it names the file."""
     try:
         with Image.open(path, formats=FORMATS) as image:

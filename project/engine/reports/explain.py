@@ -74,8 +74,8 @@ def of_images(task: Task, word: str | None) -> Iterator[tuple[str, Iterator[Part
         paths = paths_of(word)
         if len(paths) > MOST:
             print(f"{len(paths):,} images; the page has the first {MOST}")
-        images, _ = data.accept([str(path) for path in paths[:MOST]])
-        names = [path.name for path in paths[:MOST]]
+        images, _ = data.accept(paths[:MOST])
+        names = [Path(path).name for path in paths[:MOST]]
     yield "Where it looked", pictures(task, images, names)
 
 

@@ -96,11 +96,14 @@ def update_json(path: Path, values: dict[str, Any]) -> None:
     rank_zero_only(write_json)(path, known | values)
 
 
+FORMULA = "=+-@\t\r"  # what the text of a formula begins with
+
+
 def plain(value: Any) -> Any:
     """Text that a spreadsheet would run as a formula gets a leading apostrophe; numbers stay
     numbers, read from text too.
     """
-    if isinstance(value, str) and len(value) > 1 and value[0] in "=+-@\t\r":
+    if isinstance(value, str) and len(value) > 1 and value[0] in FORMULA:
         try:
             float(value)
         except ValueError:
@@ -115,8 +118,8 @@ def csv_line(row: list[Any]) -> bytes:
 def csv_lines(columns: Iterable[Sequence[Any]]) -> bytes:
     """Columns as lines of a CSV."""
     written = [
-        [plain(cell) for cell in column]
-        if any(isinstance(cell, str) for cell in column)
+        [plain(c) if isinstance(c, str) and c[:1] in FORMULA else c for c in column]
+        if any(issubclass(kind, str) for kind in set(map(type, column)))
         else column
         for column in columns
     ]

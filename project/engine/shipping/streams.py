@@ -10,17 +10,19 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import torch
 from lightning.fabric import Fabric
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from tqdm import tqdm
 
 from ..bases.answering import ANSWERED
-from ..bases.images import ImageData, one_image
+from ..bases.images import ImageData
 from ..bases.task import Task
 from ..cli.evaluation import load, prediction_columns, shortest_of
 from ..cli.settings import Settings
 from ..errors import UserError, clip, suggest
+from ..loading.cache import decode
 from ..loading.inputs import TABLES, paths_of
 from ..runs.progress import say
 from ..runs.rows import RowsFile
@@ -119,8 +121,9 @@ def _images(task: Task, word: str, top: int, on_error: str, output: Path) -> Ite
             columns: dict[str, list[Any]] = {}
             if good:
                 names = [block[i] for i in good]
-                predictions = task.answer(torch.stack([images[i] for i in good]))
-                columns = {"file": [str(name) for name in names]}
+                pixels = torch.from_numpy(np.stack([images[i] for i in good]))
+                predictions = task.answer(pixels.permute(0, 3, 1, 2))
+                columns = {"file": names}
                 columns |= answer_rows(task, predictions, top, names, output)
             yield columns, faults
             bar.update(len(block))
@@ -137,15 +140,15 @@ def _rows(task: Task, path: Path, top: int) -> Iterator[Block]:
             bar.update(len(inputs))
 
 
-def decoded(data: ImageData, paths: Iterable[Path]) -> Iterator[tuple[list[Path], list[Any]]]:
-    """Blocks of paths with their images (C, H, W) uint8, or the error of each that cannot be read;
+def decoded(data: ImageData, paths: Iterable[str]) -> Iterator[tuple[list[str], list[Any]]]:
+    """Blocks of paths with their images (H, W, C) uint8, or the error of each that cannot be read;
     the next block is decoded while one is used.
     """
     channels, height, width = data.spec.inputs[0]
 
-    def read(path: Path) -> Any:
+    def read(path: str) -> Any:
         try:
-            return one_image(path, (height, width, channels))
+            return decode(path, (height, width, channels))
         except UserError as error:
             return error
 
@@ -156,11 +159,11 @@ def decoded(data: ImageData, paths: Iterable[Path]) -> Iterator[tuple[list[Path]
             yield block, [read(path) for path in block]
         return
 
-    def read_some(part: list[Path]) -> list[Any]:
+    def read_some(part: list[str]) -> list[Any]:
         return [read(path) for path in part]
 
     with ThreadPoolExecutor(threads) as pool:
-        waiting: list[tuple[list[Path], list[Future[list[Any]]]]] = []
+        waiting: list[tuple[list[str], list[Future[list[Any]]]]] = []
         for block in _blocks(paths, ANSWERED):
             waiting.append((block, [pool.submit(read_some, p) for p in _blocks(block, SOME)]))
             if len(waiting) > 1:  # one is decoded while the one before it is used
@@ -169,37 +172,38 @@ def decoded(data: ImageData, paths: Iterable[Path]) -> Iterator[tuple[list[Path]
             yield _decoded(*last)
 
 
-def _decoded(block: list[Path], parts: list[Future[list[Any]]]) -> tuple[list[Path], list[Any]]:
+def _decoded(block: list[str], parts: list[Future[list[Any]]]) -> tuple[list[str], list[Any]]:
     return block, [image for part in parts for image in part.result()]
 
 
-def _blocks(paths: Iterable[Path], size: int) -> Iterator[list[Path]]:
+def _blocks(paths: Iterable[str], size: int) -> Iterator[list[str]]:
     source = iter(paths)
     while block := list(itertools.islice(source, size)):
         yield block
 
 
 def answer_rows(
-    task: Task, predictions: torch.Tensor, top: int, names: list[Path], output: Path
+    task: Task, predictions: torch.Tensor, top: int, names: list[str], output: Path
 ) -> dict[str, list[Any]]:
     """The columns of a block; masks are PNG files in a folder beside the output."""
     if task.spec is not None and task.spec.target == "mask":
         folder = output.with_name(f"{output.stem}-masks")
         folder.mkdir(parents=True, exist_ok=True)
         written = [
-            _write_mask(folder, path, mask) for path, mask in zip(names, predictions, strict=True)
+            _write_mask(folder, Path(name).stem, mask)
+            for name, mask in zip(names, predictions, strict=True)
         ]
         return {**task.to_columns(predictions), "mask": written}
     columns = task.answer_columns(predictions, top)
     return {name: shortest_of(values) for name, values in columns.items()}
 
 
-def _write_mask(folder: Path, path: Path, mask: torch.Tensor) -> str:
+def _write_mask(folder: Path, name: str, mask: torch.Tensor) -> str:
     """Write a mask of class numbers; one of a name that is there gets a number."""
     from PIL import Image
 
-    target, number = folder / f"{path.stem}.png", 1
+    target, number = folder / f"{name}.png", 1
     while target.exists():
-        target, number = folder / f"{path.stem}-{number}.png", number + 1
+        target, number = folder / f"{name}-{number}.png", number + 1
     Image.fromarray(mask.to(torch.uint8).numpy()).save(target)
     return str(target)
