@@ -10,8 +10,8 @@ data=${1:?usage: scripts/gpu.sh DATA}
 runs=$(mktemp -d)
 trap 'rm -rf "$runs"' EXIT
 python -m project profile --config configs/cifar_fast.yaml --data.root "$data" --steps 50 --output "$runs/profile.png"
-time python -m project fit --config configs/cifar_fast.yaml --data.root "$data" --data.batch_size 2000 --trainer.max_epochs 8 \
-    --trainer.precision bf16-mixed --model.net.widths '[64,256,256]' --run.report false --run "$runs/cifar"
+time python -m project fit --config configs/cifar_94.yaml --data.root "$data" --trainer.precision bf16-mixed --run.report false \
+    --run "$runs/cifar"
 python -m project test --ckpt_path "$runs/cifar" --model.mirrored true
 python -m tests.engine.runs.kills --runs 3 -- fit --config configs/lenet.yaml --data MNIST --data.root "$data" \
     --trainer.max_epochs 1 --trainer.deterministic true

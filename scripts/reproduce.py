@@ -43,6 +43,7 @@ ROWS = {
     "fashion-cnn": Row("fashion_cnn"),
     "fashion-mlp": Row("fashion_mlp"),
     "cifar": Row("cifar_fast", words="--trainer.precision bf16-mixed"),
+    "cifar-94": Row("cifar_94", words="--trainer.precision bf16-mixed"),
     "sign-digits": Row("sign_digits", data="sign_language_digits"),
     "characters": Row("characters", data="handwritten_chars"),
     "housing": Row("housing", "test/r2", data="tables", values=FIVE),

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from ..randomness import generator
 
 SHUFFLES = 5
-MOST_ROWS, MOST_FORWARD = 2000, 500_000  # of a table; rows that are sent through in all
+MOST_ROWS, MOST_FORWARD = 2000, 50_000  # of a table; rows sent through in all: a second or two
 MISSING = " is missing"  # the end of the name of a column that says so of another
 
 
