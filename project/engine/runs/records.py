@@ -19,6 +19,8 @@ from .files import csv_line, disk_errors, write_atomic
 from .folder import RunFolder
 from .progress import EpochTable, epoch_of, say
 
+WAY = "bring it back, or start a new run from its weights with --weights"
+
 
 class CSVRows:
     """A CSV that is appended to, a row at a time, and rewritten whole only when a column is new."""
@@ -45,13 +47,13 @@ class CSVRows:
                 self._rewrite(self.read()[: self.rows])
         except OSError as error:
             raise UserError(
-                f"{self.path}: {error.strerror}; the run cannot continue without its records"
+                f"{self.path}: {error.strerror}; the run cannot continue without its records; {WAY}"
             ) from None
         known = mark.get("digest", self.digest.hexdigest())  # there since 0.2
         if os.path.getsize(self.path) != mark["bytes"] or self.digest.hexdigest() != known:
             raise UserError(
                 f"{self.path}: not as the checkpoint has left it, so that the run cannot continue; "
-                "bring it back, or start a new run from its weights with --weights"
+                f"{WAY}"
             )
 
     def append(self, row: dict[str, Any]) -> None:

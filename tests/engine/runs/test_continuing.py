@@ -325,6 +325,14 @@ class Odd(Classification):
         return self.loss(logits, batch.targets[:-1]), logits, batch.targets
 
 
+def test_checkpoints_copied_alone_say_what_can_be_done_with_them(project: Project) -> None:
+    assert project(f"fit {SMALL} --run whole")[0] == 0
+    shutil.copytree("whole/checkpoints", "copied/checkpoints")
+    code, _, err = project("fit --run copied --trainer.max_epochs 9")
+    assert (code, err.count("\n")) == (2, 1) and "from its weights with --weights" in err, err
+    assert project(f"fit {SMALL} --weights copied --run new")[0] == 0
+
+
 def test_a_loss_that_does_not_fit_is_one_line_and_no_folder(project: Project) -> None:
     code, _, err = project(f"fit {SMALL} --model {__name__}.Odd --run new/run")
     assert (code, len(err.splitlines())) == (2, 1), err
