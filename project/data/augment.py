@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from jsonargparse.typing import ClosedUnitInterval, NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import Generator, Tensor
+from torchvision.transforms.v2 import functional as V
 
 from project.engine import Augment, BatchGenerator, Mixing
 
@@ -47,13 +48,8 @@ class Crop(Augment):
         pad = self.padding
         if self.padding_mode == "zeros":
             return F.pad(images, (0, 0, pad, pad, pad, pad))
-        for axis in (1, 2):
-            last = images.shape[axis] - 1
-            places = torch.arange(-pad, last + pad + 1, device=images.device)
-            if self.padding_mode == "reflection":
-                places = last - (last - places.abs()).abs()
-            images = images.index_select(axis, places.clamp(0, last))
-        return images
+        mode = {"border": "edge", "reflection": "reflect"}[self.padding_mode]
+        return V.pad(images.permute(0, 3, 1, 2), [pad], padding_mode=mode).permute(0, 2, 3, 1)
 
 
 def crop_by_slices(images: Tensor, corners: Tensor, size: torch.Size) -> Tensor:

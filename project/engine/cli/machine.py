@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import gc
 import logging
 import os
@@ -142,23 +141,6 @@ def settle_threads(tree: dict[str, Any]) -> None:
         free = int(asked) if asked.isdecimal() and int(asked) else idle_cores()
         tree["run"]["threads"] = max(1, free // processes)
     torch.set_num_threads(tree["run"]["threads"])
-
-
-def keep_freed_memory() -> None:
-    """Let the C library keep the memory that tensors leave, for those of the next step.
-
-    glibc hands blocks above 32 MB back at once, and the kernel fills new ones with zeros: a third
-    of a step of a wide network on the CPU; kept, they make a process up to a tenth larger. Where
-    there is no glibc, or the environment says otherwise, nothing happens.
-    """
-    tune = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
-    if tune is not None and not any(name.startswith(TUNED) for name in os.environ):
-        tune(M_MMAP_MAX, 0)
-        tune(M_TRIM_THRESHOLD, -1)
-
-
-M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # of malloc.h
-TUNED = ("MALLOC_", "GLIBC_TUNABLES")  # how a user tunes glibc
 
 
 def emulates_bf16(cpu_info: Path = Path("/proc/cpuinfo")) -> bool:

@@ -23,7 +23,6 @@ from ..runs.records import Epochs, MetricsFile
 from ..runs.saved import Saved
 from .classes import load_class
 from .describe import parameters, texts
-from .machine import keep_freed_memory
 from .parser import ProjectCLI
 
 
@@ -100,7 +99,6 @@ def build_trainer(cli: ProjectCLI, own: dict[str, Any], saved: Saved | None = No
     """
     quicken(cli.model)
     undo_nvml_check()
-    keep_freed_memory()
     given = cli.trainer_arguments
     plugins = [*as_list(given.get("plugins")), SafeIO(saved)]
     profiler = given.get("profiler") or NullProfiler()

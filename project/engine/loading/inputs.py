@@ -46,8 +46,6 @@ def _images_below(folder: Path) -> Iterator[str]:
     """
     for place, folders, files in os.walk(folder):
         folders.sort()
-        yield from (place + os.sep + name for name in sorted(files) if is_image(name))
-
-
-def is_image(name: str) -> bool:
-    return name.lower().endswith(IMAGES)
+        yield from (
+            place + os.sep + name for name in sorted(files) if name.lower().endswith(IMAGES)
+        )

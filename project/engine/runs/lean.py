@@ -2,7 +2,7 @@
 
 Where nothing unusual is asked (one process, one optimizer, automatic optimization), a batch goes
 through here in Lightning's order, calling every hook that somebody overrides and no other; anything
-else goes through Lightning's own `advance`. The two end with the same bits: `--run.lean false`
+else goes through Lightning's own code. The two end with the same bits: `--run.lean false`
 always takes Lightning's, tests/engine/runs/test_lean.py compares them, and tells when the code of
 Lightning that this follows has changed.
 """
@@ -81,7 +81,7 @@ class Plan:
         }
 
     def moved(self, batch: Any, results: Any) -> Any:
-        """The batch on its device and prepared; the results are told of it."""
+        """The batch on its device and prepared, and known to the results."""
         batch = self.data.transfer_batch_to_device(batch, self.device, 0)
         batch = self.data.on_after_batch_transfer(batch, 0)
         connector = self.trainer._logger_connector
@@ -140,7 +140,7 @@ def is_usual(trainer: Any, step: str) -> bool:
 
 def is_plain(trainer: Any) -> bool:
     """Whether one optimizer steps after each batch."""
-    optimizer = trainer.optimizers[0] if trainer.optimizers else None
+    optimizer = trainer.optimizers[0]
     return (
         trainer.lightning_module.automatic_optimization
         and trainer.accumulate_grad_batches == 1

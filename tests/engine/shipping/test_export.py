@@ -66,14 +66,14 @@ def test_its_time_is_said_beside_torchs(
     project("fit --model.net MLP --data.size 8", SHORT)
     code, out, err = project(f"export --ckpt_path run --to {way} --output new --bench true")
     assert code == 0, err
-    figures = {
+    measured = {
         line[:30].strip(): float(line[30:].split()[0].replace(",", ""))
         for line in out.splitlines()[1:]
     }
-    assert figures["bytes"] == max(path.stat().st_size for path in Path("new").glob("model.*"))
+    assert measured["bytes"] == max(path.stat().st_size for path in Path("new").glob("model.*"))
     for size in bench.SIZES:
-        assert figures[f"{way}, {size} at once"] > 0 and figures[f"torch, {size} at once"] > 0
-    assert ("seconds to the first answer" in figures) == (way == "onnx")
+        assert measured[f"{way}, {size} at once"] > 0 and measured[f"torch, {size} at once"] > 0
+    assert ("seconds to the first answer" in measured) == (way == "onnx")
 
 
 @pytest.mark.slow
