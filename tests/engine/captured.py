@@ -8,11 +8,15 @@ import signal
 import sys
 import tempfile
 import traceback
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import FrameType
+from typing import TypeVar
 
 from project.__main__ import main
+
+Case = TypeVar("Case")
 
 
 class TooLong(BaseException):
@@ -68,6 +72,20 @@ def fault_of(code: int, err: str, root: Path) -> str:
     if code == 2 and list(root.glob("**/run.json")):
         return f"refused, and a folder is left: {errors[0][:100]}"
     return ""
+
+
+def all_hold(cases: Iterable[tuple[str, Case]], judge: Callable[[Case], str]) -> bool:
+    """Judge each case and print what is wrong with it, by its name; true when nothing is."""
+    found: Counter[str] = Counter()
+    number = 0
+    for number, (name, case) in enumerate(cases, 1):
+        if number % 250 == 0:
+            print(f"{number} so far", flush=True)
+        if fault := judge(case):
+            found[fault] += 1
+            print(f"{name}: {fault}", flush=True)
+    print(f"{number} tried, {sum(found.values())} faults of {len(found)} kinds", flush=True)
+    return not found
 
 
 def run_script(

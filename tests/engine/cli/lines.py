@@ -15,12 +15,11 @@ import os
 import random
 import re
 import shutil
-from collections import Counter
 from pathlib import Path
 
 from project.engine.commands import COMMANDS
 from project.engine.registry import ENGINE
-from tests.engine.captured import captured, fault_of, run_script
+from tests.engine.captured import all_hold, captured, fault_of, run_script
 from tests.engine.cli.options import ODD
 from tests.engine.runs.damage import SHORT, TABLE, prepare
 
@@ -126,15 +125,7 @@ def check(count: float, seed: int, folder: Path) -> bool:
     lines = odd[: int(count)] + [
         mutated(draw.choice(good).split(), draw) for _ in range(int(count))
     ]
-    found: Counter[str] = Counter()
-    for number, words in enumerate(lines):
-        if number and number % 250 == 0:
-            print(f"{number} so far", flush=True)
-        if fault := tried(words):
-            found[f"{words[:1]}: {fault}"] += 1
-            print(f"{words}: {fault}", flush=True)
-    print(f"{len(lines)} lines, {sum(found.values())} faults of {len(found)} kinds", flush=True)
-    return not found
+    return all_hold(((str(words), words) for words in lines), tried)
 
 
 if __name__ == "__main__":

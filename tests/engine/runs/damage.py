@@ -11,12 +11,11 @@ from __future__ import annotations
 import os
 import random
 import shutil
-from collections import Counter
 from pathlib import Path
 
 from PIL import Image
 
-from tests.engine.captured import captured, fault_of, run_script
+from tests.engine.captured import all_hold, captured, fault_of, run_script
 from tests.engine.runs.equal import differing
 
 SHORT = (
@@ -102,32 +101,32 @@ def damage(count: float, seed: int, folder: Path) -> bool:
     """Damage so many files and print what went wrong; true when nothing did."""
     os.chdir(folder)
     prepare()
-    found: Counter[str] = Counter()
-    for number in range(int(count)):
-        draw = random.Random(f"{seed}/{number}")
-        if number and number % 250 == 0:
-            print(f"{number} so far", flush=True)
-        (pattern,) = draw.choices(list(READERS), FILES)
-        words = draw.choice(READERS[pattern])
-        shutil.rmtree("now")
-        shutil.rmtree("new", ignore_errors=True)
-        shutil.copytree("whole", "now")
-        path = draw.choice(sorted(Path("now").glob(pattern)))
-        path.write_bytes(mutated(path.read_bytes(), draw))
-        code, _, err = captured(words.split())
-        fault = fault_of(code, err, Path("new"))
-        if code == 0 and words == PROLONGED:
-            others = [
-                part
-                for part in differing(Path("now/a"), Path("longer"))
-                if path.name not in part and part != "loops"  # begun epochs: by where it continues
-            ]
-            fault = f"continues otherwise: {others}" if others else ""
-        if fault:
-            found[f"{pattern}: {words.split()[0]}: {fault}"] += 1
-            print(f"{seed}/{number}  {pattern}  {words}: {fault}", flush=True)
-    print(f"{count} files damaged, {sum(found.values())} faults of {len(found)} kinds", flush=True)
-    return not found
+    places = (f"{seed}/{number}" for number in range(int(count)))
+    return all_hold(((place, place) for place in places), tried)
+
+
+def tried(place: str) -> str:
+    """Damage the file that a place draws, run a command that reads it, and say what is wrong with
+    how that ended.
+    """
+    draw = random.Random(place)
+    (pattern,) = draw.choices(list(READERS), FILES)
+    words = draw.choice(READERS[pattern])
+    shutil.rmtree("now")
+    shutil.rmtree("new", ignore_errors=True)
+    shutil.copytree("whole", "now")
+    path = draw.choice(sorted(Path("now").glob(pattern)))
+    path.write_bytes(mutated(path.read_bytes(), draw))
+    code, _, err = captured(words.split())
+    fault = fault_of(code, err, Path("new"))
+    if code == 0 and words == PROLONGED:
+        others = [
+            part
+            for part in differing(Path("now/a"), Path("longer"))
+            if path.name not in part and part != "loops"  # begun epochs: by where it continues
+        ]
+        fault = f"continues otherwise: {others}" if others else ""
+    return f"{pattern}  {words}: {fault}" if fault else ""
 
 
 if __name__ == "__main__":
